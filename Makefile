@@ -1,0 +1,48 @@
+# The four commands, the same here and in CI: check, fix, test, docs. And `demo`, which does the main job.
+PYTHON ?= python3
+BIN := .venv/bin
+export ORT_DISABLE_TELEMETRY := 1
+
+.PHONY: demo test check fix docs env models lock peers
+
+demo: env
+	$(BIN)/muster demo
+
+test: env
+	$(BIN)/pytest
+
+check: env
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: env
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Everything that is generated from code: JSON Schemas, the table of verbs, the diagram of phases.
+docs: env
+	$(BIN)/muster schemas
+	$(BIN)/python docs/generate.py
+
+# Trains the example's source models into the store, and cuts its snapshots (scikit-learn's digits, exact arithmetic).
+models: env
+	$(BIN)/python -m training.meter_reader
+
+env: .venv/.ready
+
+# A stamp newer than the lock means: installed. The lock is hash-pinned, so the same everywhere.
+.venv/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+lock: env
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" builders/onnxruntime-1.31.in -o builders/onnxruntime-1.31.lock
+
+# Debian programs that some tests measure us against; those tests skip with their reason where they are missing.
+peers:
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends qemu-user; else echo "peers: needs apt-get and root; skipped"; fi

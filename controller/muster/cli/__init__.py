@@ -1,0 +1,98 @@
+"""The command line: one file per group of verbs, loaded when its verb is called.
+
+Exit codes: 0 it holds; 1 it does not; 2 could not tell.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from muster import __version__
+from muster.kinds.errors import MusterError
+
+# verb -> (module:function, one line of help). The line stands here so that `muster --help` imports no verb.
+VERBS: dict[str, tuple[str, str]] = {
+    "agent": ("muster.cli.agent:agent", "Run on a device: enrol, fetch, verify, load, report."),
+    "build": ("muster.cli.build:build", "Build a release's artifact, or prove that it rebuilds."),
+    "check": ("muster.cli.check:check", "Load a fleet and name every complaint with its place."),
+    "demo": ("muster.cli.demo:demo", "Play the whole loop on a scratch fleet of real agents."),
+    "describe": ("muster.cli.get:describe", "Show one resource with status, conditions and reasons."),
+    "get": ("muster.cli.get:get", "List what is declared, published and running."),
+    "history": ("muster.cli.history:history", "Show what happened to a model, from git and the ledger."),
+    "init": ("muster.cli.init:init", "Make a fleet repository that passes `check`."),
+    "keys": ("muster.cli.keys:keys", "Make and show the keys of this controller."),
+    "plan": ("muster.cli.plan:plan", "Show what the controller would do, and what it waits for."),
+    "release": ("muster.cli.release:release", "Write a release file with every pin filled in."),
+    "rollback": ("muster.cli.rollback:rollback", "Make the revert commit that takes a release back."),
+    "run": ("muster.cli.run:run", "Run the controller on a repository."),
+    "schemas": ("muster.cli.schemas:schemas", "Write the JSON Schemas of the kinds."),
+    "verify": ("muster.cli.verify:verify", "Verify an artifact's digest and signature."),
+    "wait": ("muster.cli.wait:wait", "Wait until the fleet runs what git declares."),
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, help_line) for verb, (_, help_line) in sorted(VERBS.items())])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="muster")
+def cli() -> None:
+    """GitOps for models that run on devices: a merge promotes, a revert rolls back."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code. No traceback reaches a user."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """The exit code of one command line; complaints go to standard error."""
+    try:
+        outcome: Any = cli.main(args=arguments, prog_name="muster", standalone_mode=False)
+    except click.exceptions.Abort:
+        _complain("interrupted")
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except MusterError as error:
+        _complain(error.message, error.hint)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader left; Python would complain again while it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
+    except Exception as error:  # the last wall before a user
+        if os.environ.get("MUSTER_DEBUG"):
+            raise
+        _complain(
+            f"internal error: {type(error).__name__}: {error}", "set MUSTER_DEBUG=1 for the details, and report it"
+        )
+        return 2
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _complain(message: str, hint: str | None = None) -> None:
+    click.echo(f"error: {message}", err=True)
+    if hint:
+        click.echo(f"  hint: {hint}", err=True)

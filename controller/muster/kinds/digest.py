@@ -1,0 +1,48 @@
+"""Digests and identifiers: the pins of a release."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any
+
+from pydantic import StringConstraints
+
+from muster.kinds.canonical import canonical_json
+
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+"""`sha256:` and 64 lower-case hexadecimal digits."""
+
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+"""A full git object name (SHA-1 or SHA-256)."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+"""A DNS label: lower-case letters, digits and inner hyphens, 63 at most. Safe in paths, URLs and metric labels."""
+
+Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})$")]
+"""major.minor.patch, without leading zeros. Nothing declared ever floats."""
+
+ExactVersion = Annotated[str, StringConstraints(pattern=r"^[0-9][0-9A-Za-z.+_-]{0,63}$")]
+"""A version of somebody else's software, exact: no ranges, no wildcards."""
+
+DeviceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+"""How a device names itself; safe in paths and URLs."""
+
+
+def digest_of(data: bytes) -> str:
+    """The digest of these bytes."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def digest_of_value(value: Any) -> str:
+    """The digest of a value's canonical JSON."""
+    return digest_of(canonical_json(value))
+
+
+def hex_of(digest: str) -> str:
+    """The hexadecimal part, for file names."""
+    return digest.removeprefix("sha256:")
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Sort key of a `Version`: newest is largest."""
+    return tuple(int(part) for part in version.split("."))

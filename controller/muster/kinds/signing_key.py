@@ -1,0 +1,30 @@
+"""SigningKey: a public key that the fleet trusts for artifacts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
+
+from muster.kinds.resource import Declared, Resource
+
+PublicKeyPem = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]+-----END PUBLIC KEY-----\n?$", max_length=2_000
+    ),
+]
+
+
+class SigningKeySpec(Declared):
+    """The public half; the private half never leaves the state folder of the controller."""
+
+    scheme: Literal["ecdsa-p256-sha256"] = "ecdsa-p256-sha256"
+    public_key: PublicKeyPem
+
+
+class SigningKey(Resource):
+    """policies/keys/<name>.yaml"""
+
+    kind: Literal["SigningKey"] = "SigningKey"
+    spec: SigningKeySpec
