@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -14,7 +15,7 @@ class Selector(Declared):
 
     match_labels: Labels = Field(default_factory=dict)
 
-    def matches(self, labels: dict[str, str]) -> bool:
+    def matches(self, labels: Mapping[str, str]) -> bool:
         """True if every label asked for is present with that value."""
         return all(labels.get(key) == value for key, value in self.match_labels.items())
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from muster.kinds.digest import Name
 
-API_VERSION = "muster/v1"
+API_VERSION: Final = "muster/v1"
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 LabelKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9./-]{0,61}[a-z0-9])?$")]
