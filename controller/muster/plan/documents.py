@@ -1,0 +1,112 @@
+"""Desired documents, computed from the declaration: O(releases), never O(devices)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from muster.kinds.desired import DesiredDocument, Entry, Halt, OrderedCohort
+from muster.kinds.device_class import DeviceClass
+from muster.kinds.fleet import Fleet
+from muster.kinds.quantity import PPM, parse_duration
+from muster.kinds.release import Release
+from muster.plan.world import ModelClass, Suspension, World
+
+# A class whose releases name no tier of the policy cannot pass `check`; this only keeps the function total.
+DEFAULT_POLL_INTERVAL = parse_duration("5m")
+
+
+def desired_documents(
+    fleet: Fleet, world: World, suspensions: Mapping[str, Suspension], generation: int
+) -> dict[ModelClass, DesiredDocument]:
+    """One document per model and device class, as they would stand at `generation`.
+
+    A document that says the same as the published one is returned as it was published, with its older generation.
+    """
+    documents = {}
+    for device_class in fleet.device_classes:
+        for model in device_class.spec.models:
+            published = world.published.documents.get((model, device_class.metadata.name))
+            document = _document(fleet, world, suspensions, device_class, model, generation)
+            documents[model, device_class.metadata.name] = (
+                published if published and _says_the_same(published, document) else document
+            )
+    return documents
+
+
+def on_offer(fleet: Fleet, model: str, device_class: str, suspensions: Mapping[str, Suspension]) -> tuple[Release, ...]:
+    """Releases of the model that some device of the class should run, newest first, down to the first that all run.
+
+    What stands below a release that every device takes is never reached, so it is left out; a suspended release
+    hides nothing.
+    """
+    found = []
+    for release in fleet.releases_of(model, device_class):
+        if not release.spec.rollout.reaches_any:
+            continue
+        found.append(release)
+        everyone = all(release.spec.rollout.cohorts.get(cohort.metadata.name, 0) == PPM for cohort in fleet.cohorts)
+        if everyone and release.name not in suspensions:
+            break
+    return tuple(found)
+
+
+def _document(
+    fleet: Fleet,
+    world: World,
+    suspensions: Mapping[str, Suspension],
+    device_class: DeviceClass,
+    model: str,
+    generation: int,
+) -> DesiredDocument:
+    class_name = device_class.metadata.name
+    published = world.published.documents.get((model, class_name))
+    entries, halted = [], []
+    for release in on_offer(fleet, model, class_name, suspensions):
+        artifact = release.spec.artifact.digest
+        if release.name in suspensions:
+            halted.append(
+                Halt(release=release.name, artifact=artifact, reason=suspensions[release.name].reason[:2_000])
+            )
+        elif artifact in world.prepared:
+            entries.append(_entry(fleet, release, class_name, published, generation))
+    tiers = [tier for release in fleet.releases_of(model, class_name) if (tier := fleet.tier(release))]
+    return DesiredDocument(
+        model=model,
+        device_class=class_name,
+        generation=generation,
+        commit=fleet.commit or "0" * 40,
+        poll_interval=min((tier.health.poll_interval for tier in tiers), default=DEFAULT_POLL_INTERVAL),
+        cohorts=tuple(
+            OrderedCohort(name=cohort.metadata.name, selector=cohort.spec.selector) for cohort in fleet.cohorts
+        ),
+        entries=tuple(entries),
+        halted=tuple(halted),
+    )
+
+
+def _entry(
+    fleet: Fleet, release: Release, device_class: str, published: DesiredDocument | None, generation: int
+) -> Entry:
+    runtime = release.runtime_for(device_class)
+    tier = fleet.tier(release)
+    if runtime is None or tier is None:
+        raise ValueError(f"{release.name} does not go to {device_class}, or its tier is not in the policy")
+    before = next((entry for entry in published.entries if entry.release == release.name), None) if published else None
+    return Entry(
+        release=release.name,
+        version=release.version,
+        since=before.since if before and before.artifact == release.spec.artifact else generation,
+        artifact=release.spec.artifact,
+        model_hash=release.spec.stages.quantized,
+        config_version=release.spec.config_version,
+        runtime_version=runtime.version,
+        provider=runtime.provider,
+        health_window=tier.health.window,
+        salt=release.salt,
+        ppm={name: ppm for name, ppm in release.spec.rollout.cohorts.items() if ppm},
+    )
+
+
+def _says_the_same(published: DesiredDocument, document: DesiredDocument) -> bool:
+    """Equal but for the generation and the commit, which only say when it was written."""
+    return published == document.model_copy(update={"generation": published.generation, "commit": published.commit})

@@ -1,0 +1,82 @@
+"""What the planner is told: published, prepared, suspended, observed. Five facts about the world, never mixed.
+
+What was declared is a `Fleet`. What a device runs and whether it is healthy reach the planner as counts, because a
+plan must not cost O(devices).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from muster.kinds.desired import DesiredDocument
+from muster.kinds.phases import TRIED, Phase
+
+ModelClass = tuple[str, str]
+"""(model, device class)"""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The desired state that devices can fetch now. Generation 0: nothing was ever published."""
+
+    generation: int = 0
+    documents: Mapping[ModelClass, DesiredDocument] = field(default_factory=dict)
+    artifacts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Suspension:
+    """The brake on one release: why, since when, and the commit that made git say the same (None: still to come)."""
+
+    release: str
+    reason: str
+    at: datetime
+    by: str
+    revert: str | None = None
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """How far the devices of one class came with one release.
+
+    `recalled` devices left because they were told to; they say nothing about the release.
+    """
+
+    phases: Mapping[Phase, int] = field(default_factory=dict)
+    recalled: int = 0
+    error_codes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def tried(self) -> int:
+        """Devices that activated the release, or failed to: the denominator of every share."""
+        return sum(count for phase, count in self.phases.items() if phase in TRIED)
+
+    @property
+    def failures(self) -> int:
+        """Devices that failed, rolled back by themselves, or went dark."""
+        return sum(self.phases.get(phase, 0) for phase in ("failed", "rolled-back", "dark"))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Counts per (release, device class)."""
+
+    exposures: Mapping[tuple[str, str], Exposure] = field(default_factory=dict)
+
+    def exposure(self, release: str, device_class: str) -> Exposure:
+        """The counts, all zero where nothing was reported."""
+        return self.exposures.get((release, device_class), Exposure())
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything but the declaration. `prepared`: digests of artifacts that are built, verified and signed."""
+
+    published: Published = Published()
+    prepared: frozenset[str] = frozenset()
+    unbuildable: Mapping[str, str] = field(default_factory=dict)
+    """Artifact digest → why the last attempt to prepare it failed."""
+    suspensions: Mapping[str, Suspension] = field(default_factory=dict)
+    observed: Observed = Observed()
