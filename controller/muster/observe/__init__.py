@@ -1,0 +1,1 @@
+"""What devices said: inventory, reports, counts, and the storage under them."""

@@ -1,0 +1,130 @@
+"""Tables of the controller, on SQLAlchemy Core: SQLite by default.
+
+SQLite runs in write-ahead mode with `synchronous=FULL`: a report is acknowledged when it would survive a power cut.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    create_engine,
+    event,
+)
+
+metadata = MetaData()
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("device_id", String, primary_key=True),
+    Column("device_class", String, nullable=False, index=True),
+    Column("labels", JSON, nullable=False),
+    Column("models", JSON, nullable=False),
+    Column("secret_hash", String, nullable=False),
+    Column("enrolled_at", String, nullable=False),
+    Column("last_seen", String),
+    Column("last_sequence", Integer, nullable=False, default=0),
+)
+
+# What a device runs of a model, from its newest report.
+running = Table(
+    "running",
+    metadata,
+    Column("device_id", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("device_class", String, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("release", String),
+    Column("phase", String),
+    Column("error_code", String),
+    Column("model_hash", String),
+    Column("config_version", String),
+    Column("runtime_version", String),
+    Column("delegate_active", String),
+    Column("load_time_ms", Float),
+    Column("p50_ms", Float),
+    Column("p95_ms", Float),
+    Column("peak_ram_mb", Float),
+    Column("dropped_frames", Integer),
+    Column("thermal_state", String),
+    Column("inferences", Integer),
+    Column("confident_ppm", Integer),
+    Column("downloads", Integer),
+    Column("reported_at", String, nullable=False),
+    PrimaryKeyConstraint("device_id", "model"),
+)
+
+# How far a device came with a release: one row for each release that it ever tried.
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("device_id", String, nullable=False),
+    Column("release", String, nullable=False),
+    Column("device_class", String, nullable=False),
+    Column("phase", String, nullable=False),
+    Column("error_code", String),
+    Column("first_at", String, nullable=False),
+    Column("changed_at", String, nullable=False),
+    PrimaryKeyConstraint("device_id", "release"),
+    Index("outcomes_by_release", "release", "device_class", "phase", "error_code"),
+)
+
+suspensions = Table(
+    "suspensions",
+    metadata,
+    Column("release", String, primary_key=True),
+    Column("reason", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("by", String, nullable=False),
+    Column("revert", String),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("event", String, nullable=False, index=True),
+    Column("key", String, nullable=False, unique=True),
+    Column("body", JSON, nullable=False),
+    Column("previous", String, nullable=False),
+    Column("digest", String, nullable=False),
+)
+
+# What the loop last said of itself, for `serve` and the command line; one row a subject.
+status = Table(
+    "status",
+    metadata,
+    Column("subject", String, primary_key=True),
+    Column("body", JSON, nullable=False),
+    Column("at", String, nullable=False),
+)
+
+
+def open_storage(state: Path) -> Engine:
+    """Open the database of a state folder, making its tables if they are missing."""
+    state.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(f"sqlite:///{state / 'muster.db'}", connect_args={"timeout": 30})
+    event.listen(engine, "connect", _configure)
+    metadata.create_all(engine)
+    return engine
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()

@@ -1,0 +1,55 @@
+"""Answers: JSON with one shape for every error, and bounded request bodies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from muster.kinds.errors import MusterError
+
+
+class HttpError(MusterError):
+    """An error with a status code and headers for the answer."""
+
+    def __init__(
+        self, status: int, message: str, hint: str | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.headers = headers or {}
+
+    def response(self) -> JSONResponse:
+        """The answer."""
+        return JSONResponse({"error": self.message, "hint": self.hint}, self.status, headers=self.headers)
+
+
+async def bounded_body(request: Request, limit: int) -> bytes:
+    """The body, refused with 413 as soon as it grows past `limit` bytes, whatever its headers claim."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise HttpError(413, f"the body is larger than {limit} bytes")
+    return bytes(body)
+
+
+async def on_http_error(_request: Request, error: Exception) -> JSONResponse:
+    """Starlette's handler for `HttpError`."""
+    if not isinstance(error, HttpError):
+        raise error
+    return error.response()
+
+
+def bearer(request: Request) -> str:
+    """The bearer token, or an answer 401."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token or len(token) > 512:
+        raise HttpError(401, "a bearer token is missing", headers={"WWW-Authenticate": "Bearer"})
+    return token
+
+
+def page(items: list[Any], limit: int, key: str) -> dict[str, Any]:
+    """A page of results; `next` is what `after` must say for the following one."""
+    return {"items": items, "next": items[-1][key] if len(items) == limit else None}

@@ -1,0 +1,69 @@
+"""A read-only view of storage and published files, for operators."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Engine
+
+from muster.observe.convergence import DeviceState, converge, device_states
+from muster.observe.counts import observed
+from muster.observe.status import read_status
+from muster.plan.world import Published
+
+
+class FleetView:
+    """`published` reads what devices can fetch now."""
+
+    def __init__(self, engine: Engine, published: Callable[[], Published]) -> None:
+        self._engine = engine
+        self._published = published
+
+    def said(self, subject: str) -> Any:
+        """What the loop last said of a subject."""
+        with self._engine.connect() as connection:
+            return read_status(connection, subject)
+
+    def devices(self, device_class: str | None, after: str, limit: int | None) -> list[DeviceState]:
+        """One page of device states."""
+        with self._engine.connect() as connection:
+            releases = read_status(connection, "releases") or {}
+            names = {(pins["model_hash"], pins["config_version"]): name for name, pins in releases.items()}
+            return list(
+                device_states(
+                    connection,
+                    self._published().documents,
+                    names,
+                    device_class=device_class,
+                    after=after,
+                    limit=limit,
+                )
+            )
+
+    def status(self) -> dict[str, Any]:
+        """The loop's own words, and counts over all devices."""
+        states = self.devices(None, "", None)
+        with self._engine.connect() as connection:
+            loop = read_status(connection, "loop") or {}
+            exposures = observed(connection).exposures
+        return {
+            **loop,
+            "fleet": [
+                {"model": model, "device_class": device_class, **dataclasses.asdict(convergence)}
+                for (model, device_class), convergence in sorted(converge(iter(states)).items())
+            ],
+            "releases": [
+                {
+                    "release": release,
+                    "device_class": device_class,
+                    "tried": exposure.tried,
+                    "failures": exposure.failures,
+                    "recalled": exposure.recalled,
+                    "phases": dict(exposure.phases),
+                    "error_codes": dict(exposure.error_codes),
+                }
+                for (release, device_class), exposure in sorted(exposures.items())
+            ],
+        }

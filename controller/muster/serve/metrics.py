@@ -1,0 +1,61 @@
+"""Metrics in Prometheus' text format; names follow `muster_<noun>_<unit>`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine
+
+from muster.observe.counts import devices_by_class, observed
+from muster.observe.status import read_status
+
+REGISTRY = CollectorRegistry()
+REPORTS = Counter("muster_reports", "Reports taken, each once.", registry=REGISTRY)
+ENROLMENTS = Counter("muster_enrolments", "Devices enrolled.", registry=REGISTRY)
+TICKS = Counter("muster_ticks", "Ticks of the loop, by outcome.", ["outcome"], registry=REGISTRY)
+TICK_SECONDS = Histogram("muster_tick_seconds", "Duration of a tick of the loop.", registry=REGISTRY)
+
+
+class FleetCollector(Collector):
+    """Gauges that are read from the storage when they are scraped, so that every replica gives the same."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Prometheus' entry point."""
+        with self._engine.connect() as connection:
+            loop = read_status(connection, "loop") or {}
+            exposures = observed(connection).exposures
+            classes = devices_by_class(connection)
+        yield GaugeMetricFamily(
+            "muster_generation", "Generation of the published desired state.", value=loop.get("generation", 0)
+        )
+        age = GaugeMetricFamily("muster_tick_age_seconds", "Time since the loop last finished a tick.")
+        if loop.get("at"):
+            age.add_metric([], (datetime.now(UTC) - datetime.fromisoformat(loop["at"])).total_seconds())
+        yield age
+        devices = GaugeMetricFamily("muster_devices", "Enrolled devices.", labels=["device_class"])
+        for device_class, count in classes.items():
+            devices.add_metric([device_class], count)
+        yield devices
+        phases = GaugeMetricFamily(
+            "muster_release_devices",
+            "Devices by how far they came with a release.",
+            labels=["release", "device_class", "phase"],
+        )
+        for (release, device_class), exposure in exposures.items():
+            for phase, count in exposure.phases.items():
+                phases.add_metric([release, device_class, phase], count)
+        yield phases
+
+
+def render(engine: Engine) -> bytes:
+    """The whole page."""
+    fleet = CollectorRegistry()
+    fleet.register(FleetCollector(engine))
+    return generate_latest(REGISTRY) + generate_latest(fleet)

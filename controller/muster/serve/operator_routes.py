@@ -1,0 +1,72 @@
+"""What the command line and the dashboard ask. Read only; an operator token opens it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hmac
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from muster.apply.ledger import events
+from muster.serve.answers import HttpError, bearer, page
+from muster.serve.fleet_view import FleetView
+
+PAGE = 1_000
+
+
+class OperatorRoutes:
+    """Handlers for operators."""
+
+    def __init__(self, engine: Engine, view: FleetView, operator_token: Path) -> None:
+        self._engine = engine
+        self._view = view
+        self._operator_token = operator_token
+
+    async def status(self, request: Request) -> JSONResponse:
+        """GET /v1/status: the loop, its conditions, and whether every device runs what is declared."""
+        self._authorize(request)
+        return JSONResponse(await asyncio.to_thread(self._view.status))
+
+    async def plan(self, request: Request) -> JSONResponse:
+        """GET /v1/plan: the newest plan with its reasons."""
+        self._authorize(request)
+        return JSONResponse(await asyncio.to_thread(self._view.said, "plan"))
+
+    async def devices(self, request: Request) -> JSONResponse:
+        """GET /v1/devices?class=&after=&limit=: device states, in the order of their ids."""
+        self._authorize(request)
+        limit = _number(request, "limit", 100, PAGE)
+        after = request.query_params.get("after", "")[:128]
+        device_class = request.query_params.get("class")
+        states = await asyncio.to_thread(self._view.devices, device_class, after, limit)
+        return JSONResponse(page([dataclasses.asdict(state) for state in states], limit, "device_id"))
+
+    async def ledger(self, request: Request) -> JSONResponse:
+        """GET /v1/ledger?after=&limit=: events, oldest first."""
+        self._authorize(request)
+        limit = _number(request, "limit", 100, PAGE)
+        after = _number(request, "after", 0, 2**53 - 1)
+        rows = await asyncio.to_thread(self._events, after, limit)
+        return JSONResponse(page(rows, limit, "sequence"))
+
+    def _events(self, after: int, limit: int) -> list[dict[str, Any]]:
+        with self._engine.connect() as connection:
+            return [
+                {**dataclasses.asdict(event), "at": event.at.isoformat()} for event in events(connection, after, limit)
+            ]
+
+    def _authorize(self, request: Request) -> None:
+        if not hmac.compare_digest(bearer(request).encode(), self._operator_token.read_text().strip().encode()):
+            raise HttpError(401, "the operator token is not valid", "it stands in the controller's state folder")
+
+
+def _number(request: Request, name: str, default: int, most: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or not 0 <= int(text[:20]) <= most:
+        raise HttpError(422, f"{name} must be a number from 0 to {most}")
+    return int(text)
