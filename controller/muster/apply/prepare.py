@@ -17,6 +17,7 @@ from pathlib import Path
 from muster.artifacts.bundle import read_bundle
 from muster.artifacts.durable import write_durably
 from muster.artifacts.store import Store
+from muster.attest.keys import key_id, public_half
 from muster.attest.model_signature import sign_files
 from muster.kinds.digest import digest_of, hex_of
 from muster.kinds.errors import MusterError, Refused, TryAgain
@@ -26,11 +27,12 @@ BUILD_SECONDS = 900
 
 
 class Prepared:
-    """Artifacts in the store that are signed with this controller's key."""
+    """Artifacts in the store that are signed with one key; another key has another folder, and signs anew."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, folder: Path, private_key_pem: bytes) -> None:
         self._store = store
-        self._folder = folder
+        self._private_key = private_key_pem
+        self._folder = folder / hex_of(key_id(public_half(private_key_pem)))
 
     def digests(self) -> frozenset[str]:
         """Every artifact that is signed and present."""
@@ -43,10 +45,10 @@ class Prepared:
         """The signature over an artifact's files."""
         return self._path(digest).read_bytes()
 
-    def sign(self, digest: str, private_key_pem: bytes) -> None:
+    def sign(self, digest: str) -> None:
         """Sign an artifact that the store holds."""
         files = read_bundle(self._store.get(digest))
-        signature = sign_files({name: digest_of(content) for name, content in files.items()}, private_key_pem)
+        signature = sign_files({name: digest_of(content) for name, content in files.items()}, self._private_key)
         write_durably(self._path(digest), signature)
 
     def _path(self, digest: str) -> Path:

@@ -105,7 +105,7 @@ def _state(
     releases: Mapping[tuple[str, str], str],
 ) -> DeviceState:
     entry: Entry | None = choose(document, device.device_id, device.labels) if document else None
-    runs = (report.model_hash, report.config_version) if report else (None, None)
+    runs: tuple[Any, Any] = (report.model_hash, report.config_version) if report else (None, None)
     return DeviceState(
         device_id=device.device_id,
         device_class=device.device_class,
@@ -113,7 +113,7 @@ def _state(
         cohort=cohort_of(document.cohorts, device.labels) if document else None,
         model=model,
         desired=entry.release if entry else None,
-        running=releases.get(runs, runs[0]),
+        running=releases.get(runs) or runs[0],
         synced=entry is not None and runs == (entry.model_hash, entry.config_version),
         phase=report.phase if report else None,
         error_code=report.error_code if report else None,

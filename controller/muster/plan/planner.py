@@ -3,10 +3,12 @@
 Steps, in this order and under these names in code, docs and `muster plan`:
 
 1. judge     guardrails of every release on offer → verdicts; harm suspends the release
-2. prepare   artifacts that a declared release needs and that are not yet built, verified and signed
-3. publish   the desired documents, if they say something else than what is published
-4. revert    a commit for every suspended release that git still offers
-5. lift      suspensions of releases that git no longer offers
+2. publish   the desired documents, if they say something else than what is published
+3. revert    a commit for every suspended release that git still offers
+4. lift      suspensions of releases that git no longer offers
+5. prepare   artifacts that a declared release needs and that are not yet built, verified and signed
+
+Preparing comes last because it takes longest: nothing waits for a build but the release that needs it.
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ class Lift:
     reason: str
 
 
-Action = Suspend | Prepare | Publish | Revert | Lift
+Action = Suspend | Publish | Revert | Lift | Prepare
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,6 @@ def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
     publish, publish_waits = _publish(fleet, world, suspensions)
     offered = _offered(fleet, suspensions)
     actions: list[Action] = [Suspend(suspension.release, suspension.reason) for suspension in new.values()]
-    actions += prepare
     actions += publish
     actions += [
         Revert(name, release_path(offered[name]), suspension.reason)
@@ -114,7 +115,8 @@ def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
     actions += [
         Lift(name, "git no longer offers it to any device") for name in sorted(world.suspensions) if name not in offered
     ]
-    waits = [*_judge_waits(verdicts), *prepare_waits, *publish_waits]
+    actions += prepare
+    waits = [*_judge_waits(verdicts), *publish_waits, *prepare_waits]
     generation = next((step.generation for step in publish), world.published.generation)
     return Plan(fleet.commit or "", generation, tuple(actions), tuple(waits), verdicts)
 
@@ -165,16 +167,27 @@ def _judge_waits(verdicts: tuple[Verdict, ...]) -> list[Wait]:
 
 
 def _prepare(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) -> tuple[list[Prepare], list[Wait]]:
+    missing = {
+        name: release
+        for name, release in sorted(_offered(fleet, suspensions).items())
+        if release.spec.artifact.digest not in world.prepared and name not in suspensions
+    }
+    if missing and not _signs_for(fleet, world):
+        reason = "the fleet declares no key under policies/keys that this controller signs with"
+        return [], [Wait("prepare", ", ".join(missing), reason, "the file that `muster keys init` wrote is merged")]
     actions, waits = [], []
-    for name, release in sorted(_offered(fleet, suspensions).items()):
+    for name, release in missing.items():
         artifact = release.spec.artifact.digest
-        if artifact in world.prepared or name in suspensions:
-            continue
         if artifact in world.unbuildable:
             waits.append(Wait("prepare", name, world.unbuildable[artifact], "the cause is removed; tried again later"))
         else:
             actions.append(Prepare(name, artifact))
     return actions, waits
+
+
+def _signs_for(fleet: Fleet, world: World) -> bool:
+    declared = {key.spec.public_key.strip() for key in fleet.signing_keys}
+    return world.signer is not None and world.signer.strip() in declared
 
 
 def _publish(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) -> tuple[list[Publish], list[Wait]]:

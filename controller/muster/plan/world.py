@@ -74,6 +74,8 @@ class Observed:
 class World:
     """Everything but the declaration. `prepared`: digests of artifacts that are built, verified and signed."""
 
+    signer: str | None = None
+    """Public half (PEM) of the key that this controller signs artifacts with."""
     published: Published = Published()
     prepared: frozenset[str] = frozenset()
     unbuildable: Mapping[str, str] = field(default_factory=dict)

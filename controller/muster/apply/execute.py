@@ -1,0 +1,161 @@
+"""The executor: carries a plan out, step by step, without choices.
+
+Every step may be cut off anywhere and carried out again: the storage is changed in transactions, files are replaced
+whole, commits depend on their inputs alone, and an event enters the ledger under its key once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from muster.apply import ledger, suspensions
+from muster.apply.builds import Builds
+from muster.apply.prepare import Prepared
+from muster.apply.publish import PublishedArtifact, Publisher
+from muster.apply.revert import Reverter
+from muster.artifacts.store import Store
+from muster.kinds.errors import MusterError, Unusable
+from muster.kinds.fleet import Fleet
+from muster.kinds.release import Release
+from muster.plan.planner import Action, Lift, Plan, Prepare, Publish, Revert, Suspend, release_path
+from muster.plan.world import Suspension
+from muster.source.git import Repository
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A step that could not be carried out now; the next tick plans it again."""
+
+    action: Action
+    reason: str
+    hint: str | None
+
+
+@dataclass(frozen=True)
+class Executor:
+    """What steps act on."""
+
+    engine: Engine
+    repository: Repository
+    reverter: Reverter
+    store: Store
+    prepared: Prepared
+    publisher: Publisher
+    builds: Builds
+    build: Callable[[Release, bytes, bytes], None]
+
+    def execute(self, plan: Plan, fleet: Fleet, now: datetime) -> tuple[Failed, ...]:
+        """Carry out every step. One that fails does not keep the others from being tried."""
+        failed = []
+        for action in plan.actions:
+            try:
+                self._carry_out(action, plan, fleet, now)
+            except MusterError as error:
+                failed.append(Failed(action, error.message, error.hint))
+        return tuple(failed)
+
+    def _carry_out(self, action: Action, plan: Plan, fleet: Fleet, now: datetime) -> None:
+        match action:
+            case Suspend():
+                self._suspend(action, plan, now)
+            case Publish():
+                self._publish(action, plan, fleet, now)
+            case Revert():
+                self._revert(action, plan, now)
+            case Lift():
+                self._lift(action, plan, now)
+            case Prepare():
+                self._prepare(action, fleet)
+
+    def _suspend(self, action: Suspend, plan: Plan, now: datetime) -> None:
+        verdicts = [dataclasses.asdict(v) for v in plan.verdicts if v.release == action.release]
+        with self.engine.begin() as connection:
+            if suspensions.suspend(connection, Suspension(action.release, action.reason, now, "guardrail")):
+                body = {"release": action.release, "reason": action.reason, "commit": plan.commit, "verdicts": verdicts}
+                ledger.append(connection, "suspended", f"suspended:{action.release}:{now.isoformat()}", body, now)
+
+    def _publish(self, action: Publish, plan: Plan, fleet: Fleet, now: datetime) -> None:
+        keys = [key.spec.public_key for key in fleet.signing_keys]
+        artifacts = {
+            digest: PublishedArtifact(
+                path=self.store.path(digest),
+                digest=digest,
+                size=self.store.path(digest).stat().st_size,
+                signature=self.prepared.signature(digest),
+            )
+            for digest in action.artifacts
+        }
+        self.publisher.publish(action.generation, action.documents.values(), artifacts, keys, now)
+        self.record_published(plan.commit, now)
+
+    def record_published(self, commit: str, now: datetime) -> None:
+        """Enter the published generation into the ledger, if it is not there (a crash came between)."""
+        published = self.publisher.published()
+        if not published.generation:
+            return
+        body = {
+            "generation": published.generation,
+            "commit": commit,
+            "documents": {
+                f"{model}/{device_class}": [
+                    {"release": entry.release, "artifact": entry.artifact.digest, "ppm": dict(entry.ppm)}
+                    for entry in document.entries
+                ]
+                for (model, device_class), document in sorted(published.documents.items())
+            },
+        }
+        with self.engine.begin() as connection:
+            ledger.append(connection, "published", f"published:{published.generation}", body, now)
+
+    def _revert(self, action: Revert, plan: Plan, now: datetime) -> None:
+        with self.engine.connect() as connection:
+            suspension = suspensions.load_suspensions(connection).get(action.release)
+            chain = ledger.head(connection)
+        at = suspension.at if suspension else now
+        commit, taken_back = self.reverter.commit(action, plan.commit, f"Muster-Ledger: {chain}", at)
+        with self.engine.begin() as connection:
+            suspensions.record_revert(connection, action.release, commit)
+            body = {"release": action.release, "commit": commit, "reverts": taken_back, "reason": action.reason}
+            ledger.append(connection, "reverted", f"reverted:{action.release}:{plan.commit}", body, now)
+
+    def _lift(self, action: Lift, plan: Plan, now: datetime) -> None:
+        with self.engine.begin() as connection:
+            suspension = suspensions.load_suspensions(connection).get(action.release)
+            if suspension is None:
+                return
+            suspensions.lift(connection, action.release)
+            key = f"lifted:{action.release}:{suspension.at.isoformat()}"
+            body = {"release": action.release, "reason": action.reason, "commit": plan.commit}
+            ledger.append(connection, "lifted", key, body, now)
+
+    def _prepare(self, action: Prepare, fleet: Fleet) -> None:
+        release = fleet.release(action.release)
+        if release is None or fleet.commit is None:
+            raise Unusable(f"{action.release} is not declared")
+        declared = self.repository.show_file(fleet.commit, release_path(release))
+        lock = self.repository.show_file(fleet.commit, release.spec.builder.lock)
+        if declared is None or lock is None:
+            raise Unusable(
+                f"{release.spec.builder.lock} is not in the repository", "commit the lock that the release pins"
+            )
+
+        def work() -> None:
+            self.build(release, declared, lock)
+            self.prepared.sign(action.artifact)
+
+        self.builds.start(action.artifact, work)
+
+    def settle(self, fleet: Fleet, now: datetime) -> None:
+        """Record what was prepared since the last tick."""
+        names = {release.spec.artifact.digest: release.name for release in fleet.releases}
+        for artifact, reason in self.builds.settle(now).items():
+            event, detail = ("prepared", {}) if reason is None else ("not-prepared", {"reason": reason})
+            key = f"{event}:{artifact}" + ("" if reason is None else f":{now.isoformat()}")
+            with self.engine.begin() as connection:
+                body = {"release": names.get(artifact), "artifact": artifact, **detail}
+                ledger.append(connection, event, key, body, now)

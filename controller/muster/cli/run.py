@@ -1,0 +1,57 @@
+"""`muster run`: the controller as one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from muster.cli.output import state_option
+from muster.kinds.errors import Unusable
+from muster.kinds.quantity import parse_duration
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise Unusable(f"not an address: {text!r}", 'write "127.0.0.1:8470"')
+    return host.strip("[]"), int(port)
+
+
+def _interval(text: str) -> float:
+    try:
+        return parse_duration(text) / 1_000_000
+    except ValueError as error:
+        raise Unusable(f"--interval: {error}") from error
+
+
+@click.command()
+@click.option("--repository", default=".", show_default=True, help="Local path or URL of the fleet's repository.")
+@click.option("--branch", default="main", show_default=True, help="The branch that is declared desired state.")
+@state_option
+@click.option("--listen", default="127.0.0.1:8470", show_default=True, help="Where devices and operators reach it.")
+@click.option("--interval", default="30s", show_default=True, help="Longest time between two looks, ±10 %.")
+@click.option("--author", default="Muster controller <muster@localhost>", show_default=True)
+@click.option("--once", is_flag=True, help="Reconcile once and leave; nothing is served.")
+def run(**options: Any) -> int:
+    """Run the controller on a repository: plan, apply, serve devices, take telemetry.
+
+    SIGTERM and SIGINT finish what is under way. SIGKILL at any instant loses nothing: start it again.
+    """
+    from datetime import timedelta
+
+    from muster.daemon import Settings
+    from muster.process import reconcile_once, run_process
+
+    settings = Settings(
+        repository=options["repository"],
+        state=Path(options["state"]).absolute(),
+        branch=options["branch"],
+        interval=timedelta(seconds=_interval(options["interval"])),
+        author=options["author"],
+    )
+    if options["once"]:
+        return reconcile_once(settings)
+    host, port = _address(options["listen"])
+    return run_process(settings, host, port)

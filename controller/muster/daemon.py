@@ -1,0 +1,238 @@
+"""The loop: read everything, decide, carry out, say what was done. One reconcile path, whatever woke it.
+
+A trigger (a ref that changed, a report, a build that ended) only wakes the loop; it carries no news.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from muster.apply import suspensions
+from muster.apply.builds import Builds
+from muster.apply.execute import Executor, Failed
+from muster.apply.identity import Identity
+from muster.apply.prepare import Prepared, rebuild
+from muster.apply.publish import Publisher
+from muster.apply.revert import Reverter
+from muster.apply.tuf_keys import TufKeys
+from muster.artifacts.store import Store
+from muster.attest.keys import public_half
+from muster.attest.state_keys import StateKeys
+from muster.kinds.errors import MusterError
+from muster.kinds.fleet import Fleet
+from muster.observe.counts import observed
+from muster.observe.status import read_status, write_status
+from muster.observe.storage import open_storage
+from muster.plan.conditions import Condition, carry_over, condition, ready
+from muster.plan.describe import loop_body, plan_body, release_pins
+from muster.plan.planner import Plan, make_plan
+from muster.plan.world import World
+from muster.source.git import Repository
+from muster.source.load import Loader
+
+log = logging.getLogger("muster")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `muster run` is told."""
+
+    repository: str
+    state: Path
+    branch: str = "main"
+    interval: timedelta = timedelta(seconds=30)
+    author: str = "Muster controller <muster@localhost>"
+
+
+class Controller:
+    """One reconcile loop over one repository. `tick` does all of its work once."""
+
+    def __init__(self, settings: Settings, wake: Callable[[], None] = lambda: None) -> None:
+        state = settings.state
+        keys = StateKeys.of(state)
+        signing_key = keys.signing_key()
+        store = Store(state / "store")
+        self.settings = settings
+        self.engine: Engine = open_storage(state)
+        self.publisher = Publisher(state / "public", TufKeys.load(state / "keys"))
+        self._signer = public_half(signing_key)
+        self._repository = Repository.mirror(settings.repository, state / "repository.git")
+        self._loader = Loader()
+        self._builds = Builds(on_end=wake)
+        self._prepared = Prepared(store, state / "signatures", signing_key)
+        self._executor = Executor(
+            engine=self.engine,
+            repository=self._repository,
+            reverter=Reverter(self._repository, self._loader, Identity(settings.author, settings.branch)),
+            store=store,
+            prepared=self._prepared,
+            publisher=self.publisher,
+            builds=self._builds,
+            build=lambda release, declared, lock: rebuild(release, declared, lock, state),
+        )
+
+    def tick(self, now: datetime) -> Plan | None:
+        """Reconcile once; the plan that was carried out, or None if nothing valid is declared yet."""
+        conditions = [self._fetch(now)]
+        fleet, declared = self._declared(now)
+        conditions.append(declared)
+        if fleet is None:
+            self._say(conditions, None, None, (), now)
+            return None
+        self._executor.settle(fleet, now)
+        self._executor.record_published(fleet.commit or "", now)
+        world = self._world(now)
+        plan = make_plan(fleet, world, now)
+        failed = self._executor.execute(plan, fleet, now)
+        if world.published.generation:
+            self.publisher.refresh(now)
+        self._say(conditions, plan, fleet, failed, now)
+        return plan
+
+    def preview(self, now: datetime) -> Plan | None:
+        """The plan for now, without carrying it out."""
+        fleet, _ = self._declared(now)
+        return make_plan(fleet, self._world(now), now) if fleet else None
+
+    def close(self) -> None:
+        """Release the storage; a build that runs is left to end by itself."""
+        self._builds.stop()
+        self.engine.dispose()
+
+    def _fetch(self, now: datetime) -> Condition:
+        generation = self.publisher.published().generation
+        try:
+            self._repository.fetch()
+        except MusterError as error:
+            # What was declared last still holds: an absent repository changes nothing that is desired.
+            return condition(
+                "RepositoryReachable",
+                holds=False,
+                reason="FetchFailed",
+                message=error.message,
+                now=now,
+                generation=generation,
+            )
+        return condition(
+            "RepositoryReachable", holds=True, reason="Fetched", message="fetched", now=now, generation=generation
+        )
+
+    def _declared(self, now: datetime) -> tuple[Fleet | None, Condition]:
+        """The newest commit if it is valid, else the last one that was."""
+        generation = self.publisher.published().generation
+        try:
+            head = self._repository.resolve(self.settings.branch)
+        except MusterError as error:
+            return None, _invalid("NoCommit", error.message, now, generation)
+        loaded = self._loader.commit(self._repository, head)
+        if loaded.fleet is not None:
+            with self.engine.begin() as connection:
+                if read_status(connection, "declared") != {"commit": head}:
+                    write_status(connection, "declared", {"commit": head}, now)
+            valid = condition(
+                "DeclarationValid", holds=True, reason="Loaded", message=head, now=now, generation=generation
+            )
+            return loaded.fleet, valid
+        errors = [finding for finding in loaded.findings if finding.severity == "error"]
+        message = f"{head[:12]} does not pass `muster check`: {errors[0]}" if errors else head
+        with self.engine.connect() as connection:
+            last = read_status(connection, "declared")
+        fleet = self._loader.commit(self._repository, last["commit"]).fleet if last else None
+        return fleet, _invalid("CheckFailed", message, now, generation)
+
+    def _world(self, now: datetime) -> World:
+        published = self.publisher.published()
+        with self.engine.connect() as connection:
+            return World(
+                signer=self._signer,
+                published=published,
+                prepared=self._prepared.digests(),
+                unbuildable=self._builds.unbuildable(now),
+                suspensions=suspensions.load_suspensions(connection),
+                observed=observed(connection),
+            )
+
+    def _say(
+        self,
+        conditions: list[Condition],
+        plan: Plan | None,
+        fleet: Fleet | None,
+        failed: tuple[Failed, ...],
+        now: datetime,
+    ) -> None:
+        """Write down what this tick found, for `serve` and the command line."""
+        world = self._world(now)
+        generation = world.published.generation
+        conditions = [*conditions, _steps(failed, now, generation)]
+        with self.engine.begin() as connection:
+            before = read_status(connection, "loop") or {}
+            old = {item["type"]: item for item in before.get("conditions", [])}
+            carried = carry_over([*conditions, ready(conditions, now, generation)], old)
+            write_status(connection, "loop", loop_body(plan, world, carried, now), now)
+            if plan is not None and fleet is not None:
+                write_status(
+                    connection, "plan", plan_body(plan, {failure.action: failure.reason for failure in failed}), now
+                )
+                write_status(connection, "classes", [item.metadata.name for item in fleet.device_classes], now)
+                known = read_status(connection, "releases") or {}
+                write_status(connection, "releases", {**known, **release_pins(fleet)}, now)
+
+
+def _invalid(reason: str, message: str, now: datetime, generation: int) -> Condition:
+    return condition("DeclarationValid", holds=False, reason=reason, message=message, now=now, generation=generation)
+
+
+def _steps(failed: tuple[Failed, ...], now: datetime, generation: int) -> Condition:
+    message = "; ".join(f"{type(item.action).__name__.lower()}: {item.reason}" for item in failed)
+    return condition(
+        "StepsCarriedOut",
+        holds=not failed,
+        reason="StepFailed" if failed else "Done",
+        message=message or "every step of the plan was carried out",
+        now=now,
+        generation=generation,
+    )
+
+
+class Loop:
+    """Calls `tick` when woken, and at the latest after the interval with a jitter of ±10 %."""
+
+    def __init__(self, settings: Settings, jitter: random.Random | None = None) -> None:
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._jitter = jitter or random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._settings = settings
+        self.controller = Controller(settings, wake=self._wake.set)
+
+    def wake(self) -> None:
+        """Tick soon."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Finish the tick that runs, then end."""
+        self._stop.set()
+        self._wake.set()
+
+    def run(self, on_tick: Callable[[Plan | None, float], None] = lambda _plan, _seconds: None) -> None:
+        """Tick until stopped. What goes wrong in a tick is logged and tried again: the loop does not end by itself."""
+        while not self._stop.is_set():
+            started = datetime.now(UTC)
+            plan = None
+            try:
+                plan = self.controller.tick(started)
+            except MusterError as error:
+                log.warning("tick: %s", error.message)
+            except Exception:
+                log.exception("tick: internal error")
+            on_tick(plan, (datetime.now(UTC) - started).total_seconds())
+            self._wake.wait(self._settings.interval.total_seconds() * self._jitter.uniform(0.9, 1.1))
+            self._wake.clear()
+        self.controller.close()

@@ -1,0 +1,74 @@
+"""Conditions: what the loop says of itself, in the shape that Kubernetes made familiar.
+
+`Ready` sums up the others. Sync (does what is published say what git says?) and health (do devices do well with it?)
+are two axes and stay two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from muster.plan.planner import Plan, Publish, Suspend
+from muster.plan.world import World
+
+Sync = Literal["Synced", "OutOfSync", "Unknown"]
+Health = Literal["Healthy", "Progressing", "Degraded", "Suspended", "Missing", "Unknown"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing that is True, False or Unknown, since when, and why."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+    last_transition_time: str
+    observed_generation: int
+
+
+def condition(type_: str, *, holds: bool, reason: str, message: str, now: datetime, generation: int) -> Condition:
+    """A condition as of now."""
+    return Condition(type_, "True" if holds else "False", reason, message, now.isoformat(), generation)
+
+
+def carry_over(new: Iterable[Condition], old: Mapping[str, Mapping[str, object]]) -> tuple[Condition, ...]:
+    """Keep the transition time of every condition whose status did not change."""
+    return tuple(
+        replace(item, last_transition_time=str(before["last_transition_time"]))
+        if (before := old.get(item.type)) and before["status"] == item.status
+        else item
+        for item in new
+    )
+
+
+def ready(conditions: Iterable[Condition], now: datetime, generation: int) -> Condition:
+    """True if all others are; else the first that is not gives the reason."""
+    first = next((item for item in conditions if item.status != "True"), None)
+    if first:
+        return Condition("Ready", first.status, first.reason, first.message, now.isoformat(), generation)
+    return condition(
+        "Ready", holds=True, reason="AllHold", message="every condition holds", now=now, generation=generation
+    )
+
+
+def sync_of(plan: Plan) -> Sync:
+    """Synced if publishing has nothing left to do or to wait for."""
+    pending = any(isinstance(action, Publish | Suspend) for action in plan.actions)
+    return "OutOfSync" if pending or any(wait.step in ("publish", "prepare") for wait in plan.waits) else "Synced"
+
+
+def health_of(plan: Plan, world: World) -> Health:
+    """The worst that is known of any release on offer."""
+    if world.suspensions:
+        return "Suspended"
+    if not world.published.documents:
+        return "Missing"
+    if any(verdict.outcome == "harm" for verdict in plan.verdicts):
+        return "Degraded"
+    if any(verdict.outcome == "undecided" for verdict in plan.verdicts):
+        return "Progressing"
+    return "Healthy" if plan.verdicts else "Unknown"
