@@ -1,0 +1,277 @@
+"""Publishing desired state as static TUF files: `<public>/metadata` and `<public>/targets`.
+
+Rules: the generation strictly rises; every file that a generation names is on disk before the timestamp that makes it
+visible; whatever is cut off leaves the former generation valid, and the same call again completes the new one. No
+artifact is named before its bytes and its signature were verified. Files that are no longer named stay, because a
+device may be in the middle of fetching them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+from tuf.api.exceptions import LengthOrHashMismatchError
+from tuf.api.metadata import MetaFile, TargetFile
+
+from muster.apply.published_artifact import ArtifactVerifier, PublishedArtifact, same_file
+from muster.apply.static_files import only_writer, place_file, read_bounded
+from muster.apply.tuf_keys import TufKeys
+from muster.apply.tuf_metadata import RESTORE, MetadataFolder, Roles, is_due
+from muster.artifacts.bundle import CONFIG, MODEL
+from muster.artifacts.durable import write_durably
+from muster.attest.keys import key_id
+from muster.attest.model_signature import LARGEST as LARGEST_SIGNATURE
+from muster.kinds.canonical import canonical_json
+from muster.kinds.desired import DesiredDocument, Entry, artifact_target, signature_target
+from muster.kinds.digest import hex_of
+from muster.kinds.errors import Refused, Unusable
+from muster.plan.world import Published
+
+__all__ = ["SIGNING_KEYS_TARGET", "PublishedArtifact", "Publisher"]
+
+SIGNING_KEYS_TARGET: Final = "trust/signing-keys.json"
+_LARGEST_DOCUMENT = 4 * 1024 * 1024
+_LARGEST_GENERATION = 2**53 - 1
+
+
+class Publisher:
+    """Publishes into one folder with one set of keys. One process at a time: others get `TryAgain`."""
+
+    def __init__(self, public: Path, keys: TufKeys) -> None:
+        self._public = public
+        self._targets = public / "targets"
+        self._metadata = MetadataFolder(public / "metadata", keys)
+        self._verifier = ArtifactVerifier()
+        self._seen: tuple[bytes, Published] | None = None
+
+    def init_root(self, now: datetime) -> bytes:
+        """The first root, which devices are set up with; made if there is none yet.
+
+        Raises `Refused` if there is one of other keys.
+        """
+        with only_writer(self._public):
+            return self._init_root(now)
+
+    def published(self) -> Published:
+        """What devices can fetch now, read from disk. Raises `Refused` if it is damaged or not of our keys."""
+        timestamp = read_bounded(self._metadata.timestamp_path, LARGEST_SIGNATURE)
+        if timestamp is not None and self._seen is not None and self._seen[0] == timestamp:
+            return self._seen[1]
+        roles = self._metadata.roles()
+        if roles is None:
+            return Published()
+        targets = roles.targets.targets
+        documents = [
+            self._document(target, roles.targets.version)
+            for path, target in targets.items()
+            if path.startswith("desired/")
+        ]
+        published = Published(
+            generation=roles.targets.version,
+            documents={(document.model, document.device_class): document for document in documents},
+            artifacts=frozenset(
+                f"sha256:{Path(path).stem}"
+                for path in targets
+                if path.startswith("artifacts/") and path.endswith(".tar")
+            ),
+        )
+        if timestamp is not None:
+            self._seen = (timestamp, published)
+        return published
+
+    def expires(self) -> datetime | None:
+        """When devices stop accepting what is published; None if nothing is. Raises `Refused` as `published` does."""
+        roles = self._metadata.roles()
+        return roles.expires if roles else None
+
+    def publish(
+        self,
+        generation: int,
+        documents: Iterable[DesiredDocument],
+        artifacts: Mapping[str, PublishedArtifact],
+        signing_keys: Sequence[str],
+        now: datetime,
+    ) -> None:
+        """Make `generation` what devices fetch. `artifacts` are given by digest; those that no document names are not
+        published. The call that published the current generation may be repeated and changes nothing.
+
+        Raises `Refused` if the generation does not rise, or an artifact is missing, altered, unsigned or signed by
+        another key; `TryAgain` if the disk refuses or another process publishes.
+        """
+        if not 1 <= generation <= _LARGEST_GENERATION:
+            raise Unusable(f"{generation} is no generation", f"it runs from 1 to {_LARGEST_GENERATION}")
+        with only_writer(self._public):
+            self._init_root(now)
+            roles = self._metadata.roles()
+            if roles and generation < roles.targets.version:
+                raise _not_rising(generation, roles)
+            ordered = sorted(documents, key=lambda document: document.target)
+            named = self._verify(generation, ordered, artifacts, signing_keys)
+            contents = _contents(ordered, named, signing_keys)
+            targets = {path: TargetFile.from_data(path, data, ["sha256"]) for path, data in contents.items()}
+            for artifact in named:
+                path = artifact_target(artifact.digest)
+                targets[path] = TargetFile(artifact.size, {"sha256": hex_of(artifact.digest)}, path)
+            if roles and generation == roles.targets.version:
+                if targets != roles.targets.targets:
+                    raise _not_rising(generation, roles)
+                return
+            self._write_targets(contents, named, targets)
+            self._make_visible(roles, self._metadata.write_targets(generation, targets, now), now)
+
+    def refresh(self, now: datetime) -> bool:
+        """Sign again what has used up half of its life; True if something had. The generation stays.
+
+        Raises `Refused` if what is published is damaged, `TryAgain` as `publish` does.
+        """
+        with only_writer(self._public):
+            root = self._metadata.root()
+            root_due = root is not None and is_due(root, now)
+            if root is not None and root_due:
+                self._metadata.write_root(root.version + 1, now)
+            roles = self._metadata.roles()
+            if roles is None:
+                return root_due
+            meta = roles.snapshot.meta["targets.json"]
+            if is_due(roles.targets, now) or meta.hashes is None:
+                self._refresh_targets(roles, now)
+            elif is_due(roles.snapshot, now):
+                self._make_visible(roles, meta, now)
+            elif is_due(roles.timestamp, now):
+                self._metadata.write_timestamp(roles.timestamp.version + 1, roles.timestamp.snapshot_meta, now)
+            else:
+                return root_due
+            return True
+
+    def artifact(self, digest: str) -> PublishedArtifact:
+        """A published artifact and its signature, not verified. Raises `Refused` if it is not published."""
+        roles = self._metadata.roles()
+        tar = roles.targets.targets.get(artifact_target(digest)) if roles else None
+        signature = roles.targets.targets.get(signature_target(digest)) if roles else None
+        if tar is None or signature is None:
+            raise Refused(f"artifact {digest} is not published", "see what is: muster get releases")
+        return PublishedArtifact(self._path(tar), digest, tar.length, self._read(signature, LARGEST_SIGNATURE))
+
+    def signing_keys(self) -> tuple[str, ...]:
+        """The public keys that devices trust for artifacts now. Raises `Refused` if what is published is damaged."""
+        roles = self._metadata.roles()
+        target = roles.targets.targets.get(SIGNING_KEYS_TARGET) if roles else None
+        return tuple(json.loads(self._read(target, LARGEST_SIGNATURE))["keys"]) if target else ()
+
+    def _init_root(self, now: datetime) -> bytes:
+        if self._metadata.root() is None:
+            self._metadata.write_root(1, now)
+        return self._metadata.first_root() or b""
+
+    def _verify(
+        self,
+        generation: int,
+        documents: Sequence[DesiredDocument],
+        artifacts: Mapping[str, PublishedArtifact],
+        signing_keys: Sequence[str],
+    ) -> list[PublishedArtifact]:
+        """The artifacts that the documents name, each verified, in the order of their digests."""
+        if len({document.target for document in documents}) != len(documents):
+            raise Refused("two documents are about the same model and device class")
+        for document in documents:
+            if document.generation > generation:
+                raise Refused(f"{document.target} says generation {document.generation}, newer than {generation}")
+        entries = [entry for document in documents for entry in document.entries]
+        named = {}
+        for entry in entries:
+            artifact = artifacts.get(entry.artifact.digest)
+            if artifact is None:
+                raise Refused(f"{entry.release} names artifact {entry.artifact.digest}, which is not prepared")
+            _refuse_other_pins(entry, artifact, self._verifier.verify(artifact, signing_keys))
+            named[artifact.digest] = artifact
+        return [named[digest] for digest in sorted(named)]
+
+    def _write_targets(
+        self, contents: Mapping[str, bytes], named: Iterable[PublishedArtifact], targets: Mapping[str, TargetFile]
+    ) -> None:
+        for artifact in named:
+            path = self._path(targets[artifact_target(artifact.digest)])
+            if not same_file(path, artifact):
+                place_file(artifact.path, path)
+        for name, data in contents.items():
+            path = self._path(targets[name])
+            if read_bounded(path, max(len(data), _LARGEST_DOCUMENT)) != data:
+                write_durably(path, data)
+
+    def _make_visible(self, roles: Roles | None, targets: MetaFile, now: datetime) -> None:
+        snapshot = self._metadata.write_snapshot(roles.snapshot.version + 1 if roles else 1, targets, now)
+        self._metadata.write_timestamp(roles.timestamp.version + 1 if roles else 1, snapshot, now)
+
+    def _refresh_targets(self, roles: Roles, now: datetime) -> None:
+        """Replace the targets file of a generation, which the snapshot pins by its hash.
+
+        In between stands a snapshot that names the version alone: with it the old file and the new one are both
+        valid, so that a crash at any point leaves something that devices accept.
+        """
+        version = roles.targets.version
+        self._make_visible(roles, MetaFile(version), now)
+        signed = self._metadata.write_targets(version, roles.targets.targets, now)
+        between = self._metadata.roles()
+        self._make_visible(between, signed, now)
+
+    def _document(self, target: TargetFile, generation: int) -> DesiredDocument:
+        data = self._read(target, _LARGEST_DOCUMENT)
+        try:
+            document = DesiredDocument.model_validate_json(data)
+        except ValidationError as error:
+            raise Refused(f"{self._path(target)} is no desired document", RESTORE) from error
+        if document.target != target.path or document.generation > generation:
+            raise Refused(f"{self._path(target)} is about {document.target}, generation {document.generation}", RESTORE)
+        return document
+
+    def _read(self, target: TargetFile, limit: int) -> bytes:
+        path = self._path(target)
+        data = read_bounded(path, limit)
+        if data is None:
+            raise Refused(f"{path} is missing", RESTORE)
+        try:
+            target.verify_length_and_hashes(data)
+        except LengthOrHashMismatchError as error:
+            raise Refused(f"{path} is damaged: it is not the file that was published", RESTORE) from error
+        return data
+
+    def _path(self, target: TargetFile) -> Path:
+        return self._targets / target.get_prefixed_paths()[0]
+
+
+def _contents(
+    documents: Iterable[DesiredDocument], named: Iterable[PublishedArtifact], signing_keys: Sequence[str]
+) -> dict[str, bytes]:
+    """The small target files: everything but the artifacts themselves."""
+    contents = {document.target: canonical_json(document.model_dump(mode="json")) for document in documents}
+    for target, data in contents.items():
+        if len(data) > _LARGEST_DOCUMENT:
+            raise Refused(f"{target} would have {len(data)} bytes, more than {_LARGEST_DOCUMENT}")
+    contents |= {signature_target(artifact.digest): artifact.signature for artifact in named}
+    keys = {key_id(pem): pem for pem in signing_keys}
+    contents[SIGNING_KEYS_TARGET] = canonical_json({"keys": [keys[name] for name in sorted(keys)]})
+    return contents
+
+
+def _refuse_other_pins(entry: Entry, artifact: PublishedArtifact, files: Mapping[str, str]) -> None:
+    pins = {
+        "artifact digest": (entry.artifact.digest, artifact.digest),
+        "artifact size": (entry.artifact.size, artifact.size),
+        "model hash": (entry.model_hash, files[MODEL]),
+        "config version": (entry.config_version, files[CONFIG]),
+    }
+    for name, (pinned, found) in pins.items():
+        if pinned != found:
+            raise Refused(f"{entry.release} pins {name} {pinned}, its artifact has {found}", "build the release again")
+
+
+def _not_rising(generation: int, roles: Roles) -> Refused:
+    return Refused(
+        f"generation {generation} is not newer than the published one, {roles.targets.version}",
+        "a generation never goes down, a rollback included: publish a higher one",
+    )

@@ -1,0 +1,195 @@
+"""The four TUF roles as files: root, targets, snapshot, timestamp.
+
+Rules: consistent snapshots, so that `<version>.<role>.json` keeps what a device in mid-update asks for; `targets` has
+the generation as its version; the timestamp is renamed into place last and decides what is published. What is read
+back is verified against our own keys: a file on disk is no authority by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, TypeVar
+
+from securesystemslib.exceptions import UnverifiedSignatureError
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.serialization import DeserializationError
+
+from muster.apply.static_files import read_bounded
+from muster.apply.tuf_keys import ROLES, TufKeys
+from muster.artifacts.durable import write_durably
+from muster.kinds.errors import Refused
+
+LIVES: Final = {
+    # Longer than any key of ours should go without somebody looking at it.
+    "root": timedelta(days=365),
+    # A controller that is away for a season can come back without a person signing by hand.
+    "targets": timedelta(days=90),
+    # Signed by a key that stays online, together with the timestamp; a week bridges holidays.
+    "snapshot": timedelta(days=7),
+    # How long a mirror can hide a newer generation from devices.
+    "timestamp": timedelta(days=1),
+}
+"""How long each role's signature holds. It is renewed when half of that is over."""
+
+# What python-tuf's client reads at most; more would be published for nobody.
+_LARGEST: Final = {"root": 512_000, "targets": 5_000_000, "snapshot": 2_000_000, "timestamp": 16_384}
+_MOST_ROOTS = 256
+RESTORE: Final = "restore the folder of published files from a backup or a mirror; devices keep what they run meanwhile"
+_OTHER_KEYS = "restore the keys that belong to it; devices would refuse what other keys sign"
+
+_Role = TypeVar("_Role", Root, Targets, Snapshot, Timestamp)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The published metadata, verified."""
+
+    root: Root
+    timestamp: Timestamp
+    snapshot: Snapshot
+    targets: Targets
+
+    @property
+    def expires(self) -> datetime:
+        """When devices stop accepting it."""
+        return min(role.expires for role in (self.root, self.timestamp, self.snapshot, self.targets))
+
+
+def is_due(role: Signed, now: datetime) -> bool:
+    """True if half of the role's life is over."""
+    return now >= role.expires - LIVES[role.type] / 2
+
+
+class MetadataFolder:
+    """Reads and writes the metadata of one repository."""
+
+    def __init__(self, folder: Path, keys: TufKeys) -> None:
+        self._folder = folder
+        self._keys = keys
+
+    @property
+    def timestamp_path(self) -> Path:
+        """The file that decides what is published."""
+        return self._folder / "timestamp.json"
+
+    def first_root(self) -> bytes | None:
+        """The bytes of the first root, which devices are set up with; None before there is one."""
+        return read_bounded(self._folder / "1.root.json", _LARGEST["root"])
+
+    def root(self) -> Root | None:
+        """The newest root, None before there is one. Raises `Refused` if it is damaged or not of our keys."""
+        newest: Root | None = None
+        for version in range(1, _MOST_ROOTS + 1):
+            path = self._folder / f"{version}.root.json"
+            data = read_bounded(path, _LARGEST["root"])
+            if data is None:
+                break
+            newest = self._verified(path, data, Root)
+            if newest.version != version:
+                raise Refused(f"{path} is damaged: it says version {newest.version}", RESTORE)
+            self._refuse_other_keys(path, newest)
+        return newest
+
+    def roles(self) -> Roles | None:
+        """What is published, None before anything is. Raises `Refused` if it is damaged or not of our keys."""
+        root = self.root()
+        path = self.timestamp_path
+        data = read_bounded(path, _LARGEST["timestamp"])
+        if data is None:
+            self._refuse_lost_timestamp()
+            return None
+        if root is None:
+            raise Refused(f"{self._folder / '1.root.json'} is missing", RESTORE)
+        timestamp = self._verified(path, data, Timestamp)
+        snapshot = self._listed(timestamp.snapshot_meta, Snapshot)
+        if "targets.json" not in snapshot.meta:
+            raise Refused(f"{self._folder} is damaged: the snapshot names no targets", RESTORE)
+        targets = self._listed(snapshot.meta["targets.json"], Targets)
+        return Roles(root, timestamp, snapshot, targets)
+
+    def write_root(self, version: int, now: datetime) -> None:
+        """Sign and write a root that trusts our four keys."""
+        root = Root(version=version, expires=_expiry("root", now), consistent_snapshot=True)
+        for role in ROLES:
+            root.add_key(self._keys.signers[role].public_key, role)
+        self._write(f"{version}.root.json", root)
+
+    def write_targets(self, generation: int, targets: Mapping[str, TargetFile], now: datetime) -> MetaFile:
+        """Sign and write the targets of a generation; no device sees them before `write_timestamp`."""
+        signed = Targets(version=generation, expires=_expiry("targets", now), targets=dict(targets))
+        return self._write(f"{generation}.targets.json", signed)
+
+    def write_snapshot(self, version: int, targets: MetaFile, now: datetime) -> MetaFile:
+        """Sign and write a snapshot; no device sees it before `write_timestamp`."""
+        signed = Snapshot(version=version, expires=_expiry("snapshot", now), meta={"targets.json": targets})
+        return self._write(f"{version}.snapshot.json", signed)
+
+    def write_timestamp(self, version: int, snapshot: MetaFile, now: datetime) -> None:
+        """Sign the timestamp and rename it into place: from here on devices see the snapshot it names."""
+        signed = Timestamp(version=version, expires=_expiry("timestamp", now), snapshot_meta=snapshot)
+        self._write("timestamp.json", signed)
+
+    def _write(self, name: str, signed: _Role) -> MetaFile:
+        metadata = Metadata(signed)
+        metadata.sign(self._keys.signers[signed.type])
+        data = metadata.to_bytes()
+        if len(data) > _LARGEST[signed.type]:
+            raise Refused(
+                f"{name} would have {len(data)} bytes, more than the {_LARGEST[signed.type]} that devices read",
+                "declare fewer releases",
+            )
+        write_durably(self._folder / name, data)
+        return MetaFile(signed.version, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
+
+    def _listed(self, meta: MetaFile, kind: type[_Role]) -> _Role:
+        path = self._folder / f"{meta.version}.{kind.type}.json"
+        data = read_bounded(path, _LARGEST[kind.type])
+        if data is None:
+            raise Refused(f"{path} is missing", RESTORE)
+        try:
+            meta.verify_length_and_hashes(data)
+        except RepositoryError as error:
+            raise Refused(f"{path} is damaged: it is not the file that was published", RESTORE) from error
+        signed = self._verified(path, data, kind)
+        if signed.version != meta.version:
+            raise Refused(f"{path} is damaged: it says version {signed.version}", RESTORE)
+        return signed
+
+    def _verified(self, path: Path, data: bytes, kind: type[_Role]) -> _Role:
+        try:
+            metadata = Metadata[_Role].from_bytes(data)
+            if not isinstance(metadata.signed, kind):
+                raise Refused(f"{path} is damaged: it holds no {kind.type}", RESTORE)
+            key = self._keys.signers[kind.type].public_key
+            signature = metadata.signatures.get(key.keyid)
+            if signature is None:
+                raise Refused(
+                    f"{path} was not signed by this controller's {kind.type} key",
+                    _OTHER_KEYS,
+                )
+            key.verify_signature(signature, metadata.signed_bytes)
+        except (DeserializationError, RepositoryError) as error:
+            raise Refused(f"{path} is damaged: {error}", RESTORE) from error
+        except UnverifiedSignatureError as error:
+            raise Refused(f"{path} is damaged: its signature does not hold", RESTORE) from error
+        return metadata.signed
+
+    def _refuse_other_keys(self, path: Path, root: Root) -> None:
+        for role, key_id in self._keys.key_ids.items():
+            if root.roles[role].keyids != [key_id]:
+                raise Refused(f"{path} trusts another {role} key than this controller has", _OTHER_KEYS)
+
+    def _refuse_lost_timestamp(self) -> None:
+        # Before the first timestamp only snapshot 1 can exist: more means that a timestamp was lost, and starting
+        # again at generation 1 would be refused by every device.
+        if (self._folder / "2.snapshot.json").exists():
+            raise Refused(f"{self.timestamp_path} is missing", RESTORE)
+
+
+def _expiry(role: str, now: datetime) -> datetime:
+    return now.astimezone(UTC).replace(microsecond=0) + LIVES[role]
