@@ -1,0 +1,151 @@
+"""Making a controller's keys once, and declaring their public halves in the fleet's repository.
+
+Rules: doing it again changes nothing and completes what was cut off; nothing that exists is replaced; private halves
+stay in the state folder. What is written into the work tree (the signing key's public half, the first TUF root) is
+for the owner to review and commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from muster.apply.publish import Publisher
+from muster.apply.static_files import read_bounded
+from muster.apply.tuf_keys import ROLES, TufKeys, key_path
+from muster.artifacts.durable import write_durably
+from muster.attest.keys import key_id, public_half
+from muster.attest.private_files import mode_of
+from muster.attest.state_keys import StateKeys
+from muster.kinds.errors import Refused, Unusable
+from muster.kinds.resource import Metadata
+from muster.kinds.signing_key import SigningKey, SigningKeySpec
+
+ROOT_FILE: Final = "policies/trust/root.json"
+"""What devices are set up with, in the fleet's repository."""
+
+_LARGEST = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class KeySet:
+    """The keys of one controller. `made` are the files that this call made, state folder and work tree together."""
+
+    keys: StateKeys
+    tuf: TufKeys = field(repr=False)
+    signing_key: str
+    signing_key_id: str
+    root: bytes = field(repr=False)
+    made: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class KeyInfo:
+    """What may be shown of one secret: never the secret."""
+
+    name: str
+    use: str
+    path: Path
+    mode: str
+    key_id: str | None = None
+    public: str | None = None
+
+
+def initialise_keys(state: Path, repository: Path | None, name: str, now: datetime) -> KeySet:
+    """Make what is missing: signing key, tokens, TUF keys and first root under `state`; with a `repository`, also
+    `policies/keys/<name>.yaml` and `policies/trust/root.json` in its work tree.
+
+    Raises `Refused` if something else stands where a public half belongs, or if a TUF key was lost after the root
+    was made; `Unusable` for a bad name or folder; `TryAgain` if the disk refuses.
+    """
+    if repository is not None and not repository.is_dir():
+        raise Unusable(f"{repository} is no folder", "give the work tree of the fleet's repository")
+    keys = StateKeys.of(state)
+    lost = TufKeys.missing(keys.folder)
+    if lost and (state / "public" / "metadata" / "1.root.json").exists():
+        raise Refused(
+            f"{lost[0]} is missing, and devices trust it already",
+            "restore it from a backup; a new one would not be trusted by the devices",
+        )
+    made = list(keys.make())
+    tuf = TufKeys.create(keys.folder)
+    made += lost
+    public = public_half(keys.signing_key())
+    declaration = _declaration(name, public)
+    root = Publisher(state / "public", tuf).init_root(now)
+    if repository is not None:
+        made += _declare(repository, f"policies/keys/{name}.yaml", declaration, public)
+        made += _declare(repository, ROOT_FILE, root, None)
+    return KeySet(keys, tuf, public, key_id(public), root, tuple(made))
+
+
+def describe_keys(state: Path) -> tuple[KeyInfo, ...]:
+    """Every secret of the controller, without the secret. Raises `Unusable` (missing) or `Refused` (open to others)."""
+    keys = StateKeys.of(state)
+    public = public_half(keys.signing_key())
+    tuf = TufKeys.load(keys.folder)
+    found = [
+        KeyInfo("signing", "signs artifacts", keys.signing_path, mode_of(keys.signing_path), key_id(public), public)
+    ]
+    for role in ROLES:
+        path, key = key_path(keys.folder, role), tuf.signers[role].public_key
+        found.append(KeyInfo(f"tuf-{role}", f"signs {role}", path, mode_of(path), key.keyid, key.keyval["public"]))
+    for path, use in (
+        (keys.enrolment_token_path, "lets a device enrol"),
+        (keys.operator_token_path, "lets an operator ask"),
+    ):
+        found.append(KeyInfo(path.name, use, path, mode_of(path)))
+    # Both are read, so that a token that others can read is refused here too.
+    keys.enrolment_token(), keys.operator_token()
+    return tuple(found)
+
+
+def _declaration(name: str, public: str) -> bytes:
+    try:
+        key = SigningKey(metadata=Metadata(name=name), spec=SigningKeySpec(public_key=public))
+    except ValidationError as error:
+        raise Unusable(
+            f"{name!r} is no name for a key", "write lower-case letters, digits and inner hyphens, 63 at most"
+        ) from error
+    lines = [
+        "# yaml-language-server: $schema=../../schemas/signing-key.json",
+        f"apiVersion: {key.api_version}",
+        f"kind: {key.kind}",
+        "metadata:",
+        f"  name: {key.metadata.name}",
+        "spec:",
+        f"  scheme: {key.spec.scheme}",
+        "  publicKey: |",
+        *(f"    {line}" for line in key.spec.public_key.splitlines()),
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _declare(repository: Path, place: str, data: bytes, public: str | None) -> list[Path]:
+    """Write a file into the work tree unless it says the same already; returns what was made."""
+    path = repository / place
+    if not path.resolve().is_relative_to(repository.resolve()):
+        raise Refused(f"{path} leads out of the repository", "remove the symbolic link")
+    found = read_bounded(path, _LARGEST)
+    if found is None:
+        write_durably(path, data)
+        return [path]
+    if found == data or (public is not None and _holds(found, public)):
+        return []
+    raise Refused(
+        f"{path} is there already and says something else",
+        "choose another --name for the key of another controller"
+        if public is not None
+        else "devices trust that root; use the state folder that it belongs to",
+    )
+
+
+def _holds(found: bytes, public: str) -> bool:
+    """True if the file holds this key, whatever its owner wrote around it."""
+    lines = [line.strip() for line in found.decode("utf-8", "replace").splitlines()]
+    wanted = public.splitlines()
+    return any(lines[start : start + len(wanted)] == wanted for start in range(len(lines)))

@@ -1,0 +1,70 @@
+"""`muster keys`: make and show the keys of this controller. No secret is ever printed."""
+
+from __future__ import annotations
+
+import click
+
+from muster.cli.output import emit, output_option, state_option, table
+
+
+@click.group()
+def keys() -> None:
+    """Make and show the keys of this controller."""
+
+
+@keys.command()
+@state_option
+@click.option(
+    "--repository",
+    type=click.Path(file_okay=False),
+    default=".",
+    show_default=True,
+    help="Work tree of the fleet's repository, which the public halves are written to.",
+)
+@click.option("--name", default="controller", show_default=True, help="Name of the signing key in the repository.")
+@output_option
+def init(state: str, repository: str, name: str, output: str) -> None:
+    """Make what is missing: signing key, TUF keys, tokens; and write the public halves for you to commit."""
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from muster.apply.key_setup import initialise_keys
+
+    made = initialise_keys(Path(state), Path(repository), name, datetime.now(UTC))
+    value = {"signingKey": made.signing_key_id, "made": [str(path) for path in made.made]}
+
+    def text() -> None:
+        for path in made.made:
+            click.echo(f"made {path}")
+        if not made.made:
+            click.echo("nothing to make: every key is there")
+        declared = [str(path) for path in made.made if path.is_relative_to(repository) and "policies" in path.parts]
+        if declared:
+            click.echo(f"commit, so that devices trust them: git add {' '.join(declared)}")
+
+    emit(value, output, text)
+
+
+@keys.command()
+@state_option
+@output_option
+def show(state: str, output: str) -> None:
+    """List public keys, key ids and file modes."""
+    from pathlib import Path
+
+    from muster.apply.key_setup import describe_keys
+
+    found = describe_keys(Path(state))
+    value = [
+        {
+            "name": key.name,
+            "use": key.use,
+            "path": str(key.path),
+            "mode": key.mode,
+            "keyId": key.key_id,
+            "public": key.public,
+        }
+        for key in found
+    ]
+    rows = [(key.name, key.use, key.mode, key.key_id or "-", key.path) for key in found]
+    emit(value, output, lambda: table(("NAME", "USE", "MODE", "KEY ID", "PATH"), rows))
