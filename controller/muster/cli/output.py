@@ -1,4 +1,4 @@
-"""How verbs print: text for people, JSON or YAML for programs, plain lines in a pipe."""
+"""Options that verbs share, and how they print: text for people, JSON or YAML for programs, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -28,6 +28,17 @@ def state_option(command: _Command) -> _Command:
         envvar="MUSTER_STATE",
         show_default=True,
         help="State folder of the controller: store, keys, records.",
+    )(command)
+
+
+def server_option(command: _Command) -> _Command:
+    """Add `--server URL` to a verb: the running controller."""
+    return click.option(
+        "--server",
+        default="http://127.0.0.1:8470",
+        envvar="MUSTER_SERVER",
+        show_default=True,
+        help="The running controller.",
     )(command)
 
 

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import decimal
 import re
+from collections.abc import Callable
 from decimal import Decimal as _Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema
 
 PPM = 1_000_000
 
+_Amount = TypeVar("_Amount")
 _NUMBER = r"(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,6})?"
 _PERCENT = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.[0-9]{1,4})?%")
 _DURATION_UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
@@ -108,6 +110,17 @@ def _plain(value: _Decimal) -> str:
     return f"{value.normalize(decimal.Context(prec=40)):f}"
 
 
+def _reader(parse: Callable[[Any], _Amount]) -> Callable[[Any, ValidationInfo], _Amount]:
+    """What YAML and JSON hold is parsed; the program's own integers and decimals are taken as they are."""
+
+    def read(value: Any, info: ValidationInfo) -> _Amount:
+        if info.mode == "python" and isinstance(value, int | _Decimal) and not isinstance(value, bool):
+            return cast("_Amount", value)
+        return parse(value)
+
+    return read
+
+
 def _schema(pattern: str, description: str, *examples: str) -> WithJsonSchema:
     return WithJsonSchema(
         {"type": "string", "pattern": f"^{pattern}$", "description": description, "examples": list(examples)}
@@ -120,31 +133,31 @@ def _unit_pattern(units: dict[str, int]) -> str:
 
 Percent = Annotated[
     int,
-    BeforeValidator(parse_percent),
+    BeforeValidator(_reader(parse_percent)),
     PlainSerializer(format_percent),
     _schema(_PERCENT.pattern, "A percentage from 0% to 100%, at most four decimals.", "5%", "0.25%"),
 ]
 Duration = Annotated[
     int,
-    BeforeValidator(parse_duration),
+    BeforeValidator(_reader(parse_duration)),
     PlainSerializer(format_duration),
     _schema(_unit_pattern(_DURATION_UNITS), "A duration with its unit.", "30m", "18.5ms"),
 ]
 Size = Annotated[
     int,
-    BeforeValidator(parse_size),
+    BeforeValidator(_reader(parse_size)),
     PlainSerializer(format_size),
     _schema(_unit_pattern(_SIZE_UNITS), "A number of bytes with its unit.", "64MiB"),
 ]
 Rate = Annotated[
     int,
-    BeforeValidator(parse_rate),
+    BeforeValidator(_reader(parse_rate)),
     PlainSerializer(format_rate),
     _schema(_unit_pattern(_RATE_UNITS), "A rate per second.", "2G/s"),
 ]
 Decimal = Annotated[
     _Decimal,
-    BeforeValidator(parse_decimal),
+    BeforeValidator(_reader(parse_decimal)),
     PlainSerializer(_plain),
     _schema(_DECIMAL.pattern, "An exact decimal number.", "0.94"),
 ]

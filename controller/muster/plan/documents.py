@@ -69,13 +69,14 @@ def _document(
             )
         elif artifact in world.prepared:
             entries.append(_entry(fleet, release, class_name, published, generation))
-    tiers = [tier for release in fleet.releases_of(model, class_name) if (tier := fleet.tier(release))]
+    releases = fleet.releases_of(model, class_name)
+    intervals = [tier.health.poll_interval for release in releases if (tier := fleet.tier(release))]
     return DesiredDocument(
         model=model,
         device_class=class_name,
         generation=generation,
         commit=fleet.commit or "0" * 40,
-        poll_interval=min((tier.health.poll_interval for tier in tiers), default=DEFAULT_POLL_INTERVAL),
+        poll_interval=min(intervals, default=DEFAULT_POLL_INTERVAL),
         cohorts=tuple(
             OrderedCohort(name=cohort.metadata.name, selector=cohort.spec.selector) for cohort in fleet.cohorts
         ),

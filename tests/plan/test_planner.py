@@ -1,0 +1,151 @@
+"""The planner: state in, plan out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from muster.kinds.fleet import Fleet
+from muster.plan.planner import Lift, Plan, Prepare, Publish, Revert, Suspend, make_plan
+from muster.plan.world import Exposure, Observed, Published, Suspension, World
+from tests.fleets import PUBLIC_KEY, make_fleet, make_release, pin
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ALL = {"canary": "100%", "fleet": "100%"}
+OLD = make_release("1.0.0", ALL)
+NEW = make_release("1.1.0", {"canary": "100%", "fleet": "5%"}, supersedes="1.0.0")
+READY = World(signer=PUBLIC_KEY, prepared=frozenset({pin("artifact 1.0.0"), pin("artifact 1.1.0")}))
+
+
+def published(plan: Plan, world: World) -> World:
+    """The world after the plan's publication."""
+    step = next(action for action in plan.actions if isinstance(action, Publish))
+    return replace(world, published=Published(step.generation, step.documents, frozenset(step.artifacts)))
+
+
+def plan_for(fleet: Fleet, world: World) -> Plan:
+    return make_plan(fleet, world, NOW)
+
+
+def test_what_is_not_prepared_is_prepared_first() -> None:
+    """Nothing is published before its artifact was built, verified and signed."""
+    plan = plan_for(make_fleet(OLD), World(signer=PUBLIC_KEY))
+    assert (Prepare("meter-reader/1.0.0", pin("artifact 1.0.0")),) == plan.actions
+
+
+def test_an_undeclared_key_signs_nothing() -> None:
+    """A controller whose key the fleet does not declare builds nothing, and says what is missing."""
+    plan = plan_for(make_fleet(OLD), World(signer="another key"))
+    assert plan.actions == ()
+    assert [wait.step for wait in plan.waits if "policies/keys" in wait.reason] == ["prepare"]
+
+
+def test_first_publication() -> None:
+    """The first generation is 1 and holds a document for each class."""
+    plan = plan_for(make_fleet(OLD), READY)
+    step = plan.actions[0]
+    assert isinstance(step, Publish)
+    assert step.generation == 1
+    assert list(step.documents) == [("meter-reader", "cam-day"), ("meter-reader", "cam-lowlight")]
+
+
+def test_no_change_plans_nothing() -> None:
+    """A second look at the same commit has nothing to do."""
+    world = published(plan_for(make_fleet(OLD), READY), READY)
+    assert plan_for(make_fleet(OLD), world).actions == ()
+
+
+def test_newest_first_and_nothing_below_a_full_release() -> None:
+    """Entries run from newest to oldest; a release that everybody has overtaken is left out."""
+    partly = plan_for(make_fleet(NEW, OLD), READY).actions[0]
+    assert isinstance(partly, Publish)
+    assert [e.version for e in partly.documents["meter-reader", "cam-day"].entries] == ["1.1.0", "1.0.0"]
+    fully = plan_for(make_fleet(make_release("1.1.0", ALL), OLD), READY).actions[0]
+    assert isinstance(fully, Publish)
+    assert [e.version for e in fully.documents["meter-reader", "cam-day"].entries] == ["1.1.0"]
+
+
+def test_a_revert_raises_the_generation_and_names_the_old_digest() -> None:
+    """Never backwards: the rollback is generation 3 with generation 1's artifact."""
+    world = published(plan_for(make_fleet(OLD), READY), READY)
+    world = published(plan_for(make_fleet(NEW, OLD), world), world)
+    step = plan_for(make_fleet(OLD), world).actions[0]
+    assert isinstance(step, Publish)
+    assert step.generation == 3
+    assert pin("artifact 1.0.0") == step.documents["meter-reader", "cam-day"].entries[0].artifact.digest
+
+
+def test_since_says_when_a_release_came_back() -> None:
+    """A release that stays keeps its `since`; one that was withdrawn and declared again gets a new one."""
+    world = published(plan_for(make_fleet(NEW, OLD), READY), READY)
+    world = published(plan_for(make_fleet(OLD), world), world)
+    step = plan_for(make_fleet(NEW, OLD), world).actions[0]
+    assert isinstance(step, Publish)
+    assert [entry.since for entry in step.documents["meter-reader", "cam-day"].entries] == [3, 1]
+
+
+def harmed(failures: int, tried: int, device_class: str = "cam-lowlight") -> Observed:
+    """Reports of 1.1.0 in one class."""
+    phases = {"rolled-back": failures, "healthy": tried - failures}
+    return Observed({("meter-reader/1.1.0", device_class): Exposure(phases, 0, {"low_confidence": failures})})
+
+
+def test_harm_in_one_class_suspends_everywhere_in_the_same_plan() -> None:
+    """The worst class decides; suspension, publication and revert are one plan, in this order."""
+    world = published(plan_for(make_fleet(NEW, OLD), READY), READY)
+    plan = plan_for(make_fleet(NEW, OLD), replace(world, observed=harmed(2, 3)))
+    assert [Suspend, Publish, Revert] == [type(action) for action in plan.actions]
+    document = plan.actions[1].documents["meter-reader", "cam-day"]
+    assert [entry.version for entry in document.entries] == ["1.0.0"]
+    assert [halt.release for halt in document.halted] == ["meter-reader/1.1.0"]
+    assert "low_confidence ×2" in plan.actions[0].reason
+    assert plan.actions[2].path == "releases/meter-reader/1.1.0.yaml"
+
+
+def test_too_few_devices_wait() -> None:
+    """One failure among one device is not yet a verdict; the plan says what it waits for."""
+    world = published(plan_for(make_fleet(NEW, OLD), READY), READY)
+    plan = plan_for(make_fleet(NEW, OLD), replace(world, observed=harmed(1, 1)))
+    assert plan.actions == ()
+    assert any(wait.subject == "meter-reader/1.1.0 in cam-lowlight" for wait in plan.waits)
+
+
+def test_failures_within_the_limit_hold() -> None:
+    """20 % of the devices that tried it is not more than 20 %."""
+    world = published(plan_for(make_fleet(NEW, OLD), READY), READY)
+    plan = plan_for(make_fleet(NEW, OLD), replace(world, observed=harmed(1, 5)))
+    assert plan.actions == ()
+
+
+def test_devices_that_never_tried_do_not_dilute() -> None:
+    """A thousand devices that were offered the release and did not try it change nothing."""
+    exposure = Exposure({"rolled-back": 2, "healthy": 1, "offered": 1_000, "downloaded": 500})
+    assert (exposure.failures, exposure.tried) == (2, 3)
+
+
+def test_a_suspension_is_lifted_once_git_says_the_same() -> None:
+    """After the revert commit the halt is no longer needed."""
+    suspension = Suspension("meter-reader/1.1.0", "why", NOW, "guardrail")
+    world = replace(READY, suspensions={"meter-reader/1.1.0": suspension})
+    plan = plan_for(make_fleet(OLD), world)
+    assert Lift("meter-reader/1.1.0", "git no longer offers it to any device") in plan.actions
+
+
+def test_never_converge_to_empty() -> None:
+    """If the only release that is left is not prepared, what is published stays."""
+    world = published(plan_for(make_fleet(OLD), READY), READY)
+    plan = plan_for(make_fleet(make_release("1.1.0", ALL)), replace(world, prepared=frozenset()))
+    assert [Prepare] == [type(action) for action in plan.actions]
+    assert any("left without a model" in wait.reason for wait in plan.waits)
+
+
+def test_a_failed_build_is_waited_for_with_its_reason() -> None:
+    """A release that could not be built is not tried again at once, and blocks no other."""
+    world = replace(
+        READY, prepared=frozenset({pin("artifact 1.0.0")}), unbuildable={pin("artifact 1.1.0"): "differs at quantize"}
+    )
+    plan = plan_for(make_fleet(NEW, OLD), world)
+    step = plan.actions[0]
+    assert isinstance(step, Publish)
+    assert [entry.version for entry in step.documents["meter-reader", "cam-day"].entries] == ["1.0.0"]
+    assert "differs at quantize" in [wait.reason for wait in plan.waits if wait.step == "prepare"]
