@@ -20,7 +20,7 @@ from training.meter_reader.network import to_onnx
 VERSIONS: Final = {
     "1.0.0": Hyperparameters(filters=8, epochs=8, shifts=1, seed=8),
     "1.1.0": Hyperparameters(filters=16, epochs=8, shifts=1, seed=7),
-    "1.2.0": Hyperparameters(filters=24, epochs=6, shifts=5, seed=10),
+    "1.2.0": Hyperparameters(filters=20, epochs=5, shifts=5, seed=8),
 }
 
 
