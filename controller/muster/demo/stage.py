@@ -1,0 +1,143 @@
+"""Setting the stage: everything that the story needs, in one folder, and taking it down again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from muster.apply.key_setup import ROOT_FILE, initialise_keys
+from muster.artifacts.store import Store
+from muster.attest.state_keys import StateKeys
+from muster.demo.agents import AgentHosts
+from muster.demo.observer import Observer, Snapshot
+from muster.demo.processes import Daemon
+from muster.demo.report import Report
+from muster.demo.scratch import ScratchRepository
+from muster.demo.story import Story
+from muster.kinds.errors import TryAgain, Unusable
+from muster.serve.client import ControllerClient
+
+HEALTH_WINDOW = "3s"
+POLL_INTERVAL = "1s"
+TRAIN_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Plot:
+    """How to play: devices per class, and how often the daemon is killed on the way."""
+
+    devices_per_class: int = 16
+    canaries_per_class: int = 3
+    kills: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Who watches: `say` gets one line, `show` gets the fleet at one moment and what is waited for."""
+
+    say: Callable[[str], None]
+    show: Callable[[Snapshot, str], None]
+
+
+def play(source: Path, folder: Path, plot: Plot, audience: Audience) -> Report:
+    """Set the stage in `folder`, play the story, take everything down. Raises `MusterError`."""
+    state = folder / "state"
+    audience.say("Training the source models (integer arithmetic, from scikit-learn's digits)")
+    field = _train(source, state / "store")
+    scratch = ScratchRepository.make(source, folder)
+    audience.say("Making keys, and declaring their public halves in the scratch repository")
+    initialise_keys(state, scratch.clone, "demo", datetime.now(UTC))
+    scratch.begin(HEALTH_WINDOW, POLL_INTERVAL)
+    daemon = Daemon(scratch.remote, state, folder / "daemon.log")
+    hosts = AgentHosts(folder / "devices", daemon.server, plot.devices_per_class, plot.canaries_per_class)
+    client = ControllerClient(daemon.server, state)
+    with _running(daemon, hosts, audience), _killing(daemon, plot) as chaos:
+        audience.say(f"Enrolling {hosts.devices} devices")
+        hosts.enrol(StateKeys.of(state).enrolment_token(), scratch.clone / ROOT_FILE)
+        hosts.start(Store(state / "store"), field)
+        chaos.start()
+
+        def between() -> None:
+            hosts.must_run()
+            if not plot.kills:
+                daemon.must_run()
+
+        story = Story(scratch, Observer(client, audience.show, between), hosts.devices)
+        return story.play(chaos.kills)
+
+
+def _train(source: Path, store: Path) -> str:
+    """Fill the store; the digest of the snapshot that cameras replay."""
+    if not (source / "training" / "meter_reader").is_dir():
+        raise Unusable(f"{source} has no training/meter_reader", "run the demo in a clone of this project")
+    command = [sys.executable, "-m", "training.meter_reader", "--json", "--store", str(store.absolute())]
+    done = subprocess.run(  # noqa: S603 - our own program
+        command, cwd=source, capture_output=True, text=True, timeout=TRAIN_SECONDS, check=False
+    )
+    if done.returncode:
+        raise TryAgain(f"the source models could not be trained: {done.stderr.strip()[-500:]}")
+    digest: str = json.loads(done.stdout)["snapshots"]["field"]["digest"]
+    return digest
+
+
+@contextlib.contextmanager
+def _running(daemon: Daemon, hosts: AgentHosts, audience: Audience) -> Iterator[None]:
+    audience.say(f"Starting the daemon at {daemon.server}")
+    daemon.start()
+    try:
+        daemon.wait_until_up()
+        yield
+    finally:
+        hosts.stop()
+        daemon.stop()
+
+
+class Chaos:
+    """Kills the daemon at random moments and starts it again, from a thread, until it did so often enough."""
+
+    def __init__(self, daemon: Daemon, kills: int, seed: int) -> None:
+        self._daemon = daemon
+        self._wanted = kills
+        self._random = random.Random(seed)  # noqa: S311 - picks moments, guards nothing
+        self._done = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="chaos", daemon=True)
+
+    def start(self) -> None:
+        """Begin, if any kill is wanted."""
+        if self._wanted:
+            self._thread.start()
+
+    def kills(self) -> int:
+        """How often the daemon was killed so far."""
+        return self._done
+
+    def stop(self) -> None:
+        """End; the daemon is left running."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while self._done < self._wanted and not self._stop.wait(self._random.uniform(0.3, 5.0)):
+            self._daemon.kill()
+            self._done += 1
+            self._daemon.start()
+
+
+@contextlib.contextmanager
+def _killing(daemon: Daemon, plot: Plot) -> Iterator[Chaos]:
+    chaos = Chaos(daemon, plot.kills, plot.seed)
+    try:
+        yield chaos
+    finally:
+        chaos.stop()
