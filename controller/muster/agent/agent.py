@@ -1,0 +1,221 @@
+"""The agent of one device: ask, do, report. One `tick` is one round; time comes in, so that nothing here waits.
+
+Whatever goes wrong in a round ends that round, with a code that the next report carries. What runs goes on running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+
+from muster.agent.camera import Camera
+from muster.agent.delivery import deliver
+from muster.agent.device import Device, Surroundings
+from muster.agent.folder import DeviceFolder
+from muster.agent.model_on_device import ModelOnDevice
+from muster.agent.moment import Moment
+from muster.agent.setbacks import Postponed, disk_full
+from muster.agent.worker import Worker
+from muster.artifacts.tensors import Tensor
+from muster.kinds.desired import DesiredDocument, desired_target
+from muster.kinds.errors import TryAgain
+from muster.plan.assignment import BUCKETS, bucket
+
+DOCUMENT_LIMIT = 2**20
+DEFAULT_POLL_SECONDS = 60.0
+_NOT_ENROLLED = "not_enrolled"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One round. `problem` is the code of what was in the way; `reason` is for people.
+
+    `poll_interval` in seconds, as the fleet's owner declared it. `retry_after` in seconds, as the server asked.
+    `away`: what is desired could not be asked for.
+    """
+
+    problem: str | None = None
+    reason: str | None = None
+    poll_interval: float = DEFAULT_POLL_SECONDS
+    retry_after: float = 0.0
+    waiting_reports: int = 0
+    away: bool = False
+
+
+class Agent:
+    """One device. `frames` [N, ...] are what its camera sees; `frames_per_tick` are answered in each round."""
+
+    def __init__(
+        self,
+        folder: DeviceFolder,
+        surroundings: Surroundings,
+        now: Moment,
+        *,
+        frames: Tensor | None = None,
+        frames_per_tick: int = 0,
+        on_error: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.device = Device(folder, surroundings, now)
+        self._frames_per_tick = frames_per_tick
+        self._documents: dict[str, DesiredDocument] = {}
+        self._send_after = now.steady
+        self._found: str | None = None
+        device_id = self.device.identity.device_id
+        self.models = [
+            ModelOnDevice(self.device, name, Worker(_camera(frames, f"{device_id}/{name}"), on_error=on_error))
+            for name in self.device.identity.models
+        ]
+
+    def start(self, now: Moment) -> None:
+        """Run what ran before. Call once, before the first `tick`."""
+        if self.device.journal.recovery in ("lost", "from backup"):
+            self._found = "journal_lost" if self.device.journal.recovery == "lost" else "journal_restored"
+        self._save_if_unsaved()
+        for model in self.models:
+            self._found = model.start(now) or self._found
+        with contextlib.suppress(OSError):
+            self._collect_garbage()
+
+    def tick(self, now: Moment) -> Outcome:
+        """One round: ask the server, follow, judge, report."""
+        setback = self._poll(now)
+        for model in self.models:
+            model.worker.work(self._frames_per_tick)
+        self._judge(now)
+        problem = self._found or (setback.error_code if setback else None)
+        with contextlib.suppress(TryAgain):
+            self.device.note(problem)
+            for model in self.models:
+                model.report(problem)
+            self._found = None
+        outcome = Outcome(
+            problem=problem,
+            reason=setback.message if setback else None,
+            poll_interval=self._poll_interval(),
+            retry_after=(setback.retry_after if setback else None) or 0.0,
+            away=setback is not None and setback.error_code == "server_away",
+        )
+        return self._send(now, outcome)
+
+    def watch(self, now: Moment) -> Outcome:
+        """Between rounds: judge the trials, and tell the verdicts at once."""
+        sequence = self.device.sequence
+        self._judge(now)
+        outcome = Outcome(poll_interval=self._poll_interval())
+        return outcome if self.device.sequence == sequence else self._send(now, outcome)
+
+    def stop(self, now: Moment) -> Outcome:
+        """The last call: send what waits once, and leave the journal as for a planned end."""
+        outcome = self._send(now, Outcome())
+        with contextlib.suppress(TryAgain):
+            for model in self.models:
+                model.stop()
+            self.device.journal.save(self.device.state)
+        return outcome
+
+    def next_verdict(self) -> float | None:
+        """When the next trial can be judged, in seconds of the steady clock."""
+        return min((end for model in self.models if (end := model.window_end) is not None), default=None)
+
+    def _poll(self, now: Moment) -> Postponed | None:
+        """The first thing that was in the way."""
+        try:
+            self._save_if_unsaved()
+            if self.device.trusted.refresh(now.wall):
+                self._documents = {}
+        except Postponed as setback:
+            return setback
+        setbacks = [found for model in self.models if (found := self._follow(model, now))]
+        with contextlib.suppress(OSError):
+            self._collect_garbage()
+        return setbacks[0] if setbacks else None
+
+    def _follow(self, model: ModelOnDevice, now: Moment) -> Postponed | None:
+        """What is in the way of one model does not hold up the others."""
+        try:
+            code = model.follow(self._document(model.name), now)
+        except Postponed as setback:
+            return setback
+        except TryAgain as error:
+            return disk_full(error.message)
+        except OSError as error:
+            return disk_full(f"the disk refuses: {error.strerror}")
+        return Postponed(code, f"{model.name} stays as it is") if code else None
+
+    def _document(self, model: str) -> DesiredDocument:
+        if model in self._documents:
+            return self._documents[model]
+        device_class = self.device.identity.device_class
+        data = self.device.trusted.read(desired_target(model, device_class), DOCUMENT_LIMIT)
+        if data is None:
+            raise Postponed("nothing_desired", f"no document for {model} on {device_class} is published")
+        try:
+            document = DesiredDocument.model_validate_json(data)
+        except ValidationError as error:
+            raise Postponed("document_invalid", "the desired document is not one that this agent can read") from error
+        if (document.model, document.device_class) != (model, device_class):
+            raise Postponed("document_invalid", "the desired document is that of another model or device class")
+        self._documents[model] = document
+        return document
+
+    def _judge(self, now: Moment) -> None:
+        # A verdict that cannot be written is given again at the next round.
+        with contextlib.suppress(TryAgain):
+            for model in self.models:
+                model.judge(now)
+
+    def _poll_interval(self) -> float:
+        return min(
+            (document.poll_interval / 1_000_000 for document in self._documents.values()), default=DEFAULT_POLL_SECONDS
+        )
+
+    def _send(self, now: Moment, outcome: Outcome) -> Outcome:
+        state = self.device.state
+        if not state.outbox or now.steady < self._send_after:
+            return _with(outcome, waiting=len(state.outbox))
+        identity = self.device.identity
+        delivery = deliver(self.device.surroundings.server, identity.device_id, self.device.secret, state.outbox)
+        self.device.journal.hold(state.model_copy(update={"outbox": state.outbox[delivery.gone :]}))
+        waiting = len(self.device.state.outbox)
+        if delivery.setback is not None:
+            self._send_after = now.steady + (delivery.setback.retry_after or 0.0)
+            self._keep_spool()
+            return _with(outcome, delivery.setback.error_code, delivery.setback.message, waiting)
+        if delivery.unknown:
+            self._keep_spool()
+            reason = "the server does not know this device: enrol it again with `muster agent enrol`"
+            return _with(outcome, _NOT_ENROLLED, reason, waiting)
+        if delivery.refused:
+            return _with(outcome, "reports_refused", f"the server refused {delivery.refused} reports", waiting)
+        return _with(outcome, waiting=waiting)
+
+    def _keep_spool(self) -> None:
+        """What could not be sent must survive a restart."""
+        with contextlib.suppress(TryAgain):
+            self.device.journal.save(self.device.state)
+
+    def _save_if_unsaved(self) -> None:
+        if self.device.journal.unsaved:
+            with contextlib.suppress(TryAgain):
+                self.device.journal.save(self.device.state)
+
+    def _collect_garbage(self) -> None:
+        states = self.device.state.models.values()
+        self.device.slots.keep(frozenset().union(*(state.kept for state in states)))
+
+
+def _with(outcome: Outcome, problem: str | None = None, reason: str | None = None, waiting: int = 0) -> Outcome:
+    """The first problem of a round is the one that is told."""
+    if outcome.problem:
+        problem, reason = outcome.problem, outcome.reason
+    return replace(outcome, problem=problem, reason=reason, waiting_reports=waiting)
+
+
+def _camera(frames: Tensor | None, who: str) -> Camera | None:
+    """Devices that share a recording do not all start at its first frame."""
+    if frames is None:
+        return None
+    return Camera(frames, bucket("camera", who) * len(frames) // BUCKETS)

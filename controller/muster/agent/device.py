@@ -1,0 +1,112 @@
+"""What all models of one device share: journal, slots, server, and the numbering of reports."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from muster.agent.folder import DeviceFolder
+from muster.agent.identity import Identity, read_identity, read_root, read_secret
+from muster.agent.journal import DeviceState, Journal, ModelState
+from muster.agent.moment import Moment
+from muster.agent.runtime import Runtime
+from muster.agent.server import Server
+from muster.agent.slots import Slots
+from muster.agent.telemetry import Event, Readings, make_report, spool
+from muster.agent.trusted import TrustedTargets
+from muster.agent.vitals import Thermal, peak_ram_mb, thermal_state
+
+BLOCK = 64
+"""Sequence numbers reserved at once: that many reports need no write to the disk."""
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The world, as the agent reaches it. Everything in here can be another in a test."""
+
+    server: Server
+    runtime: Runtime
+    free_bytes: Callable[[Path], int] = _free_bytes
+    peak_ram_mb: Callable[[], float] = peak_ram_mb
+    thermal_state: Callable[[], Thermal] = thermal_state
+
+
+class Device:
+    """One device's folder, opened. Raises `Unusable`, `Refused` if it holds no device that was enrolled."""
+
+    def __init__(self, folder: DeviceFolder, surroundings: Surroundings, now: Moment) -> None:
+        self.folder = folder
+        self.surroundings = surroundings
+        self.identity: Identity = read_identity(folder)
+        self.secret = read_secret(folder)
+        self.trusted = TrustedTargets(folder, surroundings.server, read_root(folder.root))
+        self.slots = Slots(folder)
+        self.journal = Journal(folder, now.wall)
+        self._sequence = self.journal.state.reserved
+
+    @property
+    def state(self) -> DeviceState:
+        """What the journal holds."""
+        return self.journal.state
+
+    @property
+    def sequence(self) -> int:
+        """The number of the newest report."""
+        return self._sequence
+
+    def model_state(self, model: str) -> ModelState:
+        """The journal's part about one model."""
+        return self.state.models.get(model, ModelState())
+
+    def commit(
+        self,
+        state: ModelState,
+        events: Sequence[Event],
+        readings: Readings,
+        *,
+        downloads: int = 0,
+        whatever_the_disk_says: bool = False,
+    ) -> None:
+        """Make a model's state and the reports about it durable, together.
+
+        Raises `TryAgain` if the disk refuses, and nothing has changed; unless it must count all the same.
+        """
+        changed = self.state.model_copy(
+            update={
+                "models": {**self.state.models, readings.model: state},
+                "downloads": self.state.downloads + downloads,
+            }
+        )
+        changed = self._with_reports(changed, events, replace(readings, downloads=changed.downloads))
+        if whatever_the_disk_says:
+            self.journal.adopt(changed)
+        else:
+            self.journal.save(changed)
+
+    def report(self, event: Event, readings: Readings) -> None:
+        """Put a steady report into the spool. Raises `TryAgain` if its number cannot be reserved."""
+        changed = self._with_reports(self.state, [event], readings)
+        if changed.reserved > self.state.reserved:
+            self.journal.save(changed)
+        else:
+            self.journal.hold(changed)
+
+    def note(self, problem: str | None) -> None:
+        """Remember why the last poll brought nothing. Raises `TryAgain`."""
+        if problem != self.state.problem:
+            self.journal.save(self.state.model_copy(update={"problem": problem}))
+
+    def _with_reports(self, state: DeviceState, events: Sequence[Event], readings: Readings) -> DeviceState:
+        new = []
+        for event in events:
+            # A number is used up even if its report is never saved: a gap does no harm, a number used twice does.
+            self._sequence += 1
+            new.append(make_report(self.identity, self.surroundings.runtime.version, self._sequence, event, readings))
+        reserved = state.reserved if self._sequence <= state.reserved else self._sequence + BLOCK
+        return state.model_copy(update={"outbox": spool(state.outbox, new), "reserved": reserved})

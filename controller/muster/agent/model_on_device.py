@@ -1,0 +1,249 @@
+"""One model on one device: start, follow the desired document, judge the trial, go back.
+
+The rules are in `decide` and `health`; this module carries them out. Whatever fails, what ran goes on running.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from muster.agent.decide import Keep, Return, Stage, decide
+from muster.agent.device import Device
+from muster.agent.health import Healthy, Unhealthy, Window, judge
+from muster.agent.journal import ModelState, Slot, Trial
+from muster.agent.loaded import LoadedModel, load_slot
+from muster.agent.moment import Moment
+from muster.agent.promotion import Promotion
+from muster.agent.setbacks import StepFailed
+from muster.agent.telemetry import Event, Readings
+from muster.agent.worker import Worker
+from muster.kinds.desired import DesiredDocument
+from muster.kinds.phases import Phase
+
+MOST_STARTS = 3
+"""Starts of the agent with the same trial; one more, and the trial counts as what keeps ending it."""
+
+_MOST_STEPS = 6
+_REPLAYS = 8
+RECALLED = "recalled"
+
+
+class ModelOnDevice:
+    """`name` is the model's; `worker` answers its frames."""
+
+    def __init__(self, device: Device, name: str, worker: Worker) -> None:
+        self.name = name
+        self.worker = worker
+        self._device = device
+        self._window: Window | None = None
+        self._errors_seen = 0
+
+    @property
+    def state(self) -> ModelState:
+        """The journal's part about this model."""
+        return self._device.model_state(self.name)
+
+    @property
+    def window_end(self) -> float | None:
+        """When the trial can be judged, in seconds of the steady clock."""
+        return self._window.end if self._window else None
+
+    def start(self, now: Moment) -> str | None:
+        """Load what the journal says is running. Returns a code if something was lost. Raises `TryAgain`."""
+        trial = self.state.trial
+        if trial is not None and trial.starts >= MOST_STARTS:
+            self._leave_trial("trial_interrupted")
+        elif trial is not None:
+            # Counted before it is loaded: a model that takes the agent down with it must not do so for ever.
+            self._keep({"trial": trial.model_copy(update={"starts": trial.starts + 1})})
+            try:
+                self._begin_trial(self._load(trial.slot), now)
+            except StepFailed as failure:
+                self._leave_trial(failure.error_code)
+        else:
+            return self._load_confirmed()
+        return None
+
+    def stop(self) -> None:
+        """The agent ends because it was asked to: this start says nothing against the trial. Raises `TryAgain`."""
+        trial = self.state.trial
+        if trial is not None and trial.starts:
+            self._commit({"trial": trial.model_copy(update={"starts": 0})})
+
+    def follow(self, document: DesiredDocument, now: Moment) -> str | None:
+        """Do what the document asks for, as far as it goes.
+
+        Returns a code if nothing could be done. Raises `Postponed`, and `TryAgain` if the disk refuses.
+        """
+        if document.generation < self.state.generation:
+            return "generation_older"
+        if document.generation > self.state.generation:
+            self._commit({"generation": document.generation})
+        for _ in range(_MOST_STEPS):
+            identity = self._device.identity
+            match decide(self.state, document, identity.device_id, identity.labels):
+                case Keep(problem):
+                    self._forget_staging()
+                    return problem
+                case Return() as step:
+                    self._return(step, now)
+                case Stage() as step:
+                    self._promote(step, now)
+        return None
+
+    def judge(self, now: Moment) -> None:
+        """Confirm the trial, leave it, or wait. Raises `TryAgain` if the disk refuses."""
+        trial = self.state.trial
+        if self._window is None or trial is None:
+            return
+        match judge(self._window, self.worker.figures(), now.steady):
+            case Healthy():
+                self._commit(
+                    {"confirmed": trial.slot, "previous": self.state.confirmed or self.state.previous, "trial": None},
+                    Event(trial.slot.entry, "confirmed"),
+                )
+                self._window = None
+            case Unhealthy(error_code):
+                self._leave_trial(error_code)
+
+    def report(self, problem: str | None) -> None:
+        """One steady report: what runs, and how it is. Raises `TryAgain`."""
+        if not self.worker.has_camera:
+            self.worker.work(_REPLAYS)
+        running, phase, code = self.state.running, self._phase(), problem
+        errors = self.worker.figures().errors
+        if errors > self._errors_seen:
+            code = "inference_failed"
+            phase = "confirmed" if phase == "healthy" else phase
+        self._errors_seen = errors
+        self._device.report(Event(running.entry if running else None, phase, code, steady=True), self._readings())
+
+    def _phase(self) -> Phase | None:
+        if self.state.running is None:
+            return None
+        return "activated" if self.state.trial else "healthy"
+
+    def _return(self, step: Return, now: Moment) -> None:
+        left, target = self.state.running, step.slot
+        try:
+            loaded = self._load(target)
+        except StepFailed:
+            self._drop(target)
+            return
+        events = [Event(left.entry, "rolled-back", RECALLED)] if left and step.recalled else []
+        changes: dict[str, object] = {"trial": None}
+        if not step.proven:
+            changes = {"trial": Trial(slot=target), "previous": None}
+            events.append(Event(target.entry, "activated"))
+        elif target != self.state.confirmed:
+            changes |= {"confirmed": target, "previous": self.state.confirmed}
+            events += [Event(target.entry, "activated"), Event(target.entry, "confirmed")]
+        self._commit(changes, *events, running=loaded)
+        self._window = None
+        if step.proven:
+            self._switch(loaded)
+        else:
+            self._begin_trial(loaded, now)
+
+    def _promote(self, step: Stage, now: Moment) -> None:
+        promotion = Promotion(self._device, self.name, self._readings, step.entry)
+        left = self.state.running
+        try:
+            slot = promotion.admit()
+            loaded = promotion.load(slot)
+        except StepFailed as failure:
+            promotion.give_up(failure)
+            return
+        recalled = [Event(left.entry, "rolled-back", RECALLED)] if left and step.recalled else []
+        self._commit(
+            {"trial": Trial(slot=slot), "staging": None},
+            *recalled,
+            Event(step.entry, "loaded"),
+            Event(step.entry, "activated"),
+            running=loaded,
+        )
+        self._begin_trial(loaded, now)
+
+    def _leave_trial(self, error_code: str) -> None:
+        """Back to the confirmed release at once; the artifact is not tried again until it is named on purpose."""
+        trial = self.state.trial
+        if trial is None:
+            return
+        quarantine = self.state.with_quarantine(trial.slot.artifact, self.state.generation).quarantine
+        loaded, changes, _ = self._first_that_loads()
+        self._window = None
+        self._switch(loaded)
+        left = Event(trial.slot.entry, "rolled-back", error_code)
+        self._keep({**changes, "trial": None, "quarantine": quarantine}, left)
+
+    def _load_confirmed(self) -> str | None:
+        """Load what is confirmed. Returns a code if something was lost."""
+        loaded, changes, code = self._first_that_loads()
+        self._switch(loaded)
+        if code:
+            self._keep(changes)
+        return code
+
+    def _first_that_loads(self) -> tuple[LoadedModel | None, dict[str, object], str | None]:
+        """The confirmed slot, or the one before if that is damaged; the slots to keep; a code if one was lost."""
+        code = None
+        slots = [slot for slot in (self.state.confirmed, self.state.previous) if slot]
+        while slots:
+            try:
+                loaded = self._load(slots[0])
+            except StepFailed as failure:
+                code = code or failure.error_code
+                del slots[0]
+            else:
+                return loaded, dict(zip(("confirmed", "previous"), [*slots, None], strict=False)), code
+        return None, {"confirmed": None, "previous": None}, code
+
+    def _drop(self, slot: Slot) -> None:
+        """A kept slot that does not load any more is not kept."""
+        state = self.state
+        confirmed = None if state.confirmed == slot else state.confirmed
+        self._commit({"confirmed": confirmed, "previous": None if state.previous == slot else state.previous})
+
+    def _forget_staging(self) -> None:
+        if self.state.staging is not None:
+            self._commit({"staging": None})
+
+    def _begin_trial(self, loaded: LoadedModel, now: Moment) -> None:
+        self._switch(loaded)
+        self._window = Window(
+            began=now.steady,
+            length=loaded.slot.entry.health_window / 1_000_000,
+            min_confident=loaded.config.thresholds.min_confident,
+            has_camera=self.worker.has_camera,
+        )
+
+    def _switch(self, loaded: LoadedModel | None) -> None:
+        self.worker.switch(loaded)
+        self._errors_seen = 0
+
+    def _load(self, slot: Slot) -> LoadedModel:
+        return load_slot(self._device.slots.place(slot.artifact), slot, self._device.surroundings.runtime)
+
+    def _commit(self, changes: dict[str, object], *events: Event, running: LoadedModel | None = None) -> None:
+        state = self.state.model_copy(update=changes)
+        readings = self._readings()
+        self._device.commit(state, events, replace(readings, running=running) if running else readings)
+
+    def _keep(self, changes: dict[str, object], *events: Event) -> None:
+        """Like `_commit`, for what must hold even if the disk refuses."""
+        state = self.state.model_copy(update=changes)
+        self._device.commit(state, events, self._readings(), whatever_the_disk_says=True)
+
+    def _readings(self) -> Readings:
+        surroundings = self._device.surroundings
+        return Readings(
+            model=self.name,
+            generation=self.state.generation,
+            running=self.worker.model,
+            figures=self.worker.figures(),
+            inferences=self.worker.inferences,
+            dropped_frames=self.worker.dropped_frames,
+            downloads=self._device.state.downloads,
+            peak_ram_mb=surroundings.peak_ram_mb(),
+            thermal_state=surroundings.thermal_state(),
+        )

@@ -1,0 +1,118 @@
+"""The way of one entry from the offer to a loaded model. Every step is journalled before the next begins.
+
+    offered → downloaded → verified → loaded
+
+A step that was done is not done again after a restart. A step that can end the agent, or fetch much for nothing, is
+counted before it is tried; the third time it is given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from muster.agent.device import Device
+from muster.agent.download import fetch, is_complete
+from muster.agent.journal import ModelState, Slot, Staging
+from muster.agent.loaded import LoadedModel, load_slot
+from muster.agent.setbacks import Postponed, StepFailed
+from muster.agent.telemetry import Event, Readings
+from muster.attest.model_signature import LARGEST
+from muster.kinds.desired import Entry, artifact_target, signature_target
+from muster.kinds.digest import hex_of
+from muster.kinds.resource import AsTuple, Declared
+
+SIGNING_KEYS = "trust/signing-keys.json"
+MOST_ATTEMPTS = 3
+_KEYS_LIMIT = 256 * 1024
+
+
+class _Keys(Declared):
+    keys: Annotated[tuple[str, ...], AsTuple, Field(max_length=64)]
+
+
+class Promotion:
+    """`readings` gives what goes into reports. `admit` and `load` raise `StepFailed`, `Postponed` and `TryAgain`."""
+
+    def __init__(self, device: Device, model: str, readings: Callable[[], Readings], entry: Entry) -> None:
+        self._device = device
+        self._model = model
+        self._readings = readings
+        self._entry = entry
+        self._artifact = entry.artifact.digest
+
+    def admit(self) -> Slot:
+        """Bring the artifact into a slot: downloaded, verified, unpacked."""
+        staging = self._state.staging
+        if staging is None or staging.entry.artifact != self._entry.artifact or staging.entry.since < self._entry.since:
+            self._save(Staging(entry=self._entry), Event(self._entry, "offered"))
+        keys = self._signing_keys()
+        slots = self._device.slots
+        slot = slots.again(self._entry, keys) if slots.has(self._artifact) else None
+        if slot is None:
+            self._download()
+            signature = self._device.trusted.read(signature_target(self._artifact), LARGEST)
+            slot = slots.admit(self._entry, signature or b"", keys)
+        if self._staging.step != "verified":
+            verified = Staging(entry=self._entry, step="verified")
+            self._save(verified, Event(self._entry, "verified"))
+        return slot
+
+    def load(self, slot: Slot) -> LoadedModel:
+        """Open the slot and compare its golden answers."""
+        # A model that ends the agent instead of failing leaves nothing but this number.
+        if self._staging.attempts >= MOST_ATTEMPTS:
+            raise StepFailed("load_crashed", "the agent ended whenever it loaded this artifact")
+        self._count_attempt()
+        return load_slot(self._device.slots.place(self._artifact), slot, self._device.surroundings.runtime)
+
+    def give_up(self, failure: StepFailed) -> None:
+        """Quarantine the artifact and report why. Raises `TryAgain`."""
+        state = self._state.with_quarantine(self._artifact, self._state.generation)
+        state = state.model_copy(update={"staging": None})
+        self._device.commit(state, [Event(self._entry, "failed", failure.error_code)], self._readings())
+
+    @property
+    def _state(self) -> ModelState:
+        return self._device.model_state(self._model)
+
+    @property
+    def _staging(self) -> Staging:
+        return self._state.staging or Staging(entry=self._entry)
+
+    def _download(self) -> None:
+        place = self._device.slots.download(self._artifact)
+        if not is_complete(place):
+            target = self._device.trusted.find(artifact_target(self._artifact))
+            if target is None:
+                raise Postponed("artifact_missing", f"the server does not publish {self._artifact}")
+            if (target.sha256, target.length) != (hex_of(self._artifact), self._entry.artifact.size):
+                raise StepFailed("bad_digest", "the published target is not the artifact of the desired document")
+            try:
+                fetch(self._device.surroundings.server, target, place, self._device.surroundings.free_bytes)
+            except Postponed as setback:
+                if setback.error_code == "bad_digest":
+                    self._count_attempt()
+                    if self._staging.attempts >= MOST_ATTEMPTS:
+                        raise StepFailed(setback.error_code, setback.message) from setback
+                raise
+        if self._staging.step == "offered":
+            downloaded = Staging(entry=self._entry, step="downloaded")
+            self._save(downloaded, Event(self._entry, "downloaded"), downloads=1)
+
+    def _signing_keys(self) -> tuple[str, ...]:
+        data = self._device.trusted.read(SIGNING_KEYS, _KEYS_LIMIT)
+        try:
+            return _Keys.model_validate_json(data or b"").keys
+        except ValidationError as error:
+            raise Postponed("keys_missing", "the server publishes no list of signing keys that can be read") from error
+
+    def _count_attempt(self) -> None:
+        staging = self._staging
+        self._save(staging.model_copy(update={"attempts": staging.attempts + 1}))
+
+    def _save(self, staging: Staging, *events: Event, downloads: int = 0) -> None:
+        state = self._state.model_copy(update={"staging": staging})
+        self._device.commit(state, events, self._readings(), downloads=downloads)

@@ -1,0 +1,52 @@
+"""The server, as the agent sees it: paths to get and to post to. Tests bring their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from muster.agent.setbacks import server_away
+
+METADATA = "/tuf/metadata/"
+TARGETS = "/tuf/targets/"
+ENROL = "/v1/enrol"
+REPORTS = "/v1/reports"
+
+POST_ANSWER_LIMIT = 64 * 1024
+LONGEST_PAUSE = 3_600.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`headers` have lower-case names. `chunks` can be read once."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: Iterator[bytes]
+
+    def read(self, limit: int) -> bytes:
+        """The whole body. Raises `Postponed` if it is longer than `limit` bytes."""
+        body = bytearray()
+        for chunk in self.chunks:
+            body += chunk
+            if len(body) > limit:
+                raise server_away(f"the server answers with more than {limit} bytes")
+        return bytes(body)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the server asks to wait, an hour at most."""
+        text = self.headers.get("retry-after", "")
+        return min(float(text), LONGEST_PAUSE) if text.isascii() and text.isdigit() and len(text) < 9 else None
+
+
+class Server(Protocol):
+    """Both methods raise `Postponed` (server_away) if there is no answer; a status code is an answer."""
+
+    def get(self, path: str, headers: Mapping[str, str]) -> AbstractContextManager[Answer]:
+        """GET a path that starts with `/`."""
+
+    def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """POST JSON; the answer's body is at most `POST_ANSWER_LIMIT` bytes."""

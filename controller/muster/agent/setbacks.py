@@ -1,0 +1,38 @@
+"""Why a device did not get further, with the code that it reports.
+
+| setback     | what happens next                                                           |
+|-------------|------------------------------------------------------------------------------|
+| `StepFailed`| the artifact is quarantined until it is named again on purpose               |
+| `Postponed` | the same step is tried again later; what runs keeps running                  |
+"""
+
+from __future__ import annotations
+
+from muster.kinds.errors import Refused, TryAgain
+
+
+class StepFailed(Refused):
+    """The release cannot run on this device. `error_code` is a key of telemetry."""
+
+    def __init__(self, error_code: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.error_code = error_code
+
+
+class Postponed(TryAgain):
+    """Not this time. `retry_after` in seconds is what the server asked for, if it asked."""
+
+    def __init__(self, error_code: str, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.error_code = error_code
+        self.retry_after = retry_after
+
+
+def server_away(message: str, retry_after: float | None = None) -> Postponed:
+    """The server did not answer, or not as it should."""
+    return Postponed("server_away", message, retry_after=retry_after)
+
+
+def disk_full(message: str) -> Postponed:
+    """The device has no room, or its disk refuses to be written."""
+    return Postponed("disk_full", message)

@@ -1,0 +1,121 @@
+"""Slots: verified artifacts, unpacked under their digest.
+
+A slot exists only if the bundle was well formed, a trusted key signed exactly its files, and its manifest is about the
+release that it is for. It is unpacked beside its place and renamed into it, so that there is no half of a slot.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from muster.agent.folder import DeviceFolder, read_bounded
+from muster.agent.journal import Slot
+from muster.agent.setbacks import StepFailed, disk_full
+from muster.artifacts.bundle import LIMITS, MANIFEST, unpack_bundle
+from muster.artifacts.durable import make_folder, sync_folder, write_durably
+from muster.artifacts.manifest import Manifest, read_manifest
+from muster.attest.artifact_files import files_of_folder
+from muster.attest.model_signature import LARGEST, verify_files
+from muster.kinds.desired import Entry
+from muster.kinds.digest import digest_of, hex_of
+from muster.kinds.errors import MusterError, Refused, TryAgain
+
+SIGNATURE = "signature.json"
+_UNPACKING = ".tmp"
+
+
+class Slots:
+    """The slots and staging folders of one device."""
+
+    def __init__(self, folder: DeviceFolder) -> None:
+        self._slots = folder.slots
+        self._staging = folder.staging
+
+    def place(self, artifact: str) -> Path:
+        """Where an artifact's files lie."""
+        return self._slots / hex_of(artifact)
+
+    def download(self, artifact: str) -> Path:
+        """Where an artifact's download lies when it is complete."""
+        return self._staging / f"{hex_of(artifact)}.tar"
+
+    def has(self, artifact: str) -> bool:
+        """True if the artifact was admitted."""
+        return self.place(artifact).is_dir()
+
+    def admit(self, entry: Entry, signature: bytes, keys: Sequence[str]) -> Slot:
+        """Unpack the entry's download, verify it, and make it a slot.
+
+        Raises `StepFailed` (bad_bundle, bad_signature, bad_manifest), `Postponed` (disk_full).
+        """
+        artifact = entry.artifact.digest
+        unpacking = self.place(artifact).with_suffix(_UNPACKING)
+        try:
+            shutil.rmtree(unpacking, ignore_errors=True)
+            make_folder(self._slots)
+            try:
+                unpack_bundle(self.download(artifact), unpacking)
+            except Refused as error:
+                raise StepFailed("bad_bundle", error.message, error.hint) from error
+            slot = _verified(unpacking, entry, signature, keys)
+            write_durably(unpacking / SIGNATURE, signature)
+            # What stands there did not verify, or this would not have been called.
+            shutil.rmtree(self.place(artifact), ignore_errors=True)
+            unpacking.replace(self.place(artifact))
+            sync_folder(self._slots)
+            self.download(artifact).unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_full(f"cannot unpack the artifact: {error.strerror}") from error
+        except TryAgain as error:
+            raise disk_full(error.message) from error
+        return slot
+
+    def again(self, entry: Entry, keys: Sequence[str]) -> Slot | None:
+        """The slot of an artifact that was admitted before, verified once more; None if it does not verify."""
+        place = self.place(entry.artifact.digest)
+        try:
+            return _verified(place, entry, read_bounded(place / SIGNATURE, LARGEST), keys)
+        except MusterError:
+            return None
+
+    def keep(self, artifacts: frozenset[str]) -> None:
+        """Remove whatever belongs to no artifact of these."""
+        names = {hex_of(artifact) for artifact in artifacts}
+        for folder in (self._slots, self._staging):
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path.stem in names and path.suffix != _UNPACKING:
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
+
+def _verified(folder: Path, entry: Entry, signature: bytes, keys: Sequence[str]) -> Slot:
+    found = files_of_folder(folder)
+    found.pop(SIGNATURE, None)
+    try:
+        verify_files(found, signature, keys)
+    except MusterError as error:
+        raise StepFailed("bad_signature", error.message, error.hint) from error
+    data = read_bounded(folder / MANIFEST, LIMITS[MANIFEST])
+    try:
+        manifest = read_manifest(data)
+    except Refused as error:
+        raise StepFailed("bad_manifest", error.message, error.hint) from error
+    listed = {name: file.digest for name, file in manifest.files.items()}
+    if {**listed, MANIFEST: digest_of(data)} != found:
+        raise StepFailed("bad_manifest", "the manifest does not list the artifact's files")
+    _compare(manifest, entry)
+    return Slot(entry=entry, manifest=digest_of(data))
+
+
+def _compare(manifest: Manifest, entry: Entry) -> None:
+    """Signed files of another release are not this release."""
+    found = (f"{manifest.model}/{manifest.version}", manifest.model_hash, manifest.config_version)
+    if found != (entry.release, entry.model_hash, entry.config_version):
+        raise StepFailed(
+            "bad_manifest", f"the artifact is {found[0]} with model {found[1]}, not the declared {entry.release}"
+        )

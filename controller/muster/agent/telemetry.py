@@ -1,0 +1,88 @@
+"""Reports under the fixed keys, and the spool in which they wait for the server.
+
+The spool is bounded: what tells of no change is dropped first, changes of phase last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from muster.agent.identity import Identity
+from muster.agent.journal import Spooled
+from muster.agent.loaded import LoadedModel
+from muster.agent.statistics import Figures
+from muster.agent.vitals import Thermal
+from muster.kinds.desired import Entry
+from muster.kinds.phases import Phase
+from muster.kinds.telemetry import Report
+
+SPOOL = 256
+_LONGEST_MS = 86_400_000.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """How far the device came with an entry. `steady`: nothing changed. Without an entry: nothing is on the device."""
+
+    entry: Entry | None
+    phase: Phase | None
+    error_code: str | None = None
+    steady: bool = False
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What was read off the device for one report; `running` is what answers frames, `generation` what it follows."""
+
+    model: str
+    generation: int
+    running: LoadedModel | None
+    figures: Figures
+    inferences: int
+    dropped_frames: int
+    downloads: int
+    peak_ram_mb: float
+    thermal_state: Thermal
+
+
+def make_report(identity: Identity, runtime_version: str, sequence: int, event: Event, readings: Readings) -> Spooled:
+    """The report of one event."""
+    running, figures = readings.running, readings.figures
+    report = Report(
+        device_id=identity.device_id,
+        sequence=sequence,
+        model=readings.model,
+        device_class=identity.device_class,
+        generation=readings.generation,
+        release=event.entry.release if event.entry else None,
+        phase=event.phase,
+        error_code=event.error_code,
+        model_hash=running.model_hash if running else None,
+        config_version=running.config_version if running else None,
+        runtime_version=runtime_version,
+        delegate_active=running.session.delegate[:64] if running else None,
+        load_time_ms=_milliseconds(running.load_time_ms if running else None),
+        p50_ms=_milliseconds(figures.p50_ms),
+        p95_ms=_milliseconds(figures.p95_ms),
+        peak_ram_mb=round(readings.peak_ram_mb, 3),
+        dropped_frames=readings.dropped_frames,
+        thermal_state=readings.thermal_state,
+        inferences=readings.inferences,
+        confident_ppm=figures.recent_confident_ppm,
+        downloads=readings.downloads,
+    )
+    return Spooled(report=report, steady=event.steady)
+
+
+def spool(waiting: tuple[Spooled, ...], new: Iterable[Spooled]) -> tuple[Spooled, ...]:
+    """`waiting` and `new`, in order, without what is too much."""
+    outbox = [*waiting, *new]
+    while len(outbox) > SPOOL:
+        oldest_steady = next((place for place, spooled in enumerate(outbox) if spooled.steady), 0)
+        del outbox[oldest_steady]
+    return tuple(outbox)
+
+
+def _milliseconds(value: float | None) -> float | None:
+    return None if value is None else round(min(value, _LONGEST_MS), 4)

@@ -1,0 +1,173 @@
+"""What the server publishes, as far as TUF vouches for it: metadata, small targets, and where large ones lie.
+
+Freshness, freeze, rollback and mix-and-match are the business of `tuf.ngclient`. This module adds one thing: when the
+server says that `timestamp.json` did not change, the rest is not asked for again until something expires. Such an
+answer is not signed, but whoever forges it could as well replay the old file; both end at its expiry date.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    ExpiredMetadataError,
+    RepositoryError,
+)
+from tuf.api.metadata import Metadata, Root, TargetFile
+from tuf.ngclient import Updater
+from tuf.ngclient.fetcher import FetcherInterface
+
+from muster.agent.folder import DeviceFolder
+from muster.agent.server import METADATA, TARGETS, Server
+from muster.agent.setbacks import Postponed, disk_full, server_away
+from muster.artifacts.durable import make_folder
+
+_TIMESTAMP = f"{METADATA}timestamp.json"
+_TIMESTAMP_LIMIT = 16_384
+
+
+@dataclass(frozen=True)
+class Target:
+    """A published file: where it lies on the server, how long it is, and its sha256 (64 hexadecimal digits)."""
+
+    path: str
+    length: int
+    sha256: str
+
+
+class TrustedTargets:
+    """A TUF client on one device's folder; `root` is the trusted root given at enrolment."""
+
+    def __init__(self, folder: DeviceFolder, server: Server, root: bytes) -> None:
+        self._folder = folder.tuf
+        self._root = root
+        self._fetcher = _Fetcher(server)
+        self._server = server
+        self._updater: Updater | None = None
+        self._etag: str | None = None
+        self._fresh_until: datetime | None = None
+
+    def refresh(self, now: datetime) -> bool:
+        """Bring the metadata up to date. True if it changed, or was read for the first time.
+
+        Raises `Postponed`: server_away, metadata_expired, metadata_invalid, disk_full.
+        """
+        fresh = self._updater is not None and self._fresh_until is not None and now < self._fresh_until
+        if fresh and self._is_unchanged():
+            return False
+        self._updater = None
+        with _mapped_errors():
+            make_folder(self._folder)
+            self._remove_leftovers()
+            updater = Updater(str(self._folder), METADATA, fetcher=self._fetcher, bootstrap=self._root)
+            updater.refresh()
+            self._fresh_until = self._earliest_expiry()
+        self._etag = self._fetcher.timestamp_etag
+        self._updater = updater
+        return True
+
+    def find(self, name: str) -> Target | None:
+        """Where a target lies; None if nothing of that name is published. Raises `Postponed`."""
+        info = self._info(name)
+        if info is None:
+            return None
+        if "sha256" not in info.hashes:
+            raise Postponed("metadata_invalid", f"target {name} has no sha256")
+        return Target(self._place(name, info), info.length, info.hashes["sha256"])
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """A small target, verified; None if nothing of that name is published. Raises `Postponed`."""
+        info = self._info(name)
+        if info is None:
+            return None
+        if info.length > limit:
+            raise Postponed("metadata_invalid", f"target {name} has {info.length} bytes, more than {limit}")
+        with _mapped_errors():
+            data = self._fetcher.download_bytes(self._place(name, info), info.length)
+            info.verify_length_and_hashes(data)
+        return data
+
+    def _info(self, name: str) -> TargetFile | None:
+        if self._updater is None:
+            raise server_away("nothing was fetched from the server yet")
+        with _mapped_errors():
+            return self._updater.get_targetinfo(name)
+
+    def _place(self, name: str, info: TargetFile) -> str:
+        with _mapped_errors():
+            root = Metadata[Root].from_file(str(self._folder / "root.json")).signed
+        folder, slash, file = name.rpartition("/")
+        prefix = f"{next(iter(info.hashes.values()))}." if root.consistent_snapshot else ""
+        return f"{TARGETS}{folder}{slash}{prefix}{file}"
+
+    def _is_unchanged(self) -> bool:
+        """True if the server's timestamp is the one we have. If not, TUF's client gets it without asking again."""
+        headers = {"If-None-Match": self._etag} if self._etag else {}
+        with self._server.get(_TIMESTAMP, headers) as answer:
+            body = answer.read(_TIMESTAMP_LIMIT)
+            if answer.status == 304:
+                return self._etag is not None
+            if answer.status != 200:
+                return False
+        with _mapped_errors():
+            if body == (self._folder / "timestamp.json").read_bytes():
+                return True
+        self._fetcher.have_timestamp(body, answer.headers.get("etag"))
+        return False
+
+    def _earliest_expiry(self) -> datetime:
+        return min(Metadata.from_file(str(path)).signed.expires for path in self._folder.glob("*.json"))
+
+    def _remove_leftovers(self) -> None:
+        """Temporary files that TUF's client left behind when it was killed."""
+        for path in self._folder.glob("tmp*"):
+            path.unlink(missing_ok=True)
+
+
+class _Fetcher(FetcherInterface):
+    """TUF's way to the server. It keeps the tag of the timestamp that it handed out last."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._timestamp: tuple[bytes, str | None] | None = None
+        self.timestamp_etag: str | None = None
+
+    def have_timestamp(self, body: bytes, etag: str | None) -> None:
+        """Hand out this timestamp next, instead of asking the server."""
+        self._timestamp = (body, etag)
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        if url == _TIMESTAMP and self._timestamp is not None:
+            body, self.timestamp_etag = self._timestamp
+            self._timestamp = None
+            yield body
+            return
+        with self._server.get(url, {}) as answer:
+            if answer.status in (429, 503):
+                raise server_away(f"the server answers {answer.status}", answer.retry_after)
+            if answer.status != 200:
+                # A missing next root is the usual case: reading its answer keeps the connection.
+                answer.read(_TIMESTAMP_LIMIT)
+                raise DownloadHTTPError(f"{url}: status {answer.status}", answer.status)
+            if url == _TIMESTAMP:
+                self.timestamp_etag = answer.headers.get("etag")
+            yield from answer.chunks
+
+
+@contextlib.contextmanager
+def _mapped_errors() -> Iterator[None]:
+    try:
+        yield
+    except ExpiredMetadataError as error:
+        raise Postponed("metadata_expired", f"the server's metadata is too old: {error}") from error
+    except DownloadError as error:
+        raise server_away(f"the server does not give what it should: {error}") from error
+    except RepositoryError as error:
+        raise Postponed("metadata_invalid", f"the server's metadata does not verify: {error}") from error
+    except OSError as error:
+        raise disk_full(f"cannot keep the metadata: {error.strerror}") from error

@@ -1,0 +1,31 @@
+"""How the device itself is: memory of this process, temperature."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import Final, Literal
+
+Thermal = Literal["nominal", "fair", "serious", "critical", "unknown"]
+
+_LEVELS: Final[tuple[tuple[int, Thermal], ...]] = ((95, "critical"), (85, "serious"), (70, "fair"), (-273, "nominal"))
+"""From this many degrees Celsius on."""
+
+
+def peak_ram_mb() -> float:
+    """The most memory that this process ever held, in megabytes of 2**20 bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
+
+
+def thermal_state(zones: Path = Path("/sys/class/thermal")) -> Thermal:
+    """By the hottest zone that can be read."""
+    degrees = []
+    for path in sorted(zones.glob("thermal_zone*/temp"))[:64]:
+        try:
+            with path.open() as file:
+                degrees.append(int(file.read(16)) // 1_000)
+        except (OSError, ValueError):
+            continue
+    if not degrees:
+        return "unknown"
+    return next((level for least, level in _LEVELS if max(degrees) >= least), "unknown")

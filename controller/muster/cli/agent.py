@@ -1,0 +1,172 @@
+"""`muster agent`: what a device runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muster.kinds.errors import Unusable
+
+if TYPE_CHECKING:
+    from muster.agent.journal import Slot
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_TOKEN_LIMIT = 4_096
+
+
+@click.group()
+def agent() -> None:
+    """Run on a device: enrol, fetch, verify, load, report."""
+
+
+@agent.command()
+@click.option("--folder", type=_FOLDER, required=True, help="Folder of this device; made if missing.")
+@click.option("--server", required=True, help="URL of the controller, such as https://muster.example.org.")
+@click.option("--token-file", type=_FILE, help="File with the enrolment token.")
+@click.option("--token", envvar="MUSTER_TOKEN", help="The enrolment token; better in MUSTER_TOKEN or a file.")
+@click.option("--device-id", required=True, help="How the device is called; never changes.")
+@click.option("--device-class", required=True, help="A device class that the fleet declares.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="May be given more than once.")
+@click.option("--model", "models", multiple=True, required=True, help="A model to run. May be given more than once.")
+@click.option("--root", type=_FILE, required=True, help="Trusted TUF root, from the controller, over a trusted way.")
+@click.option("--unsafe-plain-http", is_flag=True, help="Allow http:// to another machine.")
+def enrol(folder: Path, root: Path, **given: Any) -> None:
+    """Make this device known to the controller. May be repeated if it was cut off."""
+    from muster.agent.enrol import enrol as enrol_device
+    from muster.agent.folder import DeviceFolder
+    from muster.agent.http_server import HttpServer
+    from muster.agent.identity import make_identity, parse_server
+
+    server = parse_server(given["server"], unsafe_plain_http=given["unsafe_plain_http"])
+    identity = make_identity(
+        device_id=given["device_id"],
+        device_class=given["device_class"],
+        labels=_labels(given["labels"]),
+        models=tuple(dict.fromkeys(given["models"])),
+        server=server,
+    )
+    token = _token(given["token"], given["token_file"])
+    enrol_device(DeviceFolder(folder), HttpServer(server), identity, token, root)
+    click.echo(f"enrolled {identity.device_id}; start it with: muster agent run --folder {folder}")
+
+
+@agent.command()
+@click.option("--folder", "folders", type=_FOLDER, multiple=True, required=True, help="May be given more than once.")
+@click.option("--frames", type=_FILE, help="Recorded frames (.tensors) that stand in for the camera.")
+@click.option("--frame-interval", default="50ms", show_default=True, help="A frame comes this often.")
+@click.option("--poll-interval", help="Ask this often, whatever the fleet declares.")
+def run(folders: tuple[Path, ...], frames: Path | None, frame_interval: str, poll_interval: str | None) -> int:
+    """Run the agents of one or more devices until SIGTERM."""
+    from muster.agent.camera import read_frames
+    from muster.agent.folder import DeviceFolder
+    from muster.agent.loop import Options, run_agents
+
+    options = Options(
+        frames=read_frames(frames) if frames else None,
+        frame_interval=_seconds("--frame-interval", frame_interval),
+        poll_interval=_seconds("--poll-interval", poll_interval) if poll_interval else None,
+    )
+    return run_agents([DeviceFolder(folder) for folder in dict.fromkeys(folders)], options, _say)
+
+
+@agent.command()
+@click.option("--folder", type=_FOLDER, required=True, help="Folder of the device.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def status(folder: Path, output: str) -> None:
+    """Show what a device runs and how far it came, from its folder alone."""
+    from muster.agent.folder import DeviceFolder
+    from muster.cli.output import emit, table
+
+    value = _status(DeviceFolder(folder))
+
+    def text() -> None:
+        table(["device", "class", "server", "downloads", "waiting reports", "problem"], [[
+            value["device_id"], value["device_class"], value["server"], value["downloads"],
+            value["waiting_reports"], value["problem"] or "-",
+        ]])  # fmt: skip
+        names = ("model", "generation", "runs", "state", "confirmed", "previous", "on its way", "quarantined")
+        table(names, [
+            [row["model"], row["generation"], row["running"] or "-", row["state"], row["confirmed"] or "-",
+             row["previous"] or "-", row["staging"] or "-", len(row["quarantine"])]
+            for row in value["models"]
+        ])  # fmt: skip
+
+    emit(value, output, text)
+
+
+def _status(folder: Any) -> dict[str, Any]:
+    from muster.agent.identity import read_identity
+    from muster.agent.journal import ModelState, read_journal
+
+    identity = read_identity(folder)
+    state, recovery = read_journal(folder)
+    models = []
+    for name in identity.models:
+        model = state.models.get(name, ModelState())
+        models.append(
+            {
+                "model": name,
+                "generation": model.generation,
+                "running": _release(model.running),
+                "model_hash": model.running.entry.model_hash if model.running else None,
+                "state": "trial" if model.trial else "confirmed" if model.confirmed else "empty",
+                "confirmed": _release(model.confirmed),
+                "previous": _release(model.previous),
+                "staging": f"{model.staging.entry.release} ({model.staging.step})" if model.staging else None,
+                "quarantine": model.quarantine,
+            }
+        )
+    return {
+        "device_id": identity.device_id,
+        "device_class": identity.device_class,
+        "labels": identity.labels,
+        "server": identity.server,
+        "journal": recovery,
+        "downloads": state.downloads,
+        "waiting_reports": len(state.outbox),
+        "problem": state.problem,
+        "models": models,
+    }
+
+
+def _release(slot: Slot | None) -> str | None:
+    return slot.entry.release if slot else None
+
+
+def _say(device_id: str, what: str) -> None:
+    click.echo(f"{device_id}\t{what}")
+
+
+def _labels(pairs: tuple[str, ...]) -> dict[str, str]:
+    labels = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or key in labels:
+            raise Unusable(f"--label {pair}: not a label, or one that was given before", "write --label site=north")
+        labels[key] = value
+    return labels
+
+
+def _token(token: str | None, file: Path | None) -> str:
+    from muster.agent.folder import read_bounded
+
+    if file is not None:
+        token = read_bounded(file, _TOKEN_LIMIT).decode(errors="replace").strip()
+    if not token:
+        raise Unusable("an enrolment token is missing", "give --token-file, or set MUSTER_TOKEN")
+    return token
+
+
+def _seconds(option: str, text: str) -> float:
+    from muster.kinds.quantity import parse_duration
+
+    try:
+        microseconds = parse_duration(text)
+    except ValueError as error:
+        raise Unusable(f"{option}: {error}") from error
+    if microseconds < 1_000:
+        raise Unusable(f"{option}: {text} is too short", 'write at least "1ms"')
+    return microseconds / 1_000_000
