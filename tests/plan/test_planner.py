@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from fleets import PUBLIC_KEY, make_fleet, make_release, pin
 from muster.kinds.fleet import Fleet
 from muster.plan.planner import Lift, Plan, Prepare, Publish, Revert, Suspend, make_plan
 from muster.plan.world import Exposure, Observed, Published, Suspension, World
-from tests.fleets import PUBLIC_KEY, make_fleet, make_release, pin
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ALL = {"canary": "100%", "fleet": "100%"}

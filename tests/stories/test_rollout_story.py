@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from fleets import MODEL, PUBLIC_KEY, make_fleet, make_release, pin
 from muster.kinds.desired import Entry
 from muster.kinds.fleet import Fleet
 from muster.plan.planner import Lift, Plan, Publish, Revert, Suspend, make_plan
 from muster.plan.world import Published, Suspension, World
 from muster.simulate.fleet import SimulatedDevice, SimulatedFleet
-from tests.fleets import MODEL, PUBLIC_KEY, make_fleet, make_release, pin
 
 GOLDEN = Path(__file__).with_name("rollout_story.txt")
 ALL = {"canary": "100%", "fleet": "100%"}

@@ -1,0 +1,155 @@
+"""The controller on a real repository and real published files: tick by tick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controllers import EVERYONE, Scene
+from fleets import MODEL
+from muster.apply import ledger
+from muster.daemon import Controller
+from muster.observe.status import read_status
+from scratch_repository import git, write
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene.set(tmp_path)
+
+
+def conditions(controller: Controller) -> dict[str, str]:
+    with controller.engine.connect() as connection:
+        return {item["type"]: item["status"] for item in read_status(connection, "loop")["conditions"]}
+
+
+def said(controller: Controller, key: str) -> object:
+    with controller.engine.connect() as connection:
+        return read_status(connection, "loop")[key]
+
+
+def versions(controller: Controller, device_class: str = "cam-day") -> list[str]:
+    return [entry.version for entry in controller.publisher.published().documents[MODEL, device_class].entries]
+
+
+def fail_canary(scene: Scene, controller: Controller) -> None:
+    """Two devices of one class leave 1.1.0 by themselves."""
+    for number in range(2):
+        scene.report(controller, f"low-{number}", "cam-lowlight", "1.1.0", "rolled-back", "low_confidence")
+
+
+def test_a_commit_is_published_once(scene: Scene) -> None:
+    """The first tick publishes generation 1; the second has nothing to do."""
+    commit = scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    assert scene.tick(controller) == ["publish"]
+    assert scene.tick(controller) == []
+    assert (controller.publisher.published().generation, versions(controller)) == (1, ["1.0.0"])
+    assert said(controller, "commit") == commit
+    assert set(conditions(controller).values()) == {"True"}
+
+
+def test_a_bad_commit_changes_nothing(scene: Scene) -> None:
+    """A commit that does not pass the checks leaves what is published, and the condition says where it fails."""
+    scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    scene.tick(controller)
+    write(scene.repository, {f"releases/{MODEL}/1.1.0.yaml": "kind: Release\n"})
+    git(scene.repository, "add", "-A")
+    git(scene.repository, "commit", "-qm", "Broken")
+    assert scene.tick(controller) == []
+    assert versions(controller) == ["1.0.0"]
+    assert conditions(controller)["DeclarationValid"] == "False"
+    restarted = scene.controller()
+    assert scene.tick(restarted) == []
+    assert versions(restarted) == ["1.0.0"]
+
+
+def test_a_revert_is_published_as_a_higher_generation(scene: Scene) -> None:
+    """`git revert` brings the old digest back, never an old generation."""
+    scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    scene.tick(controller)
+    scene.commit_release("1.1.0", EVERYONE)
+    scene.tick(controller)
+    assert versions(controller) == ["1.1.0"]
+    git(scene.repository, "revert", "--no-edit", "HEAD")
+    scene.tick(controller)
+    assert (controller.publisher.published().generation, versions(controller)) == (3, ["1.0.0"])
+
+
+def test_harm_is_suspended_published_and_reverted_in_one_tick(scene: Scene) -> None:
+    """The tick that sees the harm stops the release, and commits the revert with the reason and the ledger's head."""
+    scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    scene.tick(controller)
+    bad = scene.commit_release("1.1.0", {"canary": "100%"})
+    scene.tick(controller)
+    fail_canary(scene, controller)
+    assert scene.tick(controller) == ["suspend", "publish", "revert"]
+    message = git(scene.repository, "log", "-1", "--format=%an|%B")
+    assert message.startswith('Muster controller|Revert "Release 1.1.0"')
+    assert bad in message
+    assert "low_confidence" in message
+    assert "Muster-Ledger: sha256:" in message
+    assert not (scene.repository / f"releases/{MODEL}/1.1.0.yaml").exists()
+    assert scene.tick(controller) == ["publish", "lift"]
+    assert scene.tick(controller) == []
+    assert versions(controller, "cam-lowlight") == ["1.0.0"]
+    with controller.engine.connect() as connection:
+        happened = [event.event for event in ledger.events(connection)]
+        assert ledger.verify_chain(connection) == len(happened)
+    assert happened == ["published", "published", "suspended", "published", "reverted", "published", "lifted"]
+
+
+def test_a_suspension_holds_while_git_is_away_and_the_commit_follows(scene: Scene) -> None:
+    """Devices are protected at once; git says the same as soon as it can be reached."""
+    scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    scene.tick(controller)
+    scene.commit_release("1.1.0", {"canary": "100%"})
+    scene.tick(controller)
+    fail_canary(scene, controller)
+    away = scene.repository.rename(scene.folder / "away")
+    scene.tick(controller)
+    assert versions(controller) == ["1.0.0"]
+    assert conditions(controller)["RepositoryReachable"] == "False"
+    assert conditions(controller)["StepsCarriedOut"] == "False"
+    away.rename(scene.repository)
+    scene.tick(scene.controller())
+    assert "Revert" in git(scene.repository, "log", "-1", "--format=%s")
+
+
+def test_a_push_that_lost_the_race_is_made_again_on_the_new_commit(scene: Scene) -> None:
+    """Somebody commits between the tick's look and its push: the next tick reverts on top of that."""
+    scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    scene.tick(controller)
+    scene.commit_release("1.1.0", {"canary": "100%"})
+    scene.tick(controller)
+    fail_canary(scene, controller)
+    plan = controller.preview(scene.now)
+    fleet, _ = controller._declared(scene.now)
+    assert plan
+    assert fleet
+    write(scene.repository, {"README.md": "moved on\n"})
+    git(scene.repository, "add", "-A")
+    git(scene.repository, "commit", "-qm", "Unrelated")
+    failed = controller._executor.execute(plan, fleet, scene.now)
+    assert [type(item.action).__name__ for item in failed] == ["Revert"]
+    assert git(scene.repository, "log", "-1", "--format=%s") == "Unrelated"
+    scene.tick(controller)
+    subjects = git(scene.repository, "log", "-3", "--format=%s").splitlines()
+    assert subjects[:2] == ['Revert "Release 1.1.0"', "Unrelated"]
+
+
+def test_a_restart_repeats_nothing(scene: Scene) -> None:
+    """A controller that is started again finds everything done."""
+    scene.commit_release("1.0.0", EVERYONE)
+    scene.tick(scene.controller())
+    restarted = scene.controller()
+    assert scene.tick(restarted) == []
+    assert restarted.publisher.published().generation == 1
+    with restarted.engine.connect() as connection:
+        assert [event.event for event in ledger.events(connection)] == ["published"]

@@ -1,0 +1,232 @@
+"""HTTP as devices, operators and probes see it: the real server on a loopback port."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from sqlalchemy import Engine
+
+from muster.apply import ledger
+from muster.attest.state_keys import StateKeys
+from muster.kinds.errors import Refused, TryAgain
+from muster.observe.status import write_status
+from muster.observe.storage import open_storage
+from muster.plan.world import Published
+from muster.serve.application import ServeFolders, build_application
+from muster.serve.client import ControllerClient
+from muster.serve.fleet_view import FleetView
+from muster.serve.server import run_server
+
+SECRET = "s" * 43
+
+
+class Site:
+    """A server on a state folder, and an HTTP client."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.keys = StateKeys.of(state)
+        self.keys.make()
+        self.engine: Engine = open_storage(state)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.http = urllib3.PoolManager(retries=urllib3.Retry(connect=50, backoff_factor=0.05), timeout=10)
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        self._ready.set()
+        folders = ServeFolders(self.state / "public", self.keys.enrolment_token_path, self.keys.operator_token_path)
+        view = FleetView(self.engine, Published)
+        application = build_application(self.engine, view, folders, timedelta(minutes=1))
+        await run_server(application, "127.0.0.1", self.port, self._stopped)
+
+    def start(self) -> None:
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join()
+        self.http.clear()
+        self.engine.dispose()
+
+    def ask(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+        answer = self.http.request(method, self.url + path, **options)
+        kind = answer.headers.get("content-type", "")
+        return answer.status, answer.json() if kind.startswith("application/json") else answer.data
+
+    def enrol(self, device_id: str = "dev-1", **changes: Any) -> tuple[int, Any]:
+        body = {
+            "device_id": device_id,
+            "device_class": "cam-day",
+            "labels": {},
+            "models": ["meter-reader"],
+            "token": self.keys.enrolment_token(),
+            "secret": SECRET,
+        }
+        return self.ask("POST", "/v1/enrol", json={**body, **changes})
+
+    def report(self, *reports: dict[str, Any], token: str = f"dev-1:{SECRET}") -> tuple[int, Any]:
+        return self.ask("POST", "/v1/reports", json=list(reports), headers={"Authorization": f"Bearer {token}"})
+
+
+@pytest.fixture(scope="module")
+def module_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("state") / "state")
+    site.start()
+    yield site
+    site.stop()
+
+
+@pytest.fixture
+def site(module_site: Site) -> Site:
+    """The running server with an empty storage."""
+    from muster.observe.storage import metadata
+
+    with module_site.engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            connection.execute(table.delete())
+    return module_site
+
+
+def report(sequence: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "device_id": "dev-1",
+        "sequence": sequence,
+        "model": "meter-reader",
+        "device_class": "cam-day",
+        "generation": 1,
+        "release": "meter-reader/1.0.0",
+        "phase": "healthy",
+        "model_hash": None,
+        "config_version": None,
+        "runtime_version": "1.31.1",
+        **changes,
+    }
+
+
+def test_health_depends_on_nothing_and_readiness_on_the_loop(site: Site) -> None:
+    """/readyz is 503 with a reason until the loop has said that it is ready, and when it is late."""
+    assert site.ask("GET", "/healthz") == (200, b"ok\n")
+    status, body = site.ask("GET", "/readyz")
+    assert (status, body["ready"]) == (503, False)
+    now = datetime.now(UTC)
+    for at, expected in ((now, 200), (now - timedelta(hours=1), 503)):
+        with site.engine.begin() as connection:
+            write_status(connection, "loop", {"at": at.isoformat(), "ready": True, "reason": "fine"}, at)
+        assert site.ask("GET", "/readyz")[0] == expected
+
+
+def test_metrics_are_prometheus_text(site: Site) -> None:
+    """Names follow muster_<noun>_<unit>, and devices are counted."""
+    site.enrol()
+    status, body = site.ask("GET", "/metrics")
+    assert status == 200
+    assert b'muster_devices{device_class="cam-day"} 1.0' in body
+    assert b"muster_reports_total" in body
+
+
+def test_enrolment_is_idempotent_and_bound_to_its_secret(site: Site) -> None:
+    """The same secret may ask again; another one is refused; a wrong token opens nothing."""
+    assert site.enrol()[0] == 201
+    assert site.enrol() == (201, {"device_id": "dev-1", "new": False})
+    assert site.enrol(secret="t" * 43)[0] == 409
+    assert site.enrol("dev-2", token="wrong")[0] == 401
+    assert site.enrol("dev-2", secret="short")[0] == 422
+
+
+def test_an_undeclared_class_cannot_enrol(site: Site) -> None:
+    """Once the loop has named the declared classes, others are refused."""
+    with site.engine.begin() as connection:
+        write_status(connection, "classes", ["cam-lowlight"], datetime.now(UTC))
+    status, body = site.enrol()
+    assert (status, body["hint"]) == (409, "declared are cam-lowlight")
+
+
+def test_a_report_is_taken_once(site: Site) -> None:
+    """A batch that is sent again, because its answer was lost, counts once and is acknowledged again."""
+    site.enrol()
+    assert site.report(report(1), report(2)) == (200, {"accepted": 2, "new": 2})
+    assert site.report(report(1), report(2)) == (200, {"accepted": 2, "new": 0})
+
+
+def test_a_device_speaks_for_itself_only(site: Site) -> None:
+    """Another id, another secret, another model or no enrolment: nothing is taken."""
+    assert site.report(report(1))[0] == 401
+    site.enrol()
+    site.enrol("dev-2", secret="t" * 43)
+    assert site.report(report(1), token="dev-1:" + "t" * 43)[0] == 401
+    assert site.report(report(1, device_id="dev-2"))[0] == 422
+    assert site.report(report(1, model="other", release="other/1.0.0"))[0] == 422
+    assert site.ask("POST", "/v1/reports", json=[report(1)])[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status"),
+    [
+        ("not JSON", b"{", 422),
+        ("no list", b"{}", 422),
+        ("nothing", b"[]", 422),
+        ("not a number", json.dumps([report(1, p50_ms=float("nan"))]).encode(), 422),
+        ("unknown field", json.dumps([report(1, extra=1)]).encode(), 422),
+        ("deep nesting", b"[" * 100_000, 422),
+        ("too many", json.dumps([report(n) for n in range(1, 102)]).encode(), 422),
+        ("too large", b" " * (256 * 1024 + 1), 413),
+    ],
+)
+def test_hostile_bodies_are_refused(site: Site, name: str, body: bytes, status: int) -> None:
+    """Every malformed body gets a 4xx with a reason, and the server goes on."""
+    del name
+    site.enrol()
+    headers = {"Authorization": f"Bearer dev-1:{SECRET}"}
+    got, answer = site.ask("POST", "/v1/reports", body=body, headers=headers)
+    assert (got, bool(answer["error"])) == (status, True)
+    assert site.report(report(1))[0] == 200
+
+
+def test_published_files_support_ranges_and_etags_and_stay_in_their_folder(site: Site) -> None:
+    """A download can be resumed, a poll can be answered with 304, and no path leaves the folder."""
+    folder = site.state / "public" / "targets"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "file").write_bytes(b"0123456789")
+    assert site.ask("GET", "/tuf/targets/file", headers={"Range": "bytes=4-"}) == (206, b"456789")
+    etag = site.http.request("GET", site.url + "/tuf/targets/file").headers["etag"]
+    assert site.ask("GET", "/tuf/targets/file", headers={"If-None-Match": etag})[0] == 304
+    (folder / "link").unlink(missing_ok=True)
+    (folder / "link").symlink_to(site.keys.operator_token_path)
+    for path in ("/tuf/../keys/operator-token", "/tuf/%2e%2e/keys/operator-token", "/tuf/targets/link"):
+        assert site.ask("GET", path)[0] == 404, path
+
+
+def test_operators_need_the_token_and_can_page(site: Site) -> None:
+    """Inventory and ledger are closed without the operator token, and are read page by page with it."""
+    for number in range(5):
+        site.enrol(f"dev-{number}")
+    with site.engine.begin() as connection:
+        ledger.append(connection, "published", "k", {"generation": 1}, datetime.now(UTC))
+    assert site.ask("GET", "/v1/devices")[0] == 401
+    client = ControllerClient(site.url, site.state)
+    assert [f"dev-{n}" for n in range(5)] == [device["device_id"] for device in client.pages("/v1/devices", limit=2)]
+    assert [event["key"] for event in client.pages("/v1/ledger")] == ["k"]
+    with pytest.raises(Refused, match="limit must be a number"):
+        client.get("/v1/devices", limit="many")
+
+
+def test_the_client_says_when_nobody_answers(site: Site) -> None:
+    """A controller that is away is something to try again, not a traceback."""
+    with pytest.raises(TryAgain, match="no controller answers"):
+        ControllerClient("http://127.0.0.1:9", site.state).get("/v1/status")
