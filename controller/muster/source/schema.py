@@ -1,8 +1,8 @@
 """JSON Schemas of the kinds: what editors complete from, and what hints are looked up in.
 
-Generated from the kinds, so they cannot say anything else. Two things are mended on the way: a bound on a tuple
-comes out of pydantic as a bound on a text, and `apiVersion` and `kind` are required in a file although they have
-defaults in the program.
+Generated from the kinds, so they cannot say anything else. Three things are mended on the way: a bound on a tuple
+comes out of pydantic as a bound on a text, keys that do not fit their pattern come out as allowed, and `apiVersion`
+and `kind` are required in a file although they have defaults in the program.
 """
 
 from __future__ import annotations
@@ -71,9 +71,15 @@ def schema_at(kind: type[AnyResource], path: tuple[str | int, ...]) -> dict[str,
         if isinstance(step, int):
             schema = schema.get("items", {})
         else:
-            further = schema.get("additionalProperties")
-            schema = schema.get("properties", {}).get(step) or (further if isinstance(further, dict) else {})
+            schema = schema.get("properties", {}).get(step) or _any_value(schema)
     return resolve(root, schema)
+
+
+def _any_value(schema: dict[str, Any]) -> dict[str, Any]:
+    """What a mapping with free keys holds."""
+    further = schema.get("additionalProperties")
+    patterns = list(schema.get("patternProperties", {}).values())
+    return patterns[0] if patterns else further if isinstance(further, dict) else {}
 
 
 def _mend(schema: Any) -> None:
@@ -81,9 +87,7 @@ def _mend(schema: Any) -> None:
         for item in schema:
             _mend(item)
     elif isinstance(schema, dict):
-        for old, new in _RENAMED.get(str(schema.get("type")), {}).items():
-            if old in schema:
-                schema[new] = schema.pop(old)
+        _mend_bounds(schema)
         for key, value in schema.items():
             if key in ("properties", "$defs"):
                 for field in value.values():
@@ -92,3 +96,11 @@ def _mend(schema: Any) -> None:
                     _mend(field)
             elif key not in ("examples", "default", "enum", "required"):
                 _mend(value)
+
+
+def _mend_bounds(schema: dict[str, Any]) -> None:
+    for old, new in _RENAMED.get(str(schema.get("type")), {}).items():
+        if old in schema:
+            schema[new] = schema.pop(old)
+    if "patternProperties" in schema:
+        schema.setdefault("additionalProperties", False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -72,7 +73,8 @@ def validate(file: str, kind: type[AnyResource], document: Document) -> AnyResou
         if name not in document.data
     ]
     try:
-        value = kind.model_validate(document.data, by_alias=True, by_name=False)
+        # In JSON mode the kinds take nothing for granted: there, quantities are texts with units and nothing else.
+        value = kind.model_validate_json(json.dumps(document.data), by_alias=True, by_name=False)
     except ValidationError as error:
         found += [_complaint(kind, document, one) for one in error.errors(include_url=False)[:MAX_FINDINGS]]
         if error.error_count() > MAX_FINDINGS:
@@ -136,7 +138,8 @@ def _reason(kind: type[AnyResource], document: Document, path: Path, error: Any)
     if problem == "value_error":
         message, _, hint = str(context["error"]).partition("; ")
         hint = hint or "write a value inside its bounds"
-        return "quantity", message, f"{hint}; {document.written(path)} is a bare number" if bare_number else hint
+        rule = "value" if isinstance(value, dict) else "quantity"
+        return rule, message, f"{hint}; {document.written(path)} is a bare number" if bare_number else hint
     if problem == "string_pattern_mismatch":
         hint = _PATTERN_HINTS.get(context["pattern"]) or f"write what fits {context['pattern']}"
         return "format", f"{_shown(value)} has not the right form", hint

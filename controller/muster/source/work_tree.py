@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from muster.kinds.errors import Refused, Unusable
-from muster.source.git import MAX_ENTRIES, TreeEntry
+from muster.source.git import MAX_ENTRIES, Repository, TreeEntry
+from muster.source.git_program import printable
+from muster.source.layout import FOLDERS, is_yaml
 
 _MAX_DEPTH = 64
 
@@ -48,6 +50,26 @@ def read_file(folder: Path, path: str, limit: int) -> tuple[str, bytes]:
     except OSError as error:
         raise Unusable(f"cannot read {path}: {error.strerror}", "see its permissions") from error
     return "sha256:" + hashlib.sha256(data).hexdigest(), data
+
+
+def differences(repository: Repository, commit: str) -> list[str]:
+    """Declared files that stand in the work tree otherwise than in a commit, sorted. Asks no filter and no index."""
+    committed = {entry.path: entry for entry in repository.tree(commit, FOLDERS) if is_yaml(entry.path)}
+    standing = {entry.path: entry for entry in walk(repository.path, FOLDERS) if is_yaml(entry.path)}
+    changed = set(committed) ^ set(standing)
+    for path in set(committed) & set(standing):
+        if committed[path].mode[:3] != standing[path].mode[:3] or committed[path].size != standing[path].size:
+            changed.add(path)
+        elif standing[path].mode == "100644":
+            _, data = read_file(repository.path, path, standing[path].size)
+            if _blob_id(data, len(committed[path].blob)) != committed[path].blob:
+                changed.add(path)
+    return sorted(printable(path) for path in changed)
+
+
+def _blob_id(data: bytes, length: int) -> str:
+    algorithm = hashlib.sha256 if length == 64 else hashlib.sha1
+    return algorithm(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def _children(folder: Path) -> list[str]:
