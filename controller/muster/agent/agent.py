@@ -24,7 +24,7 @@ from muster.kinds.desired import DesiredDocument, desired_target
 from muster.kinds.errors import TryAgain
 from muster.plan.assignment import BUCKETS, bucket
 
-DOCUMENT_LIMIT = 2**20
+DOCUMENT_LIMIT = 2**22
 DEFAULT_POLL_SECONDS = 60.0
 _NOT_ENROLLED = "not_enrolled"
 
