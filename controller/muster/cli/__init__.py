@@ -62,10 +62,10 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code. No traceback reaches a user."""
-    sys.exit(run(arguments))
+    sys.exit(exit_code_of(arguments))
 
 
-def run(arguments: list[str] | None = None) -> int:
+def exit_code_of(arguments: list[str] | None = None) -> int:
     """The exit code of one command line; complaints go to standard error."""
     try:
         outcome: Any = cli.main(args=arguments, prog_name="muster", standalone_mode=False)
