@@ -19,7 +19,12 @@ def run_python(code: str) -> str:
 
 def test_help_loads_no_heavy_library() -> None:
     """`muster --help` imports click and the frame, nothing else of weight."""
-    code = f"import sys\nfrom muster.cli import exit_code_of\nexit_code_of(['--help'])\nprint([m for m in {HEAVY!r} if m in sys.modules])"
+    code = f"""
+import sys
+from muster.cli import exit_code_of
+exit_code_of(["--help"])
+print([name for name in {HEAVY!r} if name in sys.modules])
+"""
     assert run_python(code).splitlines()[-1] == "[]"
 
 

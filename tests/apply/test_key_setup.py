@@ -14,7 +14,7 @@ from test_publish_crash import run_killed_at
 
 from muster.apply.key_setup import ROOT_FILE, describe_keys, initialise_keys
 from muster.apply.tuf_keys import TufKeys
-from muster.cli import run
+from muster.cli import exit_code_of
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.signing_key import SigningKey
 
@@ -150,12 +150,12 @@ def test_verbs(tmp_path, repository, capsys):
     assert f"git add {repository}/policies/keys/controller.yaml {repository}/policies/trust/root.json" in first
     assert run(init) == 0
     assert capsys.readouterr().out == "nothing to make: every key is there\n"
-    assert run([*init, "-o", "json"]) == 0
+    assert exit_code_of([*init, "-o", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["made"] == []
     assert run(show) == 0
     text = capsys.readouterr().out
     assert [line.split("\t")[2] for line in text.splitlines()] == ["MODE", *["0600"] * 7]
-    assert run([*show, "-o", "json"]) == 0
+    assert exit_code_of([*show, "-o", "json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert "-----BEGIN PUBLIC KEY-----" in data[0]["public"]
     for secret in secrets_of(state):
@@ -165,13 +165,13 @@ def test_verbs(tmp_path, repository, capsys):
 def test_verbs_refuse(tmp_path, repository, capsys):
     """Missing keys exit 2, keys that others can read exit 1; both with a hint and no traceback."""
     state = tmp_path / "state"
-    assert run(["keys", "show", "--state", str(state)]) == 2
+    assert exit_code_of(["keys", "show", "--state", str(state)]) == 2
     assert "hint: make it with: muster keys init" in capsys.readouterr().err
-    assert run(["keys", "init", "--state", str(state), "--repository", str(tmp_path / "none")]) == 2
+    assert exit_code_of(["keys", "init", "--state", str(state), "--repository", str(tmp_path / "none")]) == 2
     initialise_keys(state, repository, "controller", NOW)
     (state / "keys" / "operator-token").chmod(0o644)
-    assert run(["keys", "show", "--state", str(state)]) == 1
+    assert exit_code_of(["keys", "show", "--state", str(state)]) == 1
     assert "open to others" in capsys.readouterr().err
     shutil.rmtree(state)
     os.mkfifo(tmp_path / "pipe")
-    assert run(["keys", "init", "--state", str(tmp_path / "pipe"), "--repository", str(repository)]) == 2
+    assert exit_code_of(["keys", "init", "--state", str(tmp_path / "pipe"), "--repository", str(repository)]) == 2

@@ -14,7 +14,7 @@ from muster.artifacts.bundle import CONFIG, GOLDEN_EXPECTED, GOLDEN_INPUTS, MANI
 from muster.attest.keys import new_private_key, public_half
 from muster.attest.model_signature import sign_files
 from muster.attest.verification import read_release
-from muster.cli import run
+from muster.cli import exit_code_of
 from muster.kinds.cohort import Selector
 from muster.kinds.desired import DesiredDocument, Entry, OrderedCohort
 from muster.kinds.digest import digest_of
@@ -76,7 +76,7 @@ class Shelf:
         publisher.publish(1, [document], {self.digest: found}, [key], NOW)
 
     def verify(self, target: object, *more: object) -> int:
-        return run(["verify", str(target), "--state", str(self.state), *map(str, more)])
+        return exit_code_of(["verify", str(target), "--state", str(self.state), *map(str, more)])
 
     def trusting(self, target: Path, key: Path | None = None, *more: object) -> int:
         return self.verify(target, "--signature", self.signature, "--key", key or self.key, *more)
