@@ -145,14 +145,14 @@ def test_verbs(tmp_path, repository, capsys):
     state = tmp_path / "state"
     init = ["keys", "init", "--state", str(state), "--repository", str(repository)]
     show = ["keys", "show", "--state", str(state)]
-    assert run(init) == 0
+    assert exit_code_of(init) == 0
     first = capsys.readouterr().out
     assert f"git add {repository}/policies/keys/controller.yaml {repository}/policies/trust/root.json" in first
-    assert run(init) == 0
+    assert exit_code_of(init) == 0
     assert capsys.readouterr().out == "nothing to make: every key is there\n"
     assert exit_code_of([*init, "-o", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["made"] == []
-    assert run(show) == 0
+    assert exit_code_of(show) == 0
     text = capsys.readouterr().out
     assert [line.split("\t")[2] for line in text.splitlines()] == ["MODE", *["0600"] * 7]
     assert exit_code_of([*show, "-o", "json"]) == 0
