@@ -1,0 +1,58 @@
+"""The builder's environment: the versions that a release's lock names must be the versions that are installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from typing import Final
+
+from muster.kinds.digest import digest_of
+from muster.kinds.errors import Unusable
+from muster.kinds.release import Builder
+
+TOOLS: Final = ("ml-dtypes", "numpy", "onnx", "onnxruntime", "protobuf")
+"""The packages whose versions can show in an artifact; they are part of every cache key."""
+
+MAX_LOCK: Final = 2**20
+_PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([0-9A-Za-z.+_-]+)", re.MULTILINE)
+
+
+def tool_versions() -> dict[str, str]:
+    """Installed version of each tool. Raises `Unusable` if one is missing."""
+    return {tool: _installed(tool) for tool in TOOLS}
+
+
+def check_environment(builder: Builder, lock: bytes) -> None:
+    """Raises `Unusable` unless `lock` is the pinned file and what is installed is what it names."""
+    if digest_of(lock) != builder.digest:
+        raise Unusable(
+            f"{builder.lock} has the digest {digest_of(lock)}, the release pins {builder.digest}",
+            "check out the commit in which the release was made, or make a new release",
+        )
+    locked = locked_versions(lock)
+    wrong = [
+        f"{tool} {_installed(tool)} (locked: {locked.get(tool, 'not named')})"
+        for tool in TOOLS
+        if locked.get(tool) != _installed(tool)
+    ]
+    if wrong:
+        raise Unusable(
+            f"the environment differs from {builder.lock}: {', '.join(wrong)}",
+            f"build where it is installed: pip install --require-hashes -r {builder.lock}",
+        )
+
+
+def locked_versions(lock: bytes) -> dict[str, str]:
+    """Version of each package that a lock names. Raises `Unusable` above 1 MiB."""
+    if len(lock) > MAX_LOCK:
+        raise Unusable(f"the lock file has {len(lock)} bytes, more than {MAX_LOCK}")
+    # Names and versions are ASCII; what is not cannot match.
+    text = lock.decode("ascii", errors="replace")
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in _PIN.findall(text)}
+
+
+def _installed(tool: str) -> str:
+    try:
+        return importlib.metadata.version(tool)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise Unusable(f"{tool} is not installed", "install passmuster[controller]") from error

@@ -1,0 +1,90 @@
+"""The one place of this package that imports onnxruntime: its Linux wheels send telemetry unless told not to."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from muster.artifacts.inference import Float32
+from muster.build.calibration_table import CalibrationTable
+from muster.build.complaints import first_line
+from muster.kinds.errors import Refused
+from muster.kinds.recipe import QuantizeStage
+
+# Before the import: the library reads it once, when it is loaded.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
+from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
+
+BATCH = 64
+
+
+class Session:
+    """A model in ONNX Runtime on the CPU: one thread, sequential, as the golden run of a device does it."""
+
+    def __init__(self, model: bytes) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        # Fatal only: complaints become `Refused`, and must not reach the terminal twice.
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions share no base class
+            raise Refused(f"ONNX Runtime does not load the model: {first_line(error)}") from error
+
+    def run(self, name: str, inputs: Float32) -> Float32:
+        """Output 0 for `inputs` [N, ...] under the input's name, in batches. Raises `Refused`."""
+        try:
+            parts = [
+                self._session.run(None, {name: inputs[start : start + BATCH]})[0]
+                for start in range(0, len(inputs), BATCH)
+            ]
+        except Exception as error:  # its exceptions share no base class
+            raise Refused(f"ONNX Runtime does not run the model: {first_line(error)}") from error
+        return np.concatenate(parts)
+
+
+def quantize(model: bytes, table: CalibrationTable, stage: QuantizeStage) -> bytes:
+    """Static QDQ quantization of `model` from the ranges of `table`, as the runtime writes it. Raises `Refused`."""
+    # The library writes beside its input under fixed names: a private folder per call.
+    with tempfile.TemporaryDirectory(prefix="muster-quantize-") as name:
+        folder = Path(name)
+        (folder / "model.onnx").write_bytes(model)
+        save_tensors_data(_ranges(table), folder / "ranges.json")
+        try:
+            quantize_static(
+                folder / "model.onnx",
+                folder / "quantized.onnx",
+                calibration_data_reader=None,
+                quant_format=QuantFormat[stage.format],
+                op_types_to_quantize=sorted(stage.operators),
+                per_channel=stage.per_channel,
+                reduce_range=stage.reduce_range,
+                activation_type=_type_of(stage.activations),
+                weight_type=_type_of(stage.weights),
+                calibrate_method=CalibrationMethod.MinMax,
+                calibration_cache_path=folder / "ranges.json",
+            )
+        except Exception as error:  # whatever a model provokes in there
+            raise Refused(f"quantize_static does not take the model: {first_line(error)}") from error
+        return (folder / "quantized.onnx").read_bytes()
+
+
+def _ranges(table: CalibrationTable) -> Any:
+    data = {
+        name: TensorData(lowest=np.array([lowest], np.float32), highest=np.array([highest], np.float32))
+        for name, (lowest, highest) in sorted(table.ranges.items())
+    }
+    return TensorsData(CalibrationMethod.MinMax, data)
+
+
+def _type_of(name: str) -> Any:
+    return {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}[name]

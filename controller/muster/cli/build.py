@@ -1,0 +1,70 @@
+"""`muster build`: build a release's artifact, or prove that it rebuilds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muster.cli.build_progress import build_progress
+from muster.cli.output import emit, state_option
+
+if TYPE_CHECKING:
+    from muster.build.report import Surroundings
+    from muster.kinds.release import Release
+
+
+@click.command()
+@click.argument("release")
+@state_option
+@click.option("--verify", is_flag=True, help="Rebuild without the cache and compare every output with its pin.")
+@click.option(
+    "-o", "--output", type=click.Choice(["text", "json", "yaml", "markdown"]), default="text", show_default=True
+)
+def build(release: str, state: str, verify: bool, output: str) -> int:
+    """Build RELEASE, a file `releases/<model>/<version>.yaml` or `<model>/<version>`, into the store.
+
+    Exits 0 if every output is the pinned one, 1 if one differs (the first is named), 2 if it could not be built.
+    """
+    from muster.artifacts.store import Store
+    from muster.build.declarations import locate_release, read_bounded, read_release
+    from muster.build.environment import MAX_LOCK
+    from muster.build.pipeline import build_release
+    from muster.build.report import build_report
+    from muster.build.verification import verify_release
+
+    folder, path = locate_release(release, Path.cwd())
+    declared = read_release(folder, path)
+    lock = read_bounded(folder, declared.spec.builder.lock, MAX_LOCK)
+    store = Store(Path(state) / "store")
+    with build_progress(output) as reporter:
+        if verify:
+            verification = verify_release(declared, store, lock, reporter=reporter)
+            result, table = verification.result, verification.table
+        else:
+            result, table = build_release(declared, store, lock, reporter=reporter), "calibrated"
+    report = {**build_report(declared, result, _surroundings(folder, declared)), "quantizedFrom": table}
+    _show(report, output)
+    return 0 if report["identical"] else 1
+
+
+def _surroundings(folder: Path, release: Release) -> Surroundings:
+    from muster.build.declarations import read_device_classes, read_release
+    from muster.build.report import Surroundings
+
+    superseded = None
+    path = f"releases/{release.model}/{release.spec.supersedes}.yaml"
+    if release.spec.supersedes and (folder / path).is_file():
+        older = read_release(folder, path)
+        superseded = (older.name, older.spec.artifact)
+    return Surroundings(read_device_classes(folder), superseded)
+
+
+def _show(report: dict[str, Any], output: str) -> None:
+    from muster.build.report_text import report_markdown, report_text
+
+    if output == "markdown":
+        click.echo(report_markdown(report))
+    else:
+        emit(report, output, lambda: click.echo(report_text(report)))
