@@ -54,6 +54,9 @@ HOSTILE = {
     "alias": (b"a: 1\nb: *a\n", (2, 4), "alias"),
     "alias as key": (b"*a : 1\n", (1, 1), "alias"),
     "merge key": (b"a:\n  <<: {b: 1}\n", (2, 3), "alias"),
+    "long anchor": (b"a: &" + b"x" * 500_000 + b" 1\n", (1, 4), "alias"),
+    "long duplicate key": ((b"a" * 1_000 + b": 1\n") * 2, (2, 1), "duplicate-key"),
+    "escaped surrogate": (b'a: "\\ud800"\n', (1, 7), "syntax"),
     "billion laughs": (
         b"a: &a [l, l]\n" + b"".join(b"%c: &%c [*%c, *%c]\n" % (c + 1, c + 1, c, c) for c in range(97, 120)),
         (1, 4),
@@ -105,6 +108,7 @@ def test_refused(data, spot, rule):
     assert fault.value.rule == rule
     assert spot is None or fault.value.spot == spot
     assert fault.value.hint
+    assert len(fault.value.message) <= 300
 
 
 def test_byte_order_mark_and_windows_lines():

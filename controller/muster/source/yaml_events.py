@@ -33,6 +33,8 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]|\r(?!\n)"
 )
+# Whatever is not text begins with one of these.
+_FIRST = frozenset("~nNtTfF+-.0123456789")
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
@@ -51,8 +53,8 @@ class YamlFault(Exception):
     """Why a text is refused, and where; line and column count from 1."""
 
     def __init__(self, spot: Spot, rule: str, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.spot, self.rule, self.message, self.hint = spot, rule, message, hint
+        super().__init__(message[:300])
+        self.spot, self.rule, self.message, self.hint = spot, rule, message[:300], hint[:300]
 
 
 @dataclass
@@ -157,6 +159,8 @@ class _Builder:
 
     def __init__(self, document: Document) -> None:
         self.document = document
+        # Only an escape can bring in a character that the text itself was searched for already.
+        self.escapes = "\\" in document.text
         self.open: list[_Open] = []
         self.done = False
 
@@ -199,7 +203,7 @@ class _Builder:
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         spot = _start(event)
-        if _HIDDEN.search(event.value):
+        if self.escapes and _HIDDEN.search(event.value):
             raise YamlFault(spot, "hidden-character", "an escape makes a control character", "delete the escape")
         parent = self.open[-1] if self.open else None
         if parent and parent.wants_key:
@@ -246,6 +250,8 @@ class _Builder:
 
 
 def _resolve(text: str) -> Any:
+    if text and text[0] not in _FIRST:
+        return text
     if text in _NULL:
         return None
     if text in _BOOLEANS:
