@@ -33,6 +33,7 @@ from muster.artifacts.tensors import dump_tensors
 from muster.attest.keys import new_private_key, public_half
 from muster.attest.model_signature import sign_files
 from muster.kinds.canonical import canonical_json
+from muster.kinds.cohort import Selector
 from muster.kinds.desired import (
     DesiredDocument,
     Entry,
@@ -41,7 +42,6 @@ from muster.kinds.desired import (
     artifact_target,
     signature_target,
 )
-from muster.kinds.cohort import Selector
 from muster.kinds.digest import digest_of
 from muster.kinds.release import (
     Artifact,

@@ -105,8 +105,8 @@ def test_a_release_that_cannot_run_leaves_the_confirmed_one_running(bench: Bench
     assert bench.tick().problem is None
     assert not [path for _, path in bench.server.requests if path.endswith((".tar", ".sig"))]
     assert [good.artifact.removeprefix("sha256:")] == [path.name for path in bench.folder.slots.iterdir()]
-    assert [] == list(bench.folder.staging.iterdir())
-    assert ("healthy", None) == bench.story(good)[-1]
+    assert list(bench.folder.staging.iterdir()) == []
+    assert bench.story(good)[-1] == ("healthy", None)
 
 
 def test_a_flipped_byte_in_the_download_is_never_activated(bench: Bench) -> None:
@@ -121,9 +121,9 @@ def test_a_flipped_byte_in_the_download_is_never_activated(bench: Bench) -> None
     bench.repository.files[path] = bytes(altered)
     for _ in range(MOST_ATTEMPTS - 1):
         assert bench.tick().problem == "bad_digest"
-        assert [("offered", None)] == bench.story(bad)
+        assert bench.story(bad) == [("offered", None)]
     bench.tick()
-    assert ("failed", "bad_digest") == bench.story(bad)[-1]
+    assert bench.story(bad)[-1] == ("failed", "bad_digest")
     assert hash_of(good) == bench.running
     bench.server.requests.clear()
     assert bench.tick().problem == "quarantined"
@@ -154,7 +154,7 @@ def test_a_quarantined_artifact_is_tried_again_only_when_it_is_named_on_purpose(
     badly_signed = replace(fixed, key=new_private_key())
     bench.repository.publish(2, [fixed.entry(2), good.entry(1)], artifacts=(badly_signed,))
     bench.tick()
-    assert ("failed", "bad_signature") == bench.story(fixed)[-1]
+    assert bench.story(fixed)[-1] == ("failed", "bad_signature")
     bench.repository.publish(3, [fixed.entry(2), good.entry(1)], artifacts=(fixed,))
     bench.tick()
     assert hash_of(good) == bench.running
@@ -185,14 +185,13 @@ def test_a_model_that_fails_on_frames_is_left_at_once(bench: Bench) -> None:
     bench.model.worker._camera._frames = np.ones((1, 5), np.uint8)
     bench.repository.publish(2, [bad.entry(2), good.entry(1)], artifacts=(bad,))
     bench.tick()
-    assert ("rolled-back", "inference_failed") == bench.story(bad)[-1]
+    assert bench.story(bad)[-1] == ("rolled-back", "inference_failed")
     assert hash_of(good) == bench.running
 
 
 def test_a_first_release_that_fails_its_window_leaves_nothing_running(bench: Bench) -> None:
     """There is nothing to go back to, and what failed does not go on."""
     import numpy as np
-
     from agent_simulator import GREY
 
     bench.frames, bench.frames_per_tick = np.concatenate([GREY, BRIGHT]), 25
@@ -201,7 +200,7 @@ def test_a_first_release_that_fails_its_window_leaves_nothing_running(bench: Ben
     bench.start()
     bench.tick()
     bench.tick(WINDOW_SECONDS)
-    assert ("rolled-back", "low_confidence") == bench.story(bad)[-1]
+    assert bench.story(bad)[-1] == ("rolled-back", "low_confidence")
     assert bench.running is None
     assert bench.server.reports[-1].model_hash is None
 
@@ -238,7 +237,7 @@ def test_a_download_goes_on_where_it_stopped_also_after_a_restart(bench: Bench) 
     bench.server.cut_after = None
     bench.start()
     assert bench.tick().problem is None
-    assert ["bytes=1024-", "bytes=2048-"] == bench.server.ranges
+    assert bench.server.ranges == ["bytes=1024-", "bytes=2048-"]
     assert hash_of(first) == bench.running
     assert bench.agent.device.state.downloads == 1
 
@@ -279,9 +278,9 @@ def test_a_full_disk_postpones_and_is_told(bench: Bench) -> None:
     bench.free_bytes = 1_000
     bench.repository.publish(2, [second.entry(2)], artifacts=(second,))
     assert bench.tick().problem == "disk_full"
-    assert {} == bench.state.quarantine
+    assert bench.state.quarantine == {}
     assert not [path for _, path in bench.server.requests if second.artifact[7:] in path]
-    assert ("healthy", "disk_full") == bench.story(first)[-1]
+    assert bench.story(first)[-1] == ("healthy", "disk_full")
     bench.free_bytes = 2**40
     assert bench.tick().problem is None
     assert hash_of(second) == bench.running

@@ -146,7 +146,7 @@ def test_a_trial_that_keeps_ending_the_agent_is_left(bench: Bench) -> None:
     bench.start()
     assert hash_of(first) == bench.running
     bench.tick()
-    assert ("rolled-back", "trial_interrupted") == bench.story(second)[-1]
+    assert bench.story(second)[-1] == ("rolled-back", "trial_interrupted")
 
 
 def test_an_artifact_that_ends_the_agent_while_it_is_loaded_is_given_up(bench: Bench) -> None:
@@ -172,7 +172,7 @@ def test_an_artifact_that_ends_the_agent_while_it_is_loaded_is_given_up(bench: B
     bench.runtime = runtime
     bench.start()
     bench.tick()
-    assert ("failed", "load_crashed") == bench.story(second)[-1]
+    assert bench.story(second)[-1] == ("failed", "load_crashed")
     assert hash_of(first) == bench.running
 
 

@@ -78,8 +78,8 @@ def test_a_revert_returns_to_the_kept_release_without_a_download(bench: Bench) -
     assert not [path for _, path in bench.server.requests if path.endswith(".tar")]
     bench.tick()
     report = bench.server.reports[-1]
-    assert ("healthy", 2, 3) == (report.phase, report.downloads, report.generation)
-    assert ("rolled-back", "recalled") == bench.story(second)[-1]
+    assert (report.phase, report.downloads, report.generation) == ("healthy", 2, 3)
+    assert bench.story(second)[-1] == ("rolled-back", "recalled")
 
 
 def test_a_halted_trial_is_left_at_once(bench: Bench) -> None:
@@ -94,8 +94,8 @@ def test_a_halted_trial_is_left_at_once(bench: Bench) -> None:
     bench.tick()
     assert hash_of(first) == bench.running
     assert bench.state.trial is None
-    assert ("rolled-back", "recalled") == bench.story(second)[-1]
-    assert ("healthy", None) == bench.story(first)[-1]
+    assert bench.story(second)[-1] == ("rolled-back", "recalled")
+    assert bench.story(first)[-1] == ("healthy", None)
 
 
 def test_a_halted_confirmed_release_is_left_for_the_one_before(bench: Bench) -> None:
@@ -164,7 +164,7 @@ def test_a_document_without_a_release_for_the_device_changes_nothing(bench: Benc
     bench.repository.publish(2, [])
     assert bench.tick().problem == "nothing_desired"
     assert hash_of(first) == bench.running
-    assert ("healthy", "nothing_desired") == bench.story(first)[-1]
+    assert bench.story(first)[-1] == ("healthy", "nothing_desired")
 
 
 def test_an_older_generation_is_refused(bench: Bench) -> None:
@@ -187,7 +187,7 @@ def test_a_poll_without_news_costs_one_request(bench: Bench) -> None:
         bench.tick()
         bench.server.requests.clear()
         bench.tick()
-        assert [("GET", "/tuf/metadata/timestamp.json"), ("POST", "/v1/reports")] == bench.server.requests
+        assert bench.server.requests == [("GET", "/tuf/metadata/timestamp.json"), ("POST", "/v1/reports")]
 
 
 def test_a_new_root_is_followed(bench: Bench) -> None:
@@ -220,7 +220,7 @@ def test_frozen_metadata_keeps_the_model_running(bench: Bench) -> None:
     bench.repository.publish(2, [], life=timedelta(seconds=-1))
     assert bench.tick().problem == "metadata_expired"
     assert hash_of(first) == bench.running
-    assert ("healthy", "metadata_expired") == bench.story(first)[-1]
+    assert bench.story(first)[-1] == ("healthy", "metadata_expired")
 
 
 def test_metadata_of_another_key_is_refused(bench: Bench) -> None:
@@ -263,8 +263,8 @@ def test_low_confidence_in_the_window_sends_the_device_back(bench: Bench) -> Non
     assert hash_of(unsure) == bench.running
     bench.tick(WINDOW_SECONDS)
     assert hash_of(sure) == bench.running
-    assert ("rolled-back", "low_confidence") == bench.story(unsure)[-1]
+    assert bench.story(unsure)[-1] == ("rolled-back", "low_confidence")
     bench.tick()
     assert hash_of(sure) == bench.running
-    assert ("healthy", None) == bench.story(sure)[-1]
+    assert bench.story(sure)[-1] == ("healthy", None)
     assert bench.agent.device.state.downloads == 2

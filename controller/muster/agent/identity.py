@@ -89,13 +89,17 @@ def parse_server(url: str, *, unsafe_plain_http: bool = False) -> str:
         port_fits = parts.port != 0
     except ValueError as error:
         raise Unusable(f"not a server: {error}", "write https://host[:port]") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_fits or not url.isprintable():
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_fits or not _is_plain(url):
         raise Unusable(f"not a server: {url!r}", "write https://host[:port]")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise Unusable("a server's URL holds no user, password, query or fragment", "write https://host[:port]")
     if parts.scheme == "http" and not unsafe_plain_http and not _is_this_machine(parts.hostname):
         raise Refused(f"{parts.hostname} would be called over plain HTTP", "use https, or --unsafe-plain-http")
     return url.rstrip("/")
+
+
+def _is_plain(url: str) -> bool:
+    return url.isascii() and url.isprintable() and " " not in url
 
 
 def _is_this_machine(host: str) -> bool:

@@ -47,8 +47,9 @@ def run_agents(folders: Sequence[DeviceFolder], options: Options, say: Say) -> i
     with contextlib.ExitStack() as held, _stopped_by_signals(stop):
         loops = []
         for folder in folders:
+            server = HttpServer(read_identity(folder).server, pool, stop.is_set)
             held.enter_context(folder.held())
-            surroundings = Surroundings(HttpServer(read_identity(folder).server, pool, stop.is_set), runtime)
+            surroundings = Surroundings(server, runtime)
             loops.append(_DeviceLoop(folder, surroundings, options, stop, say))
         threads = [threading.Thread(target=loop.run, name=loop.device_id) for loop in loops]
         for thread in threads:
