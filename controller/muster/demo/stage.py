@@ -21,7 +21,7 @@ from muster.demo.observer import Observer, Snapshot
 from muster.demo.processes import Daemon
 from muster.demo.report import Report
 from muster.demo.scratch import ScratchRepository
-from muster.demo.story import Story
+from muster.demo.story import PATIENCE, Story
 from muster.kinds.errors import TryAgain, Unusable
 from muster.serve.client import ControllerClient
 
@@ -60,19 +60,20 @@ def play(source: Path, folder: Path, plot: Plot, audience: Audience) -> Report:
     daemon = Daemon(scratch.remote, state, folder / "daemon.log")
     hosts = AgentHosts(folder / "devices", daemon.server, plot.devices_per_class, plot.canaries_per_class)
     client = ControllerClient(daemon.server, state)
+
+    def between() -> None:
+        hosts.must_run()
+        if not plot.kills:
+            daemon.must_run()
+
     with _running(daemon, hosts, audience), _killing(daemon, plot) as chaos:
         audience.say(f"Enrolling {hosts.devices} devices")
         hosts.enrol(StateKeys.of(state).enrolment_token(), scratch.clone / ROOT_FILE)
+        observer = Observer(client, audience.show, between)
+        observer.wait_for("the first generation is published", lambda seen: seen.status["generation"] > 0, PATIENCE)
         hosts.start(Store(state / "store"), field)
         chaos.start()
-
-        def between() -> None:
-            hosts.must_run()
-            if not plot.kills:
-                daemon.must_run()
-
-        story = Story(scratch, Observer(client, audience.show, between), hosts.devices)
-        return story.play(chaos.kills)
+        return Story(scratch, observer, hosts.devices).play(chaos.kills)
 
 
 def _train(source: Path, store: Path) -> str:

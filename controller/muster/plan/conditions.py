@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from muster.plan.planner import Plan, Publish, Suspend
+from muster.plan.planner import Plan, Prepare, Publish, Suspend
 from muster.plan.world import World
 
 Sync = Literal["Synced", "OutOfSync", "Unknown"]
@@ -56,8 +56,8 @@ def ready(conditions: Iterable[Condition], now: datetime, generation: int) -> Co
 
 
 def sync_of(plan: Plan) -> Sync:
-    """Synced if publishing has nothing left to do or to wait for."""
-    pending = any(isinstance(action, Publish | Suspend) for action in plan.actions)
+    """Synced if nothing is left to prepare or to publish, and nothing waits for that."""
+    pending = any(isinstance(action, Publish | Suspend | Prepare) for action in plan.actions)
     return "OutOfSync" if pending or any(wait.step in ("publish", "prepare") for wait in plan.waits) else "Synced"
 
 
