@@ -23,6 +23,7 @@ from muster.kinds.resource import Resource
 from muster.kinds.telemetry import Report
 from muster.observe.inventory import Enrolment, enrol
 from muster.observe.reports import take_reports
+from muster.observe.storage import writing
 from scratch_repository import commit_all, git, write
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -99,7 +100,7 @@ class Scene:
         self, controller: Controller, device_id: str, device_class: str, version: str, phase: Phase, code: str | None
     ) -> None:
         """A device (enrolled on its first report) says how far it came."""
-        with controller.engine.begin() as connection:
+        with writing(controller.engine) as connection:
             enrolment = Enrolment(
                 device_id=device_id, device_class=device_class, labels={}, models=[MODEL], token="t", secret=SECRET
             )

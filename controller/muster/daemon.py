@@ -30,7 +30,7 @@ from muster.kinds.errors import MusterError
 from muster.kinds.fleet import Fleet
 from muster.observe.counts import observed
 from muster.observe.status import read_status, write_status
-from muster.observe.storage import open_storage
+from muster.observe.storage import open_storage, writing
 from muster.plan.conditions import Condition, carry_over, condition, ready
 from muster.plan.describe import loop_body, plan_body, release_pins
 from muster.plan.planner import Plan, make_plan
@@ -134,7 +134,7 @@ class Controller:
             return None, _invalid("NoCommit", error.message, now, generation)
         loaded = self._loader.commit(self._repository, head)
         if loaded.fleet is not None:
-            with self.engine.begin() as connection:
+            with writing(self.engine) as connection:
                 if read_status(connection, "declared") != {"commit": head}:
                     write_status(connection, "declared", {"commit": head}, now)
             valid = condition(
@@ -172,7 +172,7 @@ class Controller:
         world = self._world(now)
         generation = world.published.generation
         conditions = [*conditions, _steps(failed, now, generation)]
-        with self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             before = read_status(connection, "loop") or {}
             old = {item["type"]: item for item in before.get("conditions", [])}
             carried = carry_over([*conditions, ready(conditions, now, generation)], old)

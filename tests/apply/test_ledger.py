@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from muster.apply import ledger
 from muster.kinds.errors import Refused
-from muster.observe.storage import open_storage
+from muster.observe.storage import open_storage, writing
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -19,7 +19,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:
     engine = open_storage(tmp_path)
-    with engine.begin() as connection:
+    with writing(engine) as connection:
         for number in range(3):
             ledger.append(connection, "published", f"published:{number}", {"generation": number}, NOW)
         yield connection

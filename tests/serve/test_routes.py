@@ -19,7 +19,7 @@ from muster.apply import ledger
 from muster.attest.state_keys import StateKeys
 from muster.kinds.errors import Refused, TryAgain
 from muster.observe.status import write_status
-from muster.observe.storage import open_storage
+from muster.observe.storage import open_storage, writing
 from muster.plan.world import Published
 from muster.serve.application import ServeFolders, build_application
 from muster.serve.client import ControllerClient
@@ -97,7 +97,7 @@ def site(module_site: Site) -> Site:
     """The running server with an empty storage."""
     from muster.observe.storage import metadata
 
-    with module_site.engine.begin() as connection:
+    with writing(module_site.engine) as connection:
         for table in metadata.sorted_tables:
             connection.execute(table.delete())
     return module_site
@@ -126,7 +126,7 @@ def test_health_depends_on_nothing_and_readiness_on_the_loop(site: Site) -> None
     assert (status, body["ready"]) == (503, False)
     now = datetime.now(UTC)
     for at, expected in ((now, 200), (now - timedelta(hours=1), 503)):
-        with site.engine.begin() as connection:
+        with writing(site.engine) as connection:
             write_status(connection, "loop", {"at": at.isoformat(), "ready": True, "reason": "fine"}, at)
         assert site.ask("GET", "/readyz")[0] == expected
 
@@ -151,7 +151,7 @@ def test_enrolment_is_idempotent_and_bound_to_its_secret(site: Site) -> None:
 
 def test_an_undeclared_class_cannot_enrol(site: Site) -> None:
     """Once the loop has named the declared classes, others are refused."""
-    with site.engine.begin() as connection:
+    with writing(site.engine) as connection:
         write_status(connection, "classes", ["cam-lowlight"], datetime.now(UTC))
     status, body = site.enrol()
     assert (status, body["hint"]) == (409, "declared are cam-lowlight")
@@ -216,7 +216,7 @@ def test_operators_need_the_token_and_can_page(site: Site) -> None:
     """Inventory and ledger are closed without the operator token, and are read page by page with it."""
     for number in range(5):
         site.enrol(f"dev-{number}")
-    with site.engine.begin() as connection:
+    with writing(site.engine) as connection:
         ledger.append(connection, "published", "k", {"generation": 1}, datetime.now(UTC))
     assert site.ask("GET", "/v1/devices")[0] == 401
     client = ControllerClient(site.url, site.state)

@@ -22,6 +22,7 @@ from muster.artifacts.store import Store
 from muster.kinds.errors import MusterError, Unusable
 from muster.kinds.fleet import Fleet
 from muster.kinds.release import Release
+from muster.observe.storage import writing
 from muster.plan.planner import Action, Lift, Plan, Prepare, Publish, Revert, Suspend, release_path
 from muster.plan.world import Suspension
 from muster.source.git import Repository
@@ -74,7 +75,7 @@ class Executor:
 
     def _suspend(self, action: Suspend, plan: Plan, now: datetime) -> None:
         verdicts = [dataclasses.asdict(v) for v in plan.verdicts if v.release == action.release]
-        with self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             if suspensions.suspend(connection, Suspension(action.release, action.reason, now, "guardrail")):
                 body = {"release": action.release, "reason": action.reason, "commit": plan.commit, "verdicts": verdicts}
                 ledger.append(connection, "suspended", f"suspended:{action.release}:{now.isoformat()}", body, now)
@@ -109,7 +110,7 @@ class Executor:
                 for (model, device_class), document in sorted(published.documents.items())
             },
         }
-        with self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             ledger.append(connection, "published", f"published:{published.generation}", body, now)
 
     def _revert(self, action: Revert, plan: Plan, now: datetime) -> None:
@@ -118,13 +119,13 @@ class Executor:
             chain = ledger.head(connection)
         at = suspension.at if suspension else now
         commit, taken_back = self.reverter.commit(action, plan.commit, f"Muster-Ledger: {chain}", at)
-        with self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             suspensions.record_revert(connection, action.release, commit)
             body = {"release": action.release, "commit": commit, "reverts": taken_back, "reason": action.reason}
             ledger.append(connection, "reverted", f"reverted:{action.release}:{plan.commit}", body, now)
 
     def _lift(self, action: Lift, plan: Plan, now: datetime) -> None:
-        with self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             suspension = suspensions.load_suspensions(connection).get(action.release)
             if suspension is None:
                 return
@@ -156,6 +157,6 @@ class Executor:
         for artifact, reason in self.builds.settle(now).items():
             event, detail = ("prepared", {}) if reason is None else ("not-prepared", {"reason": reason})
             key = f"{event}:{artifact}" + ("" if reason is None else f":{now.isoformat()}")
-            with self.engine.begin() as connection:
+            with writing(self.engine) as connection:
                 body = {"release": names.get(artifact), "artifact": artifact, **detail}
                 ledger.append(connection, event, key, body, now)

@@ -16,6 +16,7 @@ from muster.kinds.errors import Refused, Unusable
 if TYPE_CHECKING:
     from muster.artifacts.store import Store
     from muster.build.new_release import Draft
+    from muster.kinds.release import Builder
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -83,23 +84,15 @@ def new(state: str, **given: Any) -> None:
 
 
 def _draft(store: Store, given: dict[str, Any]) -> Draft:
-    from muster.build.declarations import read_bounded, read_cohorts, read_device_classes, read_value
-    from muster.build.environment import MAX_LOCK
+    from muster.build.declarations import read_cohorts, read_device_classes, read_value
     from muster.build.new_release import DEFAULT_RECIPE, Draft
-    from muster.kinds.digest import digest_of
-    from muster.kinds.quantity import parse_decimal
     from muster.kinds.recipe import Recipe
-    from muster.kinds.release import Builder, Inference, Lineage
+    from muster.kinds.release import Inference, Lineage
 
     repository, classes = given["repository"], read_device_classes(given["repository"])
     wanted = [name.strip() for name in given["runtime"].split(",")]
     if unknown := [name for name in wanted if name not in classes]:
         raise Unusable(f"no such device class: {', '.join(unknown)}", f"declared: {', '.join(classes) or 'none'}")
-    try:
-        tolerance: Decimal = parse_decimal(given["tolerance"])
-        builder = Builder(lock=given["lock"], digest=digest_of(read_bounded(repository, given["lock"], MAX_LOCK)))
-    except ValueError as error:
-        raise Unusable(f"--tolerance or --lock: {error}") from error
     return Draft(
         model=given["model"],
         version=given["version"],
@@ -111,12 +104,35 @@ def _draft(store: Store, given: dict[str, Any]) -> Draft:
         calibration=_stored(store, given["calibration"]),
         evaluation=_stored(store, given["evaluation"]),
         golden=_stored(store, given["golden"]),
-        tolerance=tolerance,
+        tolerance=_tolerance(given["tolerance"]),
         inference=read_value(given["inference"], Inference),
-        builder=builder,
+        builder=_builder(repository, given["lock"]),
         device_classes=[classes[name] for name in wanted],
         cohorts=[cohort.metadata.name for cohort in read_cohorts(repository)],
     )
+
+
+def _tolerance(text: str) -> Decimal:
+    from muster.kinds.quantity import parse_decimal
+
+    try:
+        return parse_decimal(text)
+    except ValueError as error:
+        raise Unusable(f"--tolerance: {error}") from error
+
+
+def _builder(repository: Path, lock: str) -> Builder:
+    from muster.build.declarations import read_bounded
+    from muster.build.environment import MAX_LOCK
+    from muster.kinds.digest import digest_of
+    from muster.kinds.release import Builder
+
+    try:
+        # The path is checked before anything is read from it.
+        builder = Builder(lock=lock, digest=digest_of(b""))
+    except ValueError as error:
+        raise Unusable(f"--lock: {lock!r} is no lock of a builder", "name builders/<name>.lock") from error
+    return builder.model_copy(update={"digest": digest_of(read_bounded(repository, lock, MAX_LOCK))})
 
 
 def _stored(store: Store, given: str) -> str:

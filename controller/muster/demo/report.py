@@ -35,8 +35,10 @@ class Halt:
     recovered: datetime
     revert_commit: str
     reason: str
+    fetched_by: Sequence[str]
+    """Devices that downloaded the release."""
     tried: int
-    """Devices that activated the release."""
+    """Devices that activated the release, or failed to."""
     harmed: int
     """Devices on which it failed; they returned by themselves."""
     recalled: int

@@ -12,7 +12,12 @@ from muster.source.edit import set_rollout
 from muster.source.git_program import run_git
 
 MODEL = "meter-reader"
-_WHO = ("-c", "user.name=Demo owner", "-c", "user.email=owner@fleet.example")
+OWNER = "Demo owner"
+_WHO = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", OWNER), ("EMAIL", "owner@fleet.example"))
+}
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class ScratchRepository:
 
     remote: Path
     clone: Path
+    base: str
+    """The commit of the source repository that the story begins on."""
     releases: Mapping[str, str]
     """Version → the release file that the source repository declares."""
 
@@ -37,7 +44,8 @@ class ScratchRepository:
             raise Unusable(
                 f"{source} does not declare the three releases of {MODEL}", "run the demo in a clone of this project"
             )
-        return cls(remote, clone, {path.stem: path.read_text() for path in paths})
+        base = _git(clone, "rev-parse", "HEAD")
+        return cls(remote, clone, base, {path.stem: path.read_text() for path in paths})
 
     def begin(self, health_window: str, poll_interval: str) -> str:
         """The first commit of the story: only 1.0.0 is declared, for everyone, and devices confirm within seconds."""
@@ -63,8 +71,7 @@ class ScratchRepository:
 
     def log(self) -> list[str]:
         """Subjects of all commits of the story, newest first."""
-        answer = _git(self.clone, "log", "--format=%h %an: %s", "-12")
-        return answer.splitlines()
+        return _git(self.clone, "log", "--format=%h %an: %s", f"{self.base}..HEAD").splitlines()
 
     def head(self) -> str:
         """The newest commit of the remote."""
@@ -75,7 +82,7 @@ class ScratchRepository:
 
     def _commit(self, subject: str) -> str:
         _git(self.clone, "add", "--all")
-        _git(self.clone, *_WHO, "commit", "--quiet", "--message", subject)
+        _git(self.clone, "commit", "--quiet", "--message", subject)
         _git(self.clone, "push", "--quiet", "origin", "main")
         return _git(self.clone, "rev-parse", "HEAD")
 
@@ -96,7 +103,7 @@ def _quicker(policy: str, health_window: str, poll_interval: str) -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    answer = run_git(arguments, folder)
+    answer = run_git(arguments, folder, environment=_WHO)
     if answer.code != 0:
         raise TryAgain(f"git {arguments[0]}: {answer.reason}")
     return answer.text.strip()

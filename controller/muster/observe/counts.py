@@ -41,6 +41,19 @@ def observed(connection: Connection) -> Observed:
     )
 
 
+def first_failures(connection: Connection) -> dict[str, str]:
+    """When a device of each release first failed, as an ISO time."""
+    failed = (outcomes.c.phase == "failed") | (
+        (outcomes.c.phase == "rolled-back") & outcomes.c.error_code.is_distinct_from(RECALLED)
+    )
+    rows = connection.execute(
+        select(outcomes.c.release, func.min(outcomes.c.changed_at))
+        .where(failed, outcomes.c.error_code.is_not(None))
+        .group_by(outcomes.c.release)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def devices_by_class(connection: Connection) -> dict[str, int]:
     """Number of enrolled devices per device class."""
     rows = connection.execute(select(devices.c.device_class, func.count()).group_by(devices.c.device_class))

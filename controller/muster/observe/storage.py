@@ -5,12 +5,15 @@ SQLite runs in write-ahead mode with `synchronous=FULL`: a report is acknowledge
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     Column,
+    Connection,
     Engine,
     Float,
     Index,
@@ -24,6 +27,8 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+
+_WRITES = "muster_writes"
 
 devices = Table(
     "devices",
@@ -118,11 +123,31 @@ def open_storage(state: Path) -> Engine:
     state.mkdir(parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{state / 'muster.db'}", connect_args={"timeout": 30})
     event.listen(engine, "connect", _configure)
-    metadata.create_all(engine)
+    event.listen(engine, "begin", _begin)
+    with writing(engine) as connection:
+        metadata.create_all(connection)
     return engine
 
 
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes: committed at the end, undone if anything is raised.
+
+    It takes the write lock when it begins. A transaction that began by reading would be refused at its first write
+    if another one wrote in between, however long it is willing to wait.
+    """
+    with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+        yield connection
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
 def _configure(connection: Any, _record: Any) -> None:
+    # The driver's own transactions are switched off: `_begin` says how each one starts.
+    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")

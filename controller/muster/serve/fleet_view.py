@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from muster.observe.convergence import DeviceState, converge, device_states
-from muster.observe.counts import observed
+from muster.observe.counts import first_failures, observed
 from muster.observe.status import read_status
 from muster.plan.world import Published
 
@@ -48,6 +48,7 @@ class FleetView:
         with self._engine.connect() as connection:
             loop = read_status(connection, "loop") or {}
             exposures = observed(connection).exposures
+            failed_first = first_failures(connection)
         return {
             **loop,
             "fleet": [
@@ -63,6 +64,7 @@ class FleetView:
                     "recalled": exposure.recalled,
                     "phases": dict(exposure.phases),
                     "error_codes": dict(exposure.error_codes),
+                    "first_failure_at": failed_first.get(release),
                 }
                 for (release, device_class), exposure in sorted(exposures.items())
             ],

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from muster.kinds.errors import MusterError, TryAgain
+from muster.observe.storage import writing
 
 GROUP = 500
 QUEUE = 5_000
@@ -86,7 +87,7 @@ class Intake:
     def _write(self, group: list[_Request]) -> list[Any]:
         now = self._clock()
         outcomes: list[Any] = []
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             for request in group:
                 try:
                     with connection.begin_nested():
