@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from training.meter_reader.__main__ import VERSIONS, fill
+from training.meter_reader.__main__ import VERSIONS
 from training.meter_reader.digits import Digits, load
 from training.meter_reader.exact import Hyperparameters, classify, features, train
 from training.meter_reader.network import IR, OPSET, to_onnx
 
+import meter_example
+from meter_example import filled_store
 from muster.artifacts.store import Store
 from muster.artifacts.tensors import load_tensors
 
@@ -21,8 +23,7 @@ def digits() -> Digits:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict]:
-    store = Store(tmp_path_factory.mktemp("store"))
-    return store, fill(store, list(VERSIONS))
+    return filled_store(tmp_path_factory.mktemp("store")), meter_example.digests()
 
 
 def test_every_version_reads_the_held_out_third(filled: tuple[Store, dict]) -> None:

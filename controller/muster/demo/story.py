@@ -53,8 +53,8 @@ class Story:
 
     def _promote(self, cohorts: Mapping[str, str]) -> None:
         subject = f"Promote {GOOD} to {cohorts['fleet']} of the fleet"
-        commit = self.scratch.roll_out(GOOD, cohorts, subject)
         committed = datetime.now(UTC)
+        commit = self.scratch.roll_out(GOOD, cohorts, subject)
         moments = self.observer.wait_for(subject, self._settled(commit), PATIENCE)
         published = self._event("published", commit)
         count = self._count_running(f"{MODEL}/{GOOD}")
@@ -72,8 +72,8 @@ class Story:
 
     def _fail(self) -> Halt:
         before = _downloads(self.observer.history[-1])
-        commit = self.scratch.roll_out(BAD, {"canary": "100%", "fleet": "0%"}, f"Promote {BAD} to its canary")
         committed = datetime.now(UTC)
+        commit = self.scratch.roll_out(BAD, {"canary": "100%", "fleet": "0%"}, f"Promote {BAD} to its canary")
         moments = self.observer.wait_for(
             f"{BAD} is reverted, and every device is back on {GOOD}", self._recovered(commit), PATIENCE
         )
@@ -122,9 +122,13 @@ class Story:
         return holds
 
     def _recovered(self, commit: str) -> Callable[[Snapshot], bool]:
+        """Somebody committed after this commit, and every device runs, healthily, what that one desires."""
+
         def holds(snapshot: Snapshot) -> bool:
+            head = self.scratch.head()
             return (
-                snapshot.status["commit"] not in (None, commit)
+                head != commit
+                and snapshot.status["commit"] == head
                 and not snapshot.status["suspensions"]
                 and snapshot.status["sync"] == "Synced"
                 and self._all_run(GOOD)(snapshot)
@@ -155,7 +159,7 @@ class Story:
             Check(
                 f"nobody outside the canary fetched {BAD}",
                 set(halt.fetched_by) <= canary,
-                f"{len(halt.fetched_by)} of {len(canary)} canaries fetched it, {self.devices - len(canary)} others did not",
+                f"fetched by {len(halt.fetched_by)} devices, all of them among the {len(canary)} canaries",
             ),
             Check("going back needed no download", halt.downloads_to_recover == 0, str(halt.downloads_to_recover)),
         ]
