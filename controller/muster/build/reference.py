@@ -52,7 +52,9 @@ class Reference:
 
     def _run(self, inputs: Float32) -> dict[str, Any]:
         try:
-            values = self._evaluator.run(None, {self._input: inputs.astype(np.float64)}, intermediate=True)
+            # Whoever asks looks at the values: what is not finite is refused there.
+            with np.errstate(all="ignore"):
+                values = self._evaluator.run(None, {self._input: inputs.astype(np.float64)}, intermediate=True)
         except Exception as error:  # whatever a model provokes in there
             raise Refused(f"ONNX's reference evaluator does not run the model: {first_line(error)}") from error
         return dict(values)

@@ -27,6 +27,7 @@ SNAP = StageCode("snap", 1)
 QUANTIZE = StageCode("quantize", 1)
 EXPECT = StageCode("expect", 1)
 
+LARGEST = float(np.finfo(np.float32).max)
 MAX_SCORE = 10**12
 """As millionths it still fits into 64 bits."""
 
@@ -72,6 +73,8 @@ def calibrate(
     ranges: dict[str, tuple[float, float]] = {}
     for start in range(0, len(inputs), stage.batch):
         for name, value in reference.values(inputs[start : start + stage.batch]).items():
+            if not np.abs(value).max() <= LARGEST:
+                raise Refused(f"tensor {name} leaves the range of float32 on the calibration snapshot")
             low, high = ranges.get(name, (np.inf, -np.inf))
             ranges[name] = (min(low, float(value.min())), max(high, float(value.max())))
         advanced(min(start + stage.batch, len(inputs)), len(inputs))
@@ -79,8 +82,6 @@ def calibrate(
     nearest = {
         name: (float(np.float32(low)) + 0.0, float(np.float32(high)) + 0.0) for name, (low, high) in ranges.items()
     }
-    if not all(np.isfinite(bound) for bounds in nearest.values() for bound in bounds):
-        raise Refused("a tensor leaves the range of float32 on the calibration snapshot")
     return CalibrationTable("CalibratedRanges", stage.method, nearest).dump()
 
 
