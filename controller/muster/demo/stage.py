@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,11 +15,12 @@ from muster.apply.key_setup import ROOT_FILE, initialise_keys
 from muster.artifacts.store import Store
 from muster.attest.state_keys import StateKeys
 from muster.demo.agents import AgentHosts
+from muster.demo.chaos import Chaos
 from muster.demo.observer import Observer, Snapshot
 from muster.demo.processes import Daemon
 from muster.demo.report import Report
 from muster.demo.scratch import ScratchRepository
-from muster.demo.story import PATIENCE, Story
+from muster.demo.story import ACTS, PATIENCE, Story
 from muster.kinds.errors import TryAgain, Unusable
 from muster.serve.client import ControllerClient
 
@@ -72,8 +71,7 @@ def play(source: Path, folder: Path, plot: Plot, audience: Audience) -> Report:
         observer = Observer(client, audience.show, between)
         observer.wait_for("the first generation is published", lambda seen: seen.status["generation"] > 0, PATIENCE)
         hosts.start(Store(state / "store"), field)
-        chaos.start()
-        return Story(scratch, observer, hosts.devices).play(chaos.kills)
+        return Story(scratch, observer, chaos, hosts.devices).play()
 
 
 def _train(source: Path, store: Path) -> str:
@@ -102,42 +100,9 @@ def _running(daemon: Daemon, hosts: AgentHosts, audience: Audience) -> Iterator[
         daemon.stop()
 
 
-class Chaos:
-    """Kills the daemon at random moments and starts it again, from a thread, until it did so often enough."""
-
-    def __init__(self, daemon: Daemon, kills: int, seed: int) -> None:
-        self._daemon = daemon
-        self._wanted = kills
-        self._random = random.Random(seed)  # noqa: S311 - picks moments, guards nothing
-        self._done = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="chaos", daemon=True)
-
-    def start(self) -> None:
-        """Begin, if any kill is wanted."""
-        if self._wanted:
-            self._thread.start()
-
-    def kills(self) -> int:
-        """How often the daemon was killed so far."""
-        return self._done
-
-    def stop(self) -> None:
-        """End; the daemon is left running."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        while self._done < self._wanted and not self._stop.wait(self._random.uniform(0.3, 5.0)):
-            self._daemon.kill()
-            self._done += 1
-            self._daemon.start()
-
-
 @contextlib.contextmanager
 def _killing(daemon: Daemon, plot: Plot) -> Iterator[Chaos]:
-    chaos = Chaos(daemon, plot.kills, plot.seed)
+    chaos = Chaos(daemon, plot.kills, ACTS, plot.seed)
     try:
         yield chaos
     finally:

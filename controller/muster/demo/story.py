@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from muster.demo.observer import Observer, Snapshot
+from muster.demo.chaos import Chaos
+from muster.demo.observer import Moments, Observer, Snapshot
 from muster.demo.report import Check, Halt, Promotion, Report
 from muster.demo.scratch import MODEL, OWNER, ScratchRepository
 from muster.kinds.fleet import Fleet
 from muster.source.git import Repository
 from muster.source.load import Loader
 
+# Begin, three promotions, and the failure.
+ACTS = 5
 PATIENCE = 120.0
 GOOD, BAD = "1.1.0", "1.2.0"
 
@@ -28,13 +31,14 @@ class Story:
 
     scratch: ScratchRepository
     observer: Observer
+    chaos: Chaos
     devices: int
     started: float = field(default_factory=time.monotonic)
     promotions: list[Promotion] = field(default_factory=list)
 
-    def play(self, kills: Callable[[], int]) -> Report:
+    def play(self) -> Report:
         """Play all acts; what was observed. Raises `TryAgain` if something is not seen in time."""
-        self.observer.wait_for("every device runs 1.0.0", self._all_run("1.0.0"), PATIENCE)
+        self._act("every device runs 1.0.0", self._all_run("1.0.0"))
         for fleet_share in ("5%", "25%", "100%"):
             self._promote({"canary": "100%", "fleet": fleet_share})
         halt = self._fail()
@@ -43,7 +47,7 @@ class Story:
             devices=self.devices,
             classes=sorted(final.running()),
             seconds=time.monotonic() - self.started,
-            kills=kills(),
+            kills=self.chaos.made,
             promotions=tuple(self.promotions),
             halt=halt,
             commits=tuple(self.scratch.log()),
@@ -51,11 +55,15 @@ class Story:
             checks=tuple(self._checks(final, halt)),
         )
 
+    def _act(self, what: str, holds: Callable[[Snapshot], bool]) -> Moments:
+        self.chaos.begin_act()
+        return self.observer.wait_for(what, lambda seen: self.chaos.act_is_over() and holds(seen), PATIENCE)
+
     def _promote(self, cohorts: Mapping[str, str]) -> None:
         subject = f"Promote {GOOD} to {cohorts['fleet']} of the fleet"
         committed = datetime.now(UTC)
         commit = self.scratch.roll_out(GOOD, cohorts, subject)
-        moments = self.observer.wait_for(subject, self._settled(commit), PATIENCE)
+        moments = self._act(subject, self._settled(commit))
         published = self._event("published", commit)
         count = self._count_running(f"{MODEL}/{GOOD}")
         self.promotions.append(
@@ -74,9 +82,7 @@ class Story:
         before = _downloads(self.observer.history[-1])
         committed = datetime.now(UTC)
         commit = self.scratch.roll_out(BAD, {"canary": "100%", "fleet": "0%"}, f"Promote {BAD} to its canary")
-        moments = self.observer.wait_for(
-            f"{BAD} is reverted, and every device is back on {GOOD}", self._recovered(commit), PATIENCE
-        )
+        moments = self._act(f"{BAD} is reverted, and every device is back on {GOOD}", self._recovered(commit))
         after = self.observer.history[-1]
         exposures = [row for row in after.status["releases"] if row["release"] == f"{MODEL}/{BAD}"]
         reverted = self._last_event("reverted")

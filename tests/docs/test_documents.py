@@ -1,0 +1,101 @@
+"""Every command in the README runs, and every generated part is in step.
+
+A section of the README is one session in one shell. `make demo`, `make test`, `make check` and the like cannot run
+inside the tests that they run: that they exist is checked here, and `.ci/run` runs them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SECTIONS = re.split(r"^## ", (ROOT / "README.md").read_text(), flags=re.MULTILINE)[1:]
+UP = "until muster get status > /dev/null 2>&1; do sleep 0.2; done"
+
+
+def commands(section: str) -> list[str]:
+    """The commands of a section, with their continuation lines."""
+    found = []
+    for block in re.findall(r"^```console\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL):
+        found += re.findall(r"^\$ ((?:.*\\\n)*.*)", block, flags=re.MULTILINE)
+    return found
+
+
+def title(section: str) -> str:
+    return section.partition("\n")[0]
+
+
+SESSIONS = {title(s): commands(s) for s in SECTIONS if commands(s)}
+MAKE_ONLY = {name for name, lines in SESSIONS.items() if all(line.startswith("make ") for line in lines)}
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone of this repository as it stands, with its environment."""
+    folder = tmp_path / "muster"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    for name in filter(None, tracked.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    return folder
+
+
+@pytest.mark.parametrize("name", sorted(SESSIONS.keys() - MAKE_ONLY))
+def test_the_commands_of_a_section_run(clone: Path, name: str) -> None:
+    """Each command of the section exits 0, in order, in one shell; what it leaves running is ended."""
+    lines = ["set -eu", "trap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT"]
+    for command in SESSIONS[name]:
+        lines += [f"echo '+' {command.split()[0:3]!r} >&2", command]
+        if command.startswith("muster run") and command.endswith("&"):
+            # A person takes longer to type the next command than the controller to start.
+            lines.append(UP)
+    environment = {
+        **os.environ,
+        # The environment is there; to install this copy into it would take it from the working tree.
+        "MAKEFLAGS": "--assume-old=.venv/.ready",
+        "GIT_AUTHOR_NAME": "Reader",
+        "GIT_AUTHOR_EMAIL": "reader@fleet.example",
+        "GIT_COMMITTER_NAME": "Reader",
+        "GIT_COMMITTER_EMAIL": "reader@fleet.example",
+    }
+    script = "\n".join(lines)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=clone, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
+
+
+@pytest.mark.parametrize("command", sorted({line for name in MAKE_ONLY for line in SESSIONS[name]}))
+def test_make_commands_exist(command: str) -> None:
+    """Every `make` target that the README names has a rule."""
+    done = subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_generated_parts_are_in_step() -> None:
+    """The table of verbs and the diagram of phases say what the code says."""
+    done = subprocess.run(
+        [sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link in a document points at a file of the repository."""
+    broken = [
+        f"{document.name}: {target}"
+        for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text())
+        if "://" not in target and not (document.parent / target).exists()
+    ]
+    assert broken == []
