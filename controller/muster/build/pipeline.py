@@ -206,20 +206,23 @@ def _run_stages(inputs: BuildInputs, runner: Runner, pinned_table: str | None) -
         {**recipe.quantize.model_dump(mode="json"), "onnx": versions},
         lambda data: stages.quantize(data["model"], data["table"], recipe.quantize, inputs.onnx),
     )
-    expected = runner.run(
-        stages.EXPECT,
-        {"model": quantized, "golden": inputs.golden},
-        {"inference": config},
-        lambda data: stages.expect(data["model"], data["golden"], inference),
-    )
     return {
         "imported": imported,
         "preprocessed": preprocessed,
         "calibrated": calibrated,
         "calibration_table": table,
         "quantized": quantized,
-        "golden_expected": expected,
+        "golden_expected": _expect(inputs, runner, quantized),
     }
+
+
+def _expect(inputs: BuildInputs, runner: Runner, quantized: str) -> str:
+    return runner.run(
+        stages.EXPECT,
+        {"model": quantized, "golden": inputs.golden},
+        {"inference": inputs.inference.model_dump(mode="json")},
+        lambda data: stages.expect(data["model"], data["golden"], inputs.inference),
+    )
 
 
 def _verify(inputs: BuildInputs, runner: Runner, outputs: Mapping[str, str]) -> Measurement:
