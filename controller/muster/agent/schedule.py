@@ -12,7 +12,7 @@ from muster.plan.assignment import BUCKETS, bucket
 LONGEST = 3_600.0
 """Seconds; the pause after many failures."""
 
-_DOUBLINGS = 12
+_DOUBLINGS = 4
 
 
 def phase(device_id: str) -> float:
@@ -23,8 +23,8 @@ def phase(device_id: str) -> float:
 def next_poll(now: float, interval: float, phase: float, *, failures: int = 0, retry_after: float = 0.0) -> float:
     """The next slot of the phase that is not too early. Seconds of the same clock as `now`.
 
-    Without failures it lies within one interval. The n-th failure in a row waits 2^(n-1) intervals more, an hour at
-    most (or one interval, if that is longer).
+    Without failures it lies within one interval. The n-th failure in a row waits 2^(n-1) intervals more: 16 intervals
+    at most, and an hour at most (or one interval, if that is longer).
     """
     pause = interval * (2 ** min(failures - 1, _DOUBLINGS)) if failures else 0.0
     earliest = now + max(min(pause, max(LONGEST, interval)), retry_after)
