@@ -6,7 +6,7 @@ export ORT_DISABLE_TELEMETRY := 1
 .PHONY: demo test check fix docs env models lock peers
 
 demo: env
-	$(BIN)/muster demo
+	$(BIN)/muster demo $(DEMO)
 
 test: env
 	$(BIN)/pytest

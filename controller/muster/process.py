@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import signal
 import sys
@@ -30,7 +31,6 @@ PATIENCE_INTERVALS = 5
 
 def run_process(settings: Settings, host: str, port: int) -> int:
     """Serve and reconcile until SIGTERM or SIGINT; 0 after a clean end."""
-    _log_to_stderr()
     loop = Loop(settings)
     keys = StateKeys.of(settings.state)
     application = build_application(
@@ -52,7 +52,6 @@ def run_process(settings: Settings, host: str, port: int) -> int:
 
 def reconcile_once(settings: Settings) -> int:
     """Tick until no build is under way; 0 if everything that was planned was carried out."""
-    _log_to_stderr()
     controller = Controller(settings)
     try:
         while True:
@@ -93,5 +92,19 @@ def _subject(action: object) -> str:
     return f"{release}: {reason}" if reason else str(release)
 
 
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+class _JsonLines(logging.Formatter):
+    """One JSON object a line, for whatever collects logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat()
+        said = {"at": at, "level": record.levelname.lower(), "message": record.getMessage()}
+        if record.exc_info:
+            said["details"] = self.formatException(record.exc_info)
+        return json.dumps(said)
+
+
+def log_to_stderr(*, as_json: bool) -> None:
+    """Send the log to standard error, as text or as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -85,4 +85,4 @@ def test_the_verb(tmp_path, capsys):
     assert capsys.readouterr().out == f"wrote {out / 'release.json'}\n"
     (tmp_path / "file").touch()
     assert exit_code_of(["schemas", "--out", str(tmp_path / "file" / "below")]) == 2
-    assert "name another folder" in capsys.readouterr().err
+    assert "cannot write" in capsys.readouterr().err

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from muster.cli.output import emit, table
 from muster.kinds.errors import Unusable
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _TOKEN_LIMIT = 4_096
+# No YAML here: a device does not install a library for it.
+_output = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
 @click.group()
@@ -33,7 +37,8 @@ def agent() -> None:
 @click.option("--model", "models", multiple=True, required=True, help="A model to run. May be given more than once.")
 @click.option("--root", type=_FILE, required=True, help="Trusted TUF root, from the controller, over a trusted way.")
 @click.option("--unsafe-plain-http", is_flag=True, help="Allow http:// to another machine.")
-def enrol(folder: Path, root: Path, **given: Any) -> None:
+@_output
+def enrol(folder: Path, root: Path, output: str, **given: Any) -> None:
     """Make this device known to the controller. May be repeated if it was cut off."""
     from muster.agent.enrol import enrol as enrol_device
     from muster.agent.folder import DeviceFolder
@@ -50,7 +55,11 @@ def enrol(folder: Path, root: Path, **given: Any) -> None:
     )
     token = _token(given["token"], given["token_file"])
     enrol_device(DeviceFolder(folder), HttpServer(server), identity, token, root)
-    click.echo(f"enrolled {identity.device_id}; start it with: muster agent run --folder {folder}")
+    emit(
+        {"device_id": identity.device_id, "folder": str(folder), "server": server},
+        output,
+        lambda: click.echo(f"enrolled {identity.device_id}; start it with: muster agent run --folder {folder}"),
+    )
 
 
 @agent.command()
@@ -58,8 +67,11 @@ def enrol(folder: Path, root: Path, **given: Any) -> None:
 @click.option("--frames", type=_FILE, help="Recorded frames (.tensors) that stand in for the camera.")
 @click.option("--frame-interval", default="50ms", show_default=True, help="A frame comes this often.")
 @click.option("--poll-interval", help="Ask this often, whatever the fleet declares.")
-def run(folders: tuple[Path, ...], frames: Path | None, frame_interval: str, poll_interval: str | None) -> int:
-    """Run the agents of one or more devices until SIGTERM."""
+@_output
+def run(
+    folders: tuple[Path, ...], frames: Path | None, frame_interval: str, poll_interval: str | None, output: str
+) -> int:
+    """Run the agents of one or more devices until SIGTERM. What happens is told line by line."""
     from muster.agent.camera import read_frames
     from muster.agent.folder import DeviceFolder
     from muster.agent.loop import Options, run_agents
@@ -69,16 +81,17 @@ def run(folders: tuple[Path, ...], frames: Path | None, frame_interval: str, pol
         frame_interval=_seconds("--frame-interval", frame_interval),
         poll_interval=_seconds("--poll-interval", poll_interval) if poll_interval else None,
     )
-    return run_agents([DeviceFolder(folder) for folder in dict.fromkeys(folders)], options, _say)
+    return run_agents(
+        [DeviceFolder(folder) for folder in dict.fromkeys(folders)], options, _say_json if output == "json" else _say
+    )
 
 
 @agent.command()
 @click.option("--folder", type=_FOLDER, required=True, help="Folder of the device.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_output
 def status(folder: Path, output: str) -> None:
     """Show what a device runs and how far it came, from its folder alone."""
     from muster.agent.folder import DeviceFolder
-    from muster.cli.output import emit, table
 
     value = _status(DeviceFolder(folder))
 
@@ -138,6 +151,10 @@ def _release(slot: Slot | None) -> str | None:
 
 def _say(device_id: str, what: str) -> None:
     click.echo(f"{device_id}\t{what}")
+
+
+def _say_json(device_id: str, what: str) -> None:
+    click.echo(json.dumps({"device_id": device_id, "event": what}))
 
 
 def _labels(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from muster.cli.build_progress import build_progress
-from muster.cli.output import state_option
+from muster.cli.output import emit, output_option, state_option
 from muster.kinds.errors import Refused, Unusable
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def release() -> None:
 @click.argument("version")
 @_options
 @state_option
-def new(state: str, **given: Any) -> None:
+@output_option
+def new(state: str, output: str, **given: Any) -> None:
     """Build VERSION of MODEL and write its release file, reaching no device yet (0 % of every cohort).
 
     An existing file is never overwritten: pins do not change.
@@ -74,13 +75,19 @@ def new(state: str, **given: Any) -> None:
     if target.exists():
         raise Refused(f"{target} exists already", "give the release a new version, or remove the file")
     draft = _draft(store, given)
-    with build_progress("text") as reporter:
+    with build_progress(output) as reporter:
         made, _ = new_release(
             draft, store, read_bounded(given["repository"], given["lock"], MAX_LOCK), reporter=reporter
         )
     write_durably(target, release_text(made).encode())
-    click.echo(f"wrote {target}: artifact {made.spec.artifact.digest}, {made.spec.artifact.size} bytes")
-    click.echo(f"prove it: muster build {target} --verify")
+    artifact = made.spec.artifact
+
+    def text() -> None:
+        click.echo(f"wrote {target}: artifact {artifact.digest}, {artifact.size} bytes")
+        click.echo(f"prove it: muster build {target} --verify")
+
+    written = {"release": made.name, "file": str(target), "artifact": artifact.digest, "size": artifact.size}
+    emit(written, output, text)
 
 
 def _draft(store: Store, given: dict[str, Any]) -> Draft:

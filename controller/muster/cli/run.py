@@ -33,16 +33,19 @@ def _interval(text: str) -> float:
 @click.option("--listen", default="127.0.0.1:8470", show_default=True, help="Where devices and operators reach it.")
 @click.option("--interval", default="30s", show_default=True, help="Longest time between two looks, ±10 %.")
 @click.option("--author", default="Muster controller <muster@localhost>", show_default=True)
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--once", is_flag=True, help="Reconcile once and leave; nothing is served.")
 def run(**options: Any) -> int:
-    """Run the controller on a repository: plan, apply, serve devices, take telemetry.
+    """Run the controller on a repository: plan, apply, serve devices, take telemetry. It logs to standard error.
 
     SIGTERM and SIGINT finish what is under way. SIGKILL at any instant loses nothing: start it again.
     """
     from datetime import timedelta
 
     from muster.daemon import Settings
-    from muster.process import reconcile_once, run_process
+    from muster.process import log_to_stderr, reconcile_once, run_process
+
+    log_to_stderr(as_json=options["output"] == "json")
 
     settings = Settings(
         repository=options["repository"],

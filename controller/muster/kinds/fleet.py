@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from muster.kinds.cohort import Cohort
@@ -11,6 +10,7 @@ from muster.kinds.device_class import DeviceClass
 from muster.kinds.digest import version_key
 from muster.kinds.policy import Policy, Tier
 from muster.kinds.release import Release
+from muster.kinds.resource import Declared
 from muster.kinds.signing_key import SigningKey
 
 AnyResource = Release | DeviceClass | Cohort | Policy | SigningKey
@@ -24,8 +24,7 @@ KINDS: dict[str, type[AnyResource]] = {
 }
 
 
-@dataclass(frozen=True)
-class Fleet:
+class Fleet(Declared):
     """What a commit declares. `commit` is None for a working tree.
 
     `releases` run from the newest version to the oldest within a model; `cohorts` run in their declared order.

@@ -1,0 +1,98 @@
+"""`muster run` as a process: it sees a commit at once, and ends cleanly."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from controllers import EVERYONE, Scene
+from muster.kinds.errors import TryAgain
+from muster.serve.client import ControllerClient
+
+
+def until(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Poll another process; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not seen in time"
+        time.sleep(0.05)
+
+
+class Run:
+    """`muster run` on a scene, polling once an hour only."""
+
+    def __init__(self, scene: Scene) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.client = ControllerClient(f"http://127.0.0.1:{port}", scene.state)
+        command = [sys.executable, "-m", "muster", "run", "--repository", str(scene.repository), "-o", "json"]
+        command += ["--state", str(scene.state), "--listen", f"127.0.0.1:{port}", "--interval", "1h"]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+
+    def generation(self) -> int:
+        try:
+            return self.client.get("/v1/status").get("generation", -1)
+        except TryAgain:
+            assert self.process.poll() is None
+            return -1
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene.set(tmp_path)
+
+
+@pytest.fixture
+def run(scene: Scene) -> Iterator[Run]:
+    scene.commit_release("1.0.0", EVERYONE)
+    run = Run(scene)
+    yield run
+    run.process.kill()
+    run.process.wait()
+    assert run.process.stderr
+    run.process.stderr.close()
+
+
+def test_a_commit_is_seen_at_once(scene: Scene, run: Run) -> None:
+    """With an hour between two looks, a commit is published because its ref is watched."""
+    until(lambda: run.generation() == 1)
+    scene.commit_release("1.1.0", EVERYONE)
+    until(lambda: run.generation() == 2)
+
+
+def test_sigterm_drains(run: Run) -> None:
+    """SIGTERM ends the process with 0 after what was under way, and its log is JSON lines."""
+    until(lambda: run.generation() == 1)
+    run.process.send_signal(signal.SIGTERM)
+    assert run.process.wait(20) == 0
+    assert run.process.stderr
+    said = [json.loads(line)["message"] for line in run.process.stderr.read().decode().splitlines()]
+    assert "publish: generation 1" in said
+    assert said[-1].startswith("stopping")
+
+
+def test_sigkill_and_a_start_lose_and_repeat_nothing(scene: Scene, run: Run) -> None:
+    """After SIGKILL the next start goes on from what is on disk: no generation is skipped or made twice."""
+    until(lambda: run.generation() == 1)
+    run.process.kill()
+    run.process.wait()
+    scene.commit_release("1.1.0", EVERYONE)
+    second = Run(scene)
+    try:
+        until(lambda: second.generation() == 2)
+        events = [event["key"] for event in second.client.pages("/v1/ledger")]
+        assert events == ["published:1", "published:2"]
+    finally:
+        second.process.kill()
+        second.process.wait()
+        assert second.process.stderr
+        second.process.stderr.close()

@@ -1,0 +1,27 @@
+"""The whole story with real agents, while the daemon is killed twenty times (SIGKILL) at random moments of every act.
+
+This runs the README's `make demo`, with the kills added: about two minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = 20
+
+
+def test_the_demo_ends_in_the_same_state_however_often_the_daemon_is_killed() -> None:
+    """1.1.0 reaches every device, 1.2.0 is stopped and reverted, and every device runs what git declares."""
+    command = ["make", "--silent", "demo", f"DEMO=--kill-daemon {KILLS} -o json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-4_000:] + done.stdout[-2_000:]
+    report = json.loads(done.stdout)
+    assert report["holds"]
+    assert report["kills"] == KILLS
+    assert [check["what"] for check in report["checks"] if not check["holds"]] == []
+    assert report["final"] == {name: {"meter-reader/1.1.0": 16} for name in ("cam-day", "cam-edge", "cam-lowlight")}
+    assert report["halt"]["harmed"] >= 1
+    assert report["halt"]["downloads_to_recover"] == 0
