@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from meter_example import LOCK, changed, digests, filled_store, release
 
+from meter_example import LOCK, changed, digests, filled_store, release
 from muster.artifacts.bundle import CONFIG, GOLDEN_EXPECTED, GOLDEN_INPUTS, MODEL, read_bundle
 from muster.artifacts.golden import dump_expected
 from muster.artifacts.inference import answer, confident, normalize

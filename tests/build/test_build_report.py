@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from meter_example import LOCK, ROOT, changed, filled_store, release
 
+from meter_example import LOCK, ROOT, changed, filled_store, release
 from muster.build.declarations import read_device_classes
 from muster.build.pipeline import BuildResult, build_release
 from muster.build.report import Surroundings, build_report, predicted_microseconds

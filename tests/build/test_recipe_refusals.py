@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from meter_example import release
 from pydantic import ValidationError
 
+from meter_example import release
 from muster.kinds.recipe import Recipe, refused_option
 
 REFUSED = [
