@@ -104,5 +104,10 @@ def _last_words(snapshot: Snapshot | None) -> str:
         for item in snapshot.status.get("conditions", [])
         if item["status"] != "True"
     )
-    running = "; ".join(f"{name}: {dict(counts)}" for name, counts in sorted(snapshot.running().items()))
-    return f"{running}. {conditions}"
+    waiting = "; ".join(
+        f"{device['device_id']} runs {device['running']}, should run {device['desired']}: {device['phase']} "
+        f"{device['error_code'] or ''} at generation {device['generation']}"
+        for device in snapshot.devices
+        if not device["synced"] or device["phase"] != "healthy"
+    )
+    return f"{waiting}. {conditions}"
