@@ -243,6 +243,8 @@ class SimulatedServer:
 
     repository: Repository
     away: bool = False
+    away_for: str | None = None
+    """Requests whose path contains this get no answer."""
     cut_after: int | None = None
     """Bodies end after this many bytes, as if the line went dead."""
     ignores_range: bool = False
@@ -260,7 +262,7 @@ class SimulatedServer:
     @contextmanager
     def get(self, path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
         self.requests.append(("GET", path))
-        if self.away:
+        if self.away or (self.away_for and self.away_for in path):
             raise server_away("the simulated server is away")
         data = self.repository.files.get(path)
         if data is None:

@@ -205,6 +205,18 @@ def test_a_first_release_that_fails_its_window_leaves_nothing_running(bench: Ben
     assert bench.server.reports[-1].model_hash is None
 
 
+def test_a_server_that_goes_away_in_mid_refresh_is_asked_again_as_often_as_before(bench: Bench) -> None:
+    """The declared interval holds although the new document did not arrive with the new metadata."""
+    first, second = build("1.0.0"), build("1.1.0")
+    bench.confirm(first)
+    declared = bench.tick().poll_interval
+    bench.repository.publish(2, [second.entry(2)], artifacts=(second,))
+    bench.server.away_for = "/desired/"
+    outcome = bench.tick()
+    assert outcome.problem == "server_away"
+    assert outcome.poll_interval == declared
+
+
 def test_a_server_that_is_away_changes_nothing_on_the_device(bench: Bench) -> None:
     """It serves, it judges its trial, and it tells everything when the server is back."""
     first = build("1.0.0")

@@ -25,7 +25,7 @@ from muster.kinds.errors import TryAgain
 from muster.plan.assignment import BUCKETS, bucket
 
 DOCUMENT_LIMIT = 2**22
-DEFAULT_POLL_SECONDS = 60.0
+DEFAULT_POLL_SECONDS = 30.0
 _NOT_ENROLLED = "not_enrolled"
 
 
@@ -61,6 +61,7 @@ class Agent:
         self.device = Device(folder, surroundings, now)
         self._frames_per_tick = frames_per_tick
         self._documents: dict[str, DesiredDocument] = {}
+        self._intervals: dict[str, float] = {}
         self._send_after = now.steady
         self._found: str | None = None
         device_id = self.device.identity.device_id
@@ -159,6 +160,8 @@ class Agent:
         if (document.model, document.device_class) != (model, device_class):
             raise Postponed("document_invalid", "the desired document is that of another model or device class")
         self._documents[model] = document
+        # Kept while a newer document is being fetched, and while the server is away.
+        self._intervals[model] = document.poll_interval / 1_000_000
         return document
 
     def _judge(self, now: Moment) -> None:
@@ -168,9 +171,7 @@ class Agent:
                 model.judge(now)
 
     def _poll_interval(self) -> float:
-        return min(
-            (document.poll_interval / 1_000_000 for document in self._documents.values()), default=DEFAULT_POLL_SECONDS
-        )
+        return min(self._intervals.values(), default=DEFAULT_POLL_SECONDS)
 
     def _send(self, now: Moment, outcome: Outcome) -> Outcome:
         state = self.device.state

@@ -52,7 +52,7 @@ class AgentHosts:
                 )
                 enrol(self._device(identity.device_id), HttpServer(self._server), identity, token, root)
 
-    def start(self, store: Store, field: str) -> None:
+    def start(self, store: Store, field: str, poll_interval: str) -> None:
         """Start one process for each class, with the frames that its cameras see. `field`: digest of the snapshot."""
         frames = load_tensors(store.get(field))["frames"]
         for device_class, divisor in CLASSES.items():
@@ -63,7 +63,8 @@ class AgentHosts:
                 for number in range(self._per_class)
                 for argument in ("--folder", str(self._device(f"{device_class}-{number:03d}").path))
             ]
-            arguments = ["agent", "run", "--frames", str(path), "--frame-interval", FRAME_INTERVAL, *folders]
+            arguments = ["agent", "run", "--frames", str(path), "--frame-interval", FRAME_INTERVAL]
+            arguments += ["--poll-interval", poll_interval, *folders]
             host = Process(arguments, self._folder.parent / f"{device_class}.log")
             host.start()
             self._hosts.append(host)

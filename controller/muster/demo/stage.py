@@ -70,7 +70,7 @@ def play(source: Path, folder: Path, plot: Plot, audience: Audience) -> Report:
         hosts.enrol(StateKeys.of(state).enrolment_token(), scratch.clone / ROOT_FILE)
         observer = Observer(client, audience.show, between)
         observer.wait_for("the first generation is published", lambda seen: seen.status["generation"] > 0, PATIENCE)
-        hosts.start(Store(state / "store"), field)
+        hosts.start(Store(state / "store"), field, POLL_INTERVAL)
         return Story(scratch, observer, chaos, hosts.devices).play()
 
 
