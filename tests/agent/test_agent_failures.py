@@ -205,9 +205,11 @@ def test_a_first_release_that_fails_its_window_leaves_nothing_running(bench: Ben
     assert bench.server.reports[-1].model_hash is None
 
 
-def test_a_server_that_goes_away_in_mid_refresh_is_asked_again_as_often_as_before(bench: Bench) -> None:
+def test_a_server_that_goes_away_in_mid_refresh_is_asked_again_as_often_as_before(bench: Bench, monkeypatch) -> None:
     """The declared interval holds although the new document did not arrive with the new metadata."""
+    monkeypatch.setattr("muster.agent.agent.DEFAULT_POLL_SECONDS", 999.0)
     first, second = build("1.0.0"), build("1.1.0")
+    bench.start()
     bench.confirm(first)
     declared = bench.tick().poll_interval
     bench.repository.publish(2, [second.entry(2)], artifacts=(second,))

@@ -29,4 +29,6 @@ def next_poll(now: float, interval: float, phase: float, *, failures: int = 0, r
     pause = interval * (2 ** min(failures - 1, _DOUBLINGS)) if failures else 0.0
     earliest = now + max(min(pause, max(LONGEST, interval)), retry_after)
     slot = (earliest // interval + phase) * interval
-    return slot if slot > earliest else slot + interval
+    while slot <= earliest:  # twice where a rounded division fell one slot short
+        slot += interval
+    return slot
