@@ -92,9 +92,9 @@ class Scene:
 
     def tick(self, controller: Controller) -> list[str]:
         """One tick, thirty seconds after the last; the names of the steps that were carried out."""
-        plan = controller.tick(self.now)
+        done = controller.tick(self.now)
         self.now += timedelta(seconds=30)
-        return [type(action).__name__.lower() for action in plan.actions] if plan else []
+        return [type(action).__name__.lower() for action in done.plan.actions] if done else []
 
     def report(
         self, controller: Controller, device_id: str, device_class: str, version: str, phase: Phase, code: str | None

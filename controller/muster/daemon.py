@@ -52,6 +52,19 @@ class Settings:
     author: str = "Muster controller <muster@localhost>"
 
 
+@dataclass(frozen=True)
+class Tick:
+    """One look: what was planned, and what of it could not be carried out."""
+
+    plan: Plan
+    failed: tuple[Failed, ...]
+
+    @property
+    def is_done(self) -> bool:
+        """True if nothing is left to do, to wait for, or to try again. What is judged goes on and does not count."""
+        return not self.plan.actions and not self.failed and all(wait.step == "judge" for wait in self.plan.waits)
+
+
 class Controller:
     """One reconcile loop over one repository. `tick` does all of its work once."""
 
@@ -79,11 +92,12 @@ class Controller:
             build=lambda release, declared, lock: rebuild(release, declared, lock, state),
         )
 
-    def tick(self, now: datetime) -> Plan | None:
-        """Reconcile once; the plan that was carried out, or None if nothing valid is declared yet."""
+    def tick(self, now: datetime) -> Tick | None:
+        """Reconcile once; what was done, or None if nothing valid is declared yet."""
         conditions = [self._fetch(now)]
         fleet, declared = self._declared(now)
         conditions.append(declared)
+        self._remember_declared(fleet, now)
         if fleet is None:
             self._say(conditions, None, None, (), now)
             return None
@@ -95,12 +109,18 @@ class Controller:
         if world.published.generation:
             self.publisher.refresh(now)
         self._say(conditions, plan, fleet, failed, now)
-        return plan
+        return Tick(plan, failed)
 
     def preview(self, now: datetime) -> Plan | None:
-        """The plan for now, without carrying it out."""
+        """The plan for the newest commit that can be reached, without carrying it out."""
+        self._fetch(now)
         fleet, _ = self._declared(now)
         return make_plan(fleet, self._world(now), now) if fleet else None
+
+    @property
+    def is_building(self) -> bool:
+        """True while an artifact is being prepared; `wake` is called when that ends."""
+        return bool(self._builds.building())
 
     def close(self) -> None:
         """Release the storage; a build that runs is left to end by itself."""
@@ -134,9 +154,6 @@ class Controller:
             return None, _invalid("NoCommit", error.message, now, generation)
         loaded = self._loader.commit(self._repository, head)
         if loaded.fleet is not None:
-            with writing(self.engine) as connection:
-                if read_status(connection, "declared") != {"commit": head}:
-                    write_status(connection, "declared", {"commit": head}, now)
             valid = condition(
                 "DeclarationValid", holds=True, reason="Loaded", message=head, now=now, generation=generation
             )
@@ -148,6 +165,16 @@ class Controller:
         fleet = self._loader.commit(self._repository, last["commit"]).fleet if last else None
         return fleet, _invalid("CheckFailed", message, now, generation)
 
+    def _remember_declared(self, fleet: Fleet | None, now: datetime) -> None:
+        """Keep the newest valid commit: it holds while a later one is not valid, also after a restart."""
+        if fleet is None:
+            return
+        with self.engine.connect() as connection:
+            known = read_status(connection, "declared")
+        if known != {"commit": fleet.commit}:
+            with writing(self.engine) as connection:
+                write_status(connection, "declared", {"commit": fleet.commit}, now)
+
     def _world(self, now: datetime) -> World:
         published = self.publisher.published()
         with self.engine.connect() as connection:
@@ -156,6 +183,7 @@ class Controller:
                 published=published,
                 prepared=self._prepared.digests(),
                 unbuildable=self._builds.unbuildable(now),
+                building=self._builds.building(),
                 suspensions=suspensions.load_suspensions(connection),
                 observed=observed(connection),
             )
@@ -221,18 +249,18 @@ class Loop:
         self._stop.set()
         self._wake.set()
 
-    def run(self, on_tick: Callable[[Plan | None, float], None] = lambda _plan, _seconds: None) -> None:
+    def run(self, on_tick: Callable[[Tick | None, float], None] = lambda _tick, _seconds: None) -> None:
         """Tick until stopped. What goes wrong in a tick is logged and tried again: the loop does not end by itself."""
         while not self._stop.is_set():
             started = datetime.now(UTC)
-            plan = None
+            done = None
             try:
-                plan = self.controller.tick(started)
+                done = self.controller.tick(started)
             except MusterError as error:
                 log.warning("tick: %s", error.message)
             except Exception:
                 log.exception("tick: internal error")
-            on_tick(plan, (datetime.now(UTC) - started).total_seconds())
+            on_tick(done, (datetime.now(UTC) - started).total_seconds())
             self._wake.wait(self._settings.interval.total_seconds() * self._jitter.uniform(0.9, 1.1))
             self._wake.clear()
         self.controller.close()

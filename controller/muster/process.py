@@ -8,15 +8,13 @@ import logging
 import signal
 import sys
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 
 from starlette.applications import Starlette
 
 from muster.attest.state_keys import StateKeys
-from muster.daemon import Controller, Loop, Settings
+from muster.daemon import Controller, Loop, Settings, Tick
 from muster.kinds.errors import Unusable
-from muster.plan.planner import Plan, Prepare
 from muster.serve.application import ServeFolders, build_application
 from muster.serve.fleet_view import FleetView
 from muster.serve.metrics import TICK_SECONDS, TICKS
@@ -51,22 +49,24 @@ def run_process(settings: Settings, host: str, port: int) -> int:
 
 
 def reconcile_once(settings: Settings) -> int:
-    """Tick until no build is under way; 0 if everything that was planned was carried out."""
-    controller = Controller(settings)
+    """Tick until no step and no build is left; 0 if everything was carried out, 1 if something failed or waits."""
+    woken = threading.Event()
+    controller = Controller(settings, wake=woken.set)
     try:
         while True:
-            plan = controller.tick(datetime.now(UTC))
-            if plan is None:
+            done = controller.tick(datetime.now(UTC))
+            _log_tick(done, 0.0)
+            if done is None:
                 raise Unusable("nothing valid is declared", "run `muster check` on the repository")
-            if not any(isinstance(action, Prepare) for action in plan.actions) and not _building(plan):
+            if done.is_done:
                 return 0
-            time.sleep(0.2)
+            if controller.is_building:
+                woken.wait()
+                woken.clear()
+            elif not done.plan.actions or done.failed:
+                return 1
     finally:
         controller.close()
-
-
-def _building(plan: Plan) -> bool:
-    return any(wait.step == "prepare" and wait.reason == "being built" for wait in plan.waits)
 
 
 async def _serve(application: Starlette, host: str, port: int) -> None:
@@ -77,11 +77,17 @@ async def _serve(application: Starlette, host: str, port: int) -> None:
     await run_server(application, host, port, stopped)
 
 
-def _log_tick(plan: Plan | None, seconds: float) -> None:
-    TICKS.labels("planned" if plan else "nothing-declared").inc()
+def _log_tick(done: Tick | None, seconds: float) -> None:
+    TICKS.labels("planned" if done else "nothing-declared").inc()
     TICK_SECONDS.observe(seconds)
-    for action in plan.actions if plan else ():
-        log.info("%s: %s", type(action).__name__.lower(), _subject(action))
+    if done is None:
+        return
+    reasons = {failure.action: failure.reason for failure in done.failed}
+    for action in done.plan.actions:
+        if action in reasons:
+            log.warning("%s: %s (failed: %s)", type(action).__name__.lower(), _subject(action), reasons[action])
+        else:
+            log.info("%s: %s", type(action).__name__.lower(), _subject(action))
 
 
 def _subject(action: object) -> str:

@@ -61,12 +61,15 @@ class Builds:
 
     def unbuildable(self, now: datetime) -> Mapping[str, str]:
         """Artifacts that are not to be tried now → why."""
-        waiting = {
+        return {
             artifact: f"{failure.reason} (attempt {failure.attempts}; next at {failure.retry_at:%H:%M:%S} UTC)"
             for artifact, failure in self._failures.items()
             if failure.retry_at > now
         }
-        return waiting | dict.fromkeys(self._running, "being built")
+
+    def building(self) -> frozenset[str]:
+        """Artifacts whose build is under way."""
+        return frozenset(self._running)
 
     def stop(self) -> None:
         """Let a build that runs go on; start none. Its result is picked up after the next start."""

@@ -178,7 +178,9 @@ def _prepare(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) 
     actions, waits = [], []
     for name, release in missing.items():
         artifact = release.spec.artifact.digest
-        if artifact in world.unbuildable:
+        if artifact in world.building:
+            waits.append(Wait("prepare", name, "its artifact is being rebuilt and compared", "the build ends"))
+        elif artifact in world.unbuildable:
             waits.append(Wait("prepare", name, world.unbuildable[artifact], "the cause is removed; tried again later"))
         else:
             actions.append(Prepare(name, artifact))

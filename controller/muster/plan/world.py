@@ -1,4 +1,4 @@
-"""What the planner is told: published, prepared, suspended, observed. Five facts about the world, never mixed.
+"""What the planner is told: published, prepared, suspended, observed. Facts about the world, never mixed.
 
 What was declared is a `Fleet`. What a device runs and whether it is healthy reach the planner as counts, because a
 plan must not cost O(devices).
@@ -80,5 +80,7 @@ class World:
     prepared: frozenset[str] = frozenset()
     unbuildable: Mapping[str, str] = field(default_factory=dict)
     """Artifact digest → why the last attempt to prepare it failed."""
+    building: frozenset[str] = frozenset()
+    """Artifacts that are being prepared now."""
     suspensions: Mapping[str, Suspension] = field(default_factory=dict)
     observed: Observed = Observed()
