@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import click
 
-from muster.kinds.errors import Refused
 from muster.kinds.fleet import Fleet
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -23,13 +22,9 @@ def repository_option(command: _Command) -> _Command:
 
 
 def load_fleet(repository: str, revision: str) -> Fleet:
-    """The fleet at a revision. Raises `Refused` with the first complaint if it is not valid."""
+    """The fleet at a revision. Raises `Refused` with the first complaint, or `Unusable` if there is no such revision."""
     from muster.source.git import Repository
     from muster.source.load import Loader
 
     source = Repository(Path(repository))
-    loaded = Loader().commit(source, source.resolve(revision))
-    if loaded.fleet is None:
-        errors = [finding for finding in loaded.findings if finding.severity == "error"]
-        raise Refused(f"{len(errors)} errors in {revision}, the first: {errors[0]}", "run `muster check`")
-    return loaded.fleet
+    return Loader().commit(source, source.resolve(revision)).fleet_or_refuse(revision)

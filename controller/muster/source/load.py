@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from muster.check.references import KEY, complaints
+from muster.kinds.errors import Refused
 from muster.kinds.finding import Complaint, Finding, Place
 from muster.kinds.fleet import AnyResource, Fleet
 from muster.source.git import Repository, TreeEntry
@@ -40,6 +41,16 @@ class Loaded:
     fleet: Fleet | None
     findings: tuple[Finding, ...]
     commit: str | None
+
+    def fleet_or_refuse(self, what: str) -> Fleet:
+        """The fleet. Raises `Refused` with the first error if `what` does not pass the checks."""
+        if self.fleet is not None:
+            return self.fleet
+        errors = [finding for finding in self.findings if finding.severity == "error"]
+        others = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise Refused(
+            f"{what} does not pass `muster check`: {errors[0].place}: {errors[0].message}{others}", errors[0].hint
+        )
 
 
 class Loader:
