@@ -77,10 +77,11 @@ class Scene:
         store = Store(self.state / "store")
         data = pack_bundle(files)
         artifact = Artifact(digest=store.put(data), size=len(data))
-        Prepared(store, self.state / "signatures", StateKeys.of(self.state).signing_key()).sign(artifact.digest)
         stages = release.spec.stages.model_copy(update={"quantized": digest_of(files[MODEL_FILE])})
         spec = release.spec.model_copy(update={"artifact": artifact, "stages": stages})
-        return release.model_copy(update={"spec": spec})
+        made = release.model_copy(update={"spec": spec})
+        Prepared(store, self.state / "signatures", StateKeys.of(self.state).signing_key()).sign(made)
+        return made
 
     def commit_release(self, version: str, cohorts: Mapping[str, str]) -> str:
         self.declare(f"releases/{MODEL}/{version}.yaml", self.release(version, cohorts))

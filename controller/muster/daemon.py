@@ -19,7 +19,7 @@ from muster.apply import suspensions
 from muster.apply.builds import Builds
 from muster.apply.execute import Executor, Failed
 from muster.apply.identity import Identity
-from muster.apply.prepare import Prepared, rebuild
+from muster.apply.prepare import Prepared, Rebuilder
 from muster.apply.publish import Publisher
 from muster.apply.revert import Reverter
 from muster.apply.tuf_keys import TufKeys
@@ -80,6 +80,7 @@ class Controller:
         self._repository = Repository.mirror(settings.repository, state / "repository.git")
         self._loader = Loader()
         self._builds = Builds(on_end=wake)
+        self._rebuilder = Rebuilder(state)
         self._prepared = Prepared(store, state / "signatures", signing_key)
         self._executor = Executor(
             engine=self.engine,
@@ -89,11 +90,20 @@ class Controller:
             prepared=self._prepared,
             publisher=self.publisher,
             builds=self._builds,
-            build=lambda release, declared, lock: rebuild(release, declared, lock, state),
+            build=self._rebuilder.rebuild,
+            signer=self._signer,
         )
 
     def tick(self, now: datetime) -> Tick | None:
-        """Reconcile once; what was done, or None if nothing valid is declared yet."""
+        """Reconcile once; what was done, or None if nothing valid was ever declared."""
+        try:
+            return self._reconcile(now)
+        finally:
+            # Whatever else goes wrong: what is published must not expire, or devices would see a freeze.
+            if self.publisher.published().generation:
+                self.publisher.refresh(now)
+
+    def _reconcile(self, now: datetime) -> Tick | None:
         conditions = [self._fetch(now)]
         fleet, declared = self._declared(now)
         conditions.append(declared)
@@ -102,12 +112,9 @@ class Controller:
             self._say(conditions, None, None, (), now)
             return None
         self._executor.settle(fleet, now)
-        self._executor.record_published(fleet.commit or "", now)
-        world = self._world(now)
-        plan = make_plan(fleet, world, now)
+        self._executor.record_published(now)
+        plan = make_plan(fleet, self._world(now), now)
         failed = self._executor.execute(plan, fleet, now)
-        if world.published.generation:
-            self.publisher.refresh(now)
         self._say(conditions, plan, fleet, failed, now)
         return Tick(plan, failed)
 
@@ -123,7 +130,8 @@ class Controller:
         return bool(self._builds.building())
 
     def close(self) -> None:
-        """Release the storage; a build that runs is left to end by itself."""
+        """End a build that runs (it starts again with the next controller), and release the storage."""
+        self._rebuilder.stop()
         self._builds.stop()
         self.engine.dispose()
 
@@ -146,24 +154,24 @@ class Controller:
         )
 
     def _declared(self, now: datetime) -> tuple[Fleet | None, Condition]:
-        """The newest commit if it is valid, else the last one that was."""
+        """The newest commit if it is valid, else the last one that was: a bad commit switches nothing off."""
         generation = self.publisher.published().generation
         try:
             head = self._repository.resolve(self.settings.branch)
+            fleet = self._loader.commit(self._repository, head).fleet_or_refuse(f"commit {head[:12]}")
         except MusterError as error:
-            return None, _invalid("NoCommit", error.message, now, generation)
-        loaded = self._loader.commit(self._repository, head)
-        if loaded.fleet is not None:
-            valid = condition(
-                "DeclarationValid", holds=True, reason="Loaded", message=head, now=now, generation=generation
+            message = f"{error.message}; the last valid commit stays in force"
+            return self._last_valid(), condition(
+                "DeclarationValid", holds=False, reason="NotValid", message=message, now=now, generation=generation
             )
-            return loaded.fleet, valid
-        errors = [finding for finding in loaded.findings if finding.severity == "error"]
-        message = f"{head[:12]} does not pass `muster check`: {errors[0]}" if errors else head
+        return fleet, condition(
+            "DeclarationValid", holds=True, reason="Loaded", message=head, now=now, generation=generation
+        )
+
+    def _last_valid(self) -> Fleet | None:
         with self.engine.connect() as connection:
             last = read_status(connection, "declared")
-        fleet = self._loader.commit(self._repository, last["commit"]).fleet if last else None
-        return fleet, _invalid("CheckFailed", message, now, generation)
+        return self._loader.commit(self._repository, last["commit"]).fleet if last else None
 
     def _remember_declared(self, fleet: Fleet | None, now: datetime) -> None:
         """Keep the newest valid commit: it holds while a later one is not valid, also after a restart."""
@@ -181,9 +189,10 @@ class Controller:
             return World(
                 signer=self._signer,
                 published=published,
-                prepared=self._prepared.digests(),
+                prepared=self._prepared.pins(),
                 unbuildable=self._builds.unbuildable(now),
                 building=self._builds.building(),
+                damaged=frozenset(self._executor.damaged),
                 suspensions=suspensions.load_suspensions(connection),
                 observed=observed(connection),
             )
@@ -212,10 +221,6 @@ class Controller:
                 write_status(connection, "classes", [item.metadata.name for item in fleet.device_classes], now)
                 known = read_status(connection, "releases") or {}
                 write_status(connection, "releases", {**known, **release_pins(fleet)}, now)
-
-
-def _invalid(reason: str, message: str, now: datetime, generation: int) -> Condition:
-    return condition("DeclarationValid", holds=False, reason=reason, message=message, now=now, generation=generation)
 
 
 def _steps(failed: tuple[Failed, ...], now: datetime, generation: int) -> Condition:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from starlette.applications import Starlette
 
+from muster.apply.state_folder import hold_state
 from muster.attest.state_keys import StateKeys
 from muster.daemon import Controller, Loop, Settings, Tick
 from muster.kinds.errors import Unusable
@@ -29,6 +30,11 @@ PATIENCE_INTERVALS = 5
 
 def run_process(settings: Settings, host: str, port: int) -> int:
     """Serve and reconcile until SIGTERM or SIGINT; 0 after a clean end."""
+    with hold_state(settings.state):
+        return _run_held(settings, host, port)
+
+
+def _run_held(settings: Settings, host: str, port: int) -> int:
     loop = Loop(settings)
     keys = StateKeys.of(settings.state)
     application = build_application(
@@ -50,6 +56,11 @@ def run_process(settings: Settings, host: str, port: int) -> int:
 
 def reconcile_once(settings: Settings) -> int:
     """Tick until no step and no build is left; 0 if everything was carried out, 1 if something failed or waits."""
+    with hold_state(settings.state):
+        return _reconcile_held(settings)
+
+
+def _reconcile_held(settings: Settings) -> int:
     woken = threading.Event()
     controller = Controller(settings, wake=woken.set)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from controllers import EVERYONE, Scene
 from fleets import MODEL
 from muster.apply import ledger
+from muster.apply.suspensions import load_suspensions
 from muster.daemon import Controller
 from muster.observe.status import read_status
-from scratch_repository import git, write
+from scratch_repository import commit_all, git, write
 
 
 @pytest.fixture
@@ -153,3 +155,114 @@ def test_a_restart_repeats_nothing(scene: Scene) -> None:
     assert restarted.publisher.published().generation == 1
     with restarted.engine.connect() as connection:
         assert [event.event for event in ledger.events(connection)] == ["published"]
+
+
+def test_a_damaged_artifact_of_another_release_does_not_keep_the_brake_off(scene: Scene) -> None:
+    """One flipped bit in 1.0.0's stored artifact: the halt of 1.1.0 is published within the next ticks all the same."""
+    first = scene.release("1.0.0", EVERYONE)
+    scene.declare(f"releases/{MODEL}/1.0.0.yaml", first)
+    bad = scene.release("1.1.0", {"canary": "100%"})
+    scene.declare(f"releases/{MODEL}/1.1.0.yaml", bad)
+    commit_all(scene.repository, "Two releases")
+    controller = scene.controller()
+    scene.tick(controller)
+    digest = first.spec.artifact.digest.removeprefix("sha256:")
+    stored = scene.state / "store" / "sha256" / digest[:2] / digest
+    stored.chmod(0o644)
+    stored.write_bytes(b"x" + stored.read_bytes()[1:])
+    fail_canary(scene, controller)
+    scene.tick(controller)
+    scene.tick(controller)
+    assert "1.1.0" not in versions(controller)
+    with controller.engine.connect() as connection:
+        still_published = any(
+            entry.version == "1.1.0"
+            for document in controller.publisher.published().documents.values()
+            for entry in document.entries
+        )
+        assert load_suspensions(connection) or not still_published
+
+
+def test_a_key_that_was_removed_does_not_keep_a_halt_from_being_published(scene: Scene) -> None:
+    """Without its declared key the controller prepares nothing new, and stops what does harm."""
+    scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    scene.tick(controller)
+    scene.commit_release("1.1.0", {"canary": "100%"})
+    scene.tick(controller)
+    (scene.repository / "policies/keys/test.yaml").unlink()
+    commit_all(scene.repository, "Remove the key")
+    fail_canary(scene, controller)
+    scene.tick(controller)
+    assert versions(controller) == ["1.0.0"]
+
+
+@pytest.mark.parametrize("how", ["branch renamed", "tree bomb"])
+def test_a_commit_that_cannot_be_read_switches_nothing_off(scene: Scene, how: str) -> None:
+    """Guardrails go on judging by the last valid commit, and the metadata stays fresh."""
+    scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    scene.tick(controller)
+    scene.commit_release("1.1.0", {"canary": "100%"})
+    scene.tick(controller)
+    if how == "branch renamed":
+        git(scene.repository, "branch", "-m", "main", "trunk")
+    else:
+        plant_tree_bomb(scene.repository)
+    fail_canary(scene, controller)
+    scene.tick(controller)
+    assert versions(controller) == ["1.0.0"]
+    assert conditions(controller)["DeclarationValid"] == "False"
+    scene.now += timedelta(hours=20)
+    scene.tick(controller)
+    assert controller.publisher.expires() > scene.now
+
+
+def plant_tree_bomb(repository: Path) -> None:
+    """Six nested trees of ten entries each: a few kilobytes that list as a million files."""
+    blob = git(repository, "hash-object", "-w", "--stdin", given=b"kind: Release\n")
+    tree = git(repository, "mktree", given="".join(f"100644 blob {blob}\t{n}.yaml\n" for n in range(10)).encode())
+    for _ in range(5):
+        tree = git(repository, "mktree", given="".join(f"040000 tree {tree}\t{n}\n" for n in range(10)).encode())
+    top = git(repository, "ls-tree", "HEAD").splitlines()
+    listed = [line for line in top if not line.endswith("\treleases")] + [f"040000 tree {tree}\treleases"]
+    root = git(repository, "mktree", given=("\n".join(listed) + "\n").encode())
+    commit = git(repository, "commit-tree", root, "-p", "HEAD", "-m", "Bomb")
+    git(repository, "update-ref", "refs/heads/main", commit)
+
+
+def test_the_plan_is_made_for_the_newest_commit(scene: Scene) -> None:
+    """A preview sees what was committed since the last tick, and changes nothing."""
+    scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    scene.tick(controller)
+    commit = scene.commit_release("1.1.0", EVERYONE)
+    plan = controller.preview(scene.now)
+    assert plan
+    assert plan.commit == commit
+    assert controller.publisher.published().generation == 1
+
+
+def test_a_publication_is_recorded_under_its_own_commit(scene: Scene) -> None:
+    """Killed between publication and ledger: the next start records it, though a newer commit is there by then."""
+    first = scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    plan = controller.preview(scene.now)
+    fleet, _ = controller._declared(scene.now)
+    assert plan
+    assert fleet
+    step = plan.actions[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("muster.apply.ledger.append", kill)
+        with pytest.raises(KeyboardInterrupt):
+            controller._executor._publish(step, fleet, scene.now)
+    scene.commit_release("1.1.0", {"canary": "100%"})
+    restarted = scene.controller()
+    scene.tick(restarted)
+    with restarted.engine.connect() as connection:
+        recorded = {event.body["generation"]: event.body["commit"] for event in ledger.events(connection)}
+    assert recorded[1] == first
+
+
+def kill(*_arguments: object) -> None:
+    raise KeyboardInterrupt

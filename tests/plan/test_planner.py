@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from fleets import PUBLIC_KEY, make_fleet, make_release, pin
+from fleets import PUBLIC_KEY, make_class, make_fleet, make_release, pin
 from muster.kinds.fleet import Fleet
+from muster.kinds.release import Rollout
 from muster.plan.planner import Lift, Plan, Prepare, Publish, Revert, Suspend, make_plan
 from muster.plan.world import Exposure, Observed, Published, Suspension, World
 
@@ -14,7 +15,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ALL = {"canary": "100%", "fleet": "100%"}
 OLD = make_release("1.0.0", ALL)
 NEW = make_release("1.1.0", {"canary": "100%", "fleet": "5%"}, supersedes="1.0.0")
-READY = World(signer=PUBLIC_KEY, prepared=frozenset({pin("artifact 1.0.0"), pin("artifact 1.1.0")}))
+READY = World(signer=PUBLIC_KEY, prepared=frozenset({OLD.pins, NEW.pins}))
 
 
 def published(plan: Plan, world: World) -> World:
@@ -60,7 +61,7 @@ def test_newest_first_and_nothing_below_a_full_release() -> None:
     partly = plan_for(make_fleet(NEW, OLD), READY).actions[0]
     assert isinstance(partly, Publish)
     assert [e.version for e in partly.documents["meter-reader", "cam-day"].entries] == ["1.1.0", "1.0.0"]
-    fully = plan_for(make_fleet(make_release("1.1.0", ALL), OLD), READY).actions[0]
+    fully = plan_for(make_fleet(make_release("1.1.0", ALL, supersedes="1.0.0"), OLD), READY).actions[0]
     assert isinstance(fully, Publish)
     assert [e.version for e in fully.documents["meter-reader", "cam-day"].entries] == ["1.1.0"]
 
@@ -141,11 +142,84 @@ def test_never_converge_to_empty() -> None:
 
 def test_a_failed_build_is_waited_for_with_its_reason() -> None:
     """A release that could not be built is not tried again at once, and blocks no other."""
-    world = replace(
-        READY, prepared=frozenset({pin("artifact 1.0.0")}), unbuildable={pin("artifact 1.1.0"): "differs at quantize"}
-    )
+    world = replace(READY, prepared=frozenset({OLD.pins}), unbuildable={NEW.pins: "differs at quantize"})
     plan = plan_for(make_fleet(NEW, OLD), world)
     step = plan.actions[0]
     assert isinstance(step, Publish)
     assert [entry.version for entry in step.documents["meter-reader", "cam-day"].entries] == ["1.0.0"]
     assert "differs at quantize" in [wait.reason for wait in plan.waits if wait.step == "prepare"]
+
+
+def test_a_suspension_stays_while_the_release_is_published() -> None:
+    """Git says the same already, but the halt could not be published: the brake is not forgotten."""
+    world = published(plan_for(make_fleet(NEW, OLD), READY), READY)
+    suspended = replace(world, suspensions={NEW.name: Suspension(NEW.name, "why", NOW, "guardrail")})
+    plan = plan_for(make_fleet(OLD), suspended)
+    assert [Publish] == [type(action) for action in plan.actions]
+    after = published(plan, suspended)
+    assert [Lift] == [type(action) for action in plan_for(make_fleet(OLD), after).actions]
+
+
+def test_a_newer_release_does_not_lift_a_suspension() -> None:
+    """1.2.0 for everyone hides the suspended 1.1.0; it is reverted all the same, and never offered again."""
+    newest = make_release("1.2.0", ALL, supersedes="1.1.0")
+    world = replace(
+        READY,
+        prepared=READY.prepared | {newest.pins},
+        suspensions={NEW.name: Suspension(NEW.name, "why", NOW, "guardrail")},
+    )
+    fleet = make_fleet(newest, NEW, OLD)
+    plan = plan_for(fleet, world)
+    assert [Publish, Revert] == [type(action) for action in plan.actions]
+    harm = {("meter-reader/1.2.0", "cam-day"): Exposure({"failed": 3}, 0, {})}
+    plan = plan_for(fleet, replace(published(plan, world), observed=Observed(harm)))
+    step = next(action for action in plan.actions if isinstance(action, Publish))
+    assert [entry.version for entry in step.documents["meter-reader", "cam-day"].entries] == ["1.0.0"]
+
+
+def test_what_comes_on_offer_by_a_halt_is_judged_in_the_same_plan() -> None:
+    """1.2.0 hides 1.1.0; when both did harm, one plan suspends both."""
+    newest = make_release("1.2.0", ALL, supersedes="1.1.0")
+    world = replace(READY, prepared=READY.prepared | {newest.pins})
+    observed = Observed(
+        {(name, "cam-day"): Exposure({"failed": 3}, 0, {}) for name in ("meter-reader/1.2.0", "meter-reader/1.1.0")}
+    )
+    plan = plan_for(make_fleet(newest, NEW, OLD), replace(world, observed=observed))
+    assert {"meter-reader/1.1.0", "meter-reader/1.2.0"} == {a.release for a in plan.actions if isinstance(a, Suspend)}
+
+
+def test_a_release_that_is_not_prepared_hides_nothing() -> None:
+    """1.1.0 for everyone is not built yet: devices without a model still get 1.0.0."""
+    plan = plan_for(make_fleet(make_release("1.1.0", ALL), OLD), replace(READY, prepared=frozenset({OLD.pins})))
+    step = next(action for action in plan.actions if isinstance(action, Publish))
+    assert [entry.version for entry in step.documents["meter-reader", "cam-day"].entries] == ["1.0.0"]
+
+
+def test_another_release_with_the_same_artifact_is_not_prepared() -> None:
+    """That an artifact was rebuilt for one release proves nothing for one that only names its digest."""
+    liar = NEW.model_copy(update={"spec": NEW.spec.model_copy(update={"artifact": OLD.spec.artifact})})
+    plan = plan_for(make_fleet(liar, OLD), replace(READY, prepared=frozenset({OLD.pins})))
+    assert Prepare(NEW.name, OLD.spec.artifact.digest) in plan.actions
+    step = next(action for action in plan.actions if isinstance(action, Publish))
+    assert [entry.version for entry in step.documents["meter-reader", "cam-day"].entries] == ["1.0.0"]
+
+
+def test_a_class_that_may_be_empty_can_be_rolled_back_to_nothing() -> None:
+    """The declaration says so, and then the document says that nothing is desired."""
+    fleet = make_fleet(OLD)
+    classes = tuple(make_class(item.metadata.name, may_be_empty=True) for item in fleet.device_classes)
+    world = published(plan_for(fleet, READY), READY)
+    nobody = OLD.model_copy(update={"spec": OLD.spec.model_copy(update={"rollout": Rollout(cohorts={"fleet": 0})})})
+    emptied = make_fleet(nobody).model_copy(update={"device_classes": classes})
+    step = plan_for(emptied, world).actions[0]
+    assert isinstance(step, Publish)
+    assert step.documents["meter-reader", "cam-day"].entries == ()
+
+
+def test_an_undeclared_key_does_not_keep_a_halt_from_being_published() -> None:
+    """The key file was removed: nothing new is prepared, and harm is halted all the same."""
+    world = published(plan_for(make_fleet(NEW, OLD), READY), READY)
+    fleet = make_fleet(NEW, OLD).model_copy(update={"signing_keys": ()})
+    plan = plan_for(fleet, replace(world, observed=harmed(2, 3)))
+    assert [Suspend, Publish, Revert] == [type(action) for action in plan.actions]
+    assert any("policies/keys" in wait.reason for wait in plan.waits)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from fleets import MODEL, PUBLIC_KEY, make_fleet, make_release, pin
+from fleets import MODEL, PUBLIC_KEY, make_fleet, make_release
 from muster.kinds.desired import Entry
 from muster.kinds.fleet import Fleet
 from muster.plan.planner import Lift, Plan, Publish, Revert, Suspend, make_plan
@@ -34,11 +34,7 @@ class Story:
 
     fleet: SimulatedFleet
     declared: Fleet
-    world: World = field(
-        default_factory=lambda: World(
-            signer=PUBLIC_KEY, prepared=frozenset(pin(f"artifact {v}") for v in ("1.1.0", "1.2.0"))
-        )
-    )
+    world: World = field(default_factory=lambda: World(signer=PUBLIC_KEY, prepared=frozenset({STABLE.pins, BAD.pins})))
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     lines: list[str] = field(default_factory=list)
 

@@ -18,7 +18,7 @@ LONGEST_PAUSE = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an artifact could not be prepared, how often, and when it is tried again."""
+    """Why a release could not be prepared, how often, and when it is tried again."""
 
     reason: str
     attempts: int
@@ -26,7 +26,7 @@ class Failure:
 
 
 class Builds:
-    """`start` returns at once; `settle` collects what ended."""
+    """`start` returns at once; `settle` collects what ended. Releases are named by the digest of their pins."""
 
     def __init__(self, on_end: Callable[[], None]) -> None:
         self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="build")
@@ -34,50 +34,50 @@ class Builds:
         self._running: dict[str, concurrent.futures.Future[None]] = {}
         self._failures: dict[str, Failure] = {}
 
-    def start(self, artifact: str, work: Callable[[], None]) -> None:
-        """Begin to prepare an artifact, unless that is under way."""
-        if artifact not in self._running:
+    def start(self, pins: str, work: Callable[[], None]) -> None:
+        """Begin to prepare a release, unless that is under way."""
+        if pins not in self._running:
             future = self._pool.submit(work)
-            self._running[artifact] = future
+            self._running[pins] = future
             future.add_done_callback(lambda _: self._on_end())
 
     def settle(self, now: datetime) -> dict[str, str | None]:
-        """Artifacts whose build ended since the last call → None, or why it failed. Raises what is no MusterError."""
+        """Releases whose build ended since the last call → None, or why it failed."""
         ended: dict[str, str | None] = {}
-        for artifact, future in list(self._running.items()):
+        for pins, future in list(self._running.items()):
             if not future.done():
                 continue
-            del self._running[artifact]
+            del self._running[pins]
             error = future.exception()
             if error is None:
-                self._failures.pop(artifact, None)
-                ended[artifact] = None
-            elif isinstance(error, MusterError):
-                ended[artifact] = error.message
-                self._failures[artifact] = self._failure(artifact, error, now)
+                self._failures.pop(pins, None)
+                ended[pins] = None
             else:
-                raise error
+                # Whatever it was (a full disk, a fault of ours): one release is not prepared, and the loop goes on.
+                self._failures[pins] = failure = self._failure(pins, error, now)
+                ended[pins] = failure.reason
         return ended
 
     def unbuildable(self, now: datetime) -> Mapping[str, str]:
-        """Artifacts that are not to be tried now → why."""
+        """Releases that are not to be tried now → why."""
         return {
-            artifact: f"{failure.reason} (attempt {failure.attempts}; next at {failure.retry_at:%H:%M:%S} UTC)"
-            for artifact, failure in self._failures.items()
+            pins: f"{failure.reason} (attempt {failure.attempts}; next at {failure.retry_at:%H:%M:%S} UTC)"
+            for pins, failure in self._failures.items()
             if failure.retry_at > now
         }
 
     def building(self) -> frozenset[str]:
-        """Artifacts whose build is under way."""
+        """Releases whose build is under way."""
         return frozenset(self._running)
 
     def stop(self) -> None:
-        """Let a build that runs go on; start none. Its result is picked up after the next start."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Start no other build, and wait for the one that runs; whoever runs it ends it first."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _failure(self, artifact: str, error: MusterError, now: datetime) -> Failure:
-        before = self._failures.get(artifact)
+    def _failure(self, pins: str, error: BaseException, now: datetime) -> Failure:
+        before = self._failures.get(pins)
         attempts = before.attempts + 1 if before else 1
         # What is wrong with a release does not go away by trying again soon.
         pause = LONGEST_PAUSE if isinstance(error, Refused) else min(FIRST_PAUSE * 2 ** (attempts - 1), LONGEST_PAUSE)
-        return Failure(error.message, attempts, now + pause)
+        reason = error.message if isinstance(error, MusterError) else f"{type(error).__name__}: {error}"
+        return Failure(reason, attempts, now + pause)

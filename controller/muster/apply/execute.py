@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Engine
@@ -18,12 +18,13 @@ from muster.apply.builds import Builds
 from muster.apply.prepare import Prepared
 from muster.apply.publish import PublishedArtifact, Publisher
 from muster.apply.revert import Reverter
-from muster.artifacts.store import Store
-from muster.kinds.errors import MusterError, Unusable
+from muster.artifacts.store import DamagedObject, MissingObject, Store
+from muster.attest.artifact_files import digest_of_file
+from muster.kinds.errors import MusterError, TryAgain, Unusable
 from muster.kinds.fleet import Fleet
 from muster.kinds.release import Release
 from muster.observe.storage import writing
-from muster.plan.planner import Action, Lift, Plan, Prepare, Publish, Revert, Suspend, release_path
+from muster.plan.planner import Action, Lift, Plan, Prepare, Publish, Revert, Suspend, release_path, signs_for
 from muster.plan.world import Suspension
 from muster.source.git import Repository
 
@@ -48,7 +49,11 @@ class Executor:
     prepared: Prepared
     publisher: Publisher
     builds: Builds
+    signer: str
+    """Public half (PEM) of the key that `prepared` signs with."""
     build: Callable[[Release, bytes, bytes], None]
+    damaged: set[str] = field(default_factory=set)
+    """Digests of artifacts that were found altered or gone since the start."""
 
     def execute(self, plan: Plan, fleet: Fleet, now: datetime) -> tuple[Failed, ...]:
         """Carry out every step. One that fails does not keep the others from being tried."""
@@ -65,7 +70,7 @@ class Executor:
             case Suspend():
                 self._suspend(action, plan, now)
             case Publish():
-                self._publish(action, plan, fleet, now)
+                self._publish(action, fleet, now)
             case Revert():
                 self._revert(action, plan, now)
             case Lift():
@@ -80,28 +85,47 @@ class Executor:
                 body = {"release": action.release, "reason": action.reason, "commit": plan.commit, "verdicts": verdicts}
                 ledger.append(connection, "suspended", f"suspended:{action.release}:{now.isoformat()}", body, now)
 
-    def _publish(self, action: Publish, plan: Plan, fleet: Fleet, now: datetime) -> None:
-        keys = [key.spec.public_key for key in fleet.signing_keys]
-        artifacts = {
-            digest: PublishedArtifact(
-                path=self.store.path(digest),
-                digest=digest,
-                size=self.store.path(digest).stat().st_size,
-                signature=self.prepared.signature(digest),
-            )
-            for digest in action.artifacts
-        }
+    def _publish(self, action: Publish, fleet: Fleet, now: datetime) -> None:
+        by_artifact = {release.spec.artifact.digest: release for release in fleet.releases}
+        artifacts = {digest: self._artifact(digest, by_artifact.get(digest)) for digest in action.artifacts}
+        declared = [key.spec.public_key for key in fleet.signing_keys]
+        # A key that was taken out of the repository must not keep a halt from being published: the keys that devices
+        # know stay, until what is published is signed with one that is declared (the plan says that it waits).
+        keys = declared if signs_for(fleet, self.signer) else self.publisher.signing_keys()
         self.publisher.publish(action.generation, action.documents.values(), artifacts, keys, now)
-        self.record_published(plan.commit, now)
+        self.record_published(now)
 
-    def record_published(self, commit: str, now: datetime) -> None:
+    def _artifact(self, digest: str, release: Release | None) -> PublishedArtifact:
+        """What is new comes from the store; what is published already can stay from its own files.
+
+        An artifact that is altered or gone in both is remembered as damaged: the next plan does without it.
+        """
+        if release is not None and release.pins in self.prepared.pins():
+            try:
+                path = self.store.path(digest)
+                return PublishedArtifact(path, digest, path.stat().st_size, self.prepared.signature(release))
+            except (DamagedObject, MissingObject):
+                # It is built again.
+                self.prepared.forget(release)
+        try:
+            published = self.publisher.artifact(digest)
+            if digest_of_file(published.path) == digest:
+                return published
+        except (MusterError, OSError):
+            pass
+        self.damaged.add(digest)
+        raise TryAgain(f"artifact {digest} is altered or gone", "it is published again once it was rebuilt")
+
+    def record_published(self, now: datetime) -> None:
         """Enter the published generation into the ledger, if it is not there (a crash came between)."""
         published = self.publisher.published()
         if not published.generation:
             return
+        newest = [item for item in published.documents.values() if item.generation == published.generation]
         body = {
             "generation": published.generation,
-            "commit": commit,
+            # Of the documents themselves: a newer commit may be declared by now.
+            "commit": newest[0].commit if newest else None,
             "documents": {
                 f"{model}/{device_class}": [
                     {"release": entry.release, "artifact": entry.artifact.digest, "ppm": dict(entry.ppm)}
@@ -147,16 +171,22 @@ class Executor:
 
         def work() -> None:
             self.build(release, declared, lock)
-            self.prepared.sign(action.artifact)
+            self.prepared.sign(release)
 
-        self.builds.start(action.artifact, work)
+        self.builds.start(release.pins, work)
 
     def settle(self, fleet: Fleet, now: datetime) -> None:
         """Record what was prepared since the last tick."""
-        names = {release.spec.artifact.digest: release.name for release in fleet.releases}
-        for artifact, reason in self.builds.settle(now).items():
-            event, detail = ("prepared", {}) if reason is None else ("not-prepared", {"reason": reason})
-            key = f"{event}:{artifact}" + ("" if reason is None else f":{now.isoformat()}")
+        releases = {release.pins: release for release in fleet.releases}
+        for pins, reason in self.builds.settle(now).items():
+            release = releases.get(pins)
+            body = {"release": release.name if release else None, "pins": pins}
+            event, key = ("prepared", f"prepared:{pins}")
+            if reason is not None:
+                event, key = ("not-prepared", f"not-prepared:{pins}:{now.isoformat()}")
+                body["reason"] = reason
+            elif release:
+                body["artifact"] = release.spec.artifact.digest
+                self.damaged.discard(release.spec.artifact.digest)
             with writing(self.engine) as connection:
-                body = {"release": names.get(artifact), "artifact": artifact, **detail}
                 ledger.append(connection, event, key, body, now)

@@ -73,7 +73,8 @@ def exit_code_of(arguments: list[str] | None = None) -> int:
         _complain("interrupted")
         return 2
     except click.ClickException as error:
-        error.show()
+        context = getattr(error, "ctx", None)
+        _complain(error.format_message(), f"see {context.command_path} --help" if context else None)
         return 2
     except MusterError as error:
         _complain(error.message, error.hint)

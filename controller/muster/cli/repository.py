@@ -22,7 +22,7 @@ def repository_option(command: _Command) -> _Command:
 
 
 def load_fleet(repository: str, revision: str) -> Fleet:
-    """The fleet at a revision. Raises `Refused` with the first complaint, or `Unusable` if there is no such revision."""
+    """The fleet at a revision. Raises `Refused` (with the first complaint), `Unusable` (no such revision)."""
     from muster.source.git import Repository
     from muster.source.load import Loader
 

@@ -204,6 +204,13 @@ class Release(Resource):
         """What the devices' buckets are salted with: the release's name unless the rollout says otherwise."""
         return self.spec.rollout.salt or self.name
 
+    @property
+    def pins(self) -> str:
+        """Digest of everything in the release that never changes: all but the rollout."""
+        return digest_of_value(
+            [self.name, self.model_dump(mode="json", include={"spec"}, exclude={"spec": {"rollout"}}, by_alias=True)]
+        )
+
     def runtime_for(self, device_class: str) -> ReleaseRuntime | None:
         """The runtime declared for this class, if the release goes there."""
         return next((runtime for runtime in self.spec.runtimes if runtime.device_class == device_class), None)

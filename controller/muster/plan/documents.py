@@ -33,19 +33,26 @@ def desired_documents(
     return documents
 
 
-def on_offer(fleet: Fleet, model: str, device_class: str, suspensions: Mapping[str, Suspension]) -> tuple[Release, ...]:
+def reaches(release: Release, device_class: str) -> bool:
+    """True if git offers the release to some device of the class, whether or not a newer one hides it."""
+    return release.runtime_for(device_class) is not None and release.spec.rollout.reaches_any
+
+
+def on_offer(
+    fleet: Fleet, world: World, suspensions: Mapping[str, Suspension], model: str, device_class: str
+) -> tuple[Release, ...]:
     """Releases of the model that some device of the class should run, newest first, down to the first that all run.
 
-    What stands below a release that every device takes is never reached, so it is left out; a suspended release
-    hides nothing.
+    What stands below a release that every device takes is never reached, so it is left out; a release that is
+    suspended or not prepared hides nothing.
     """
     found = []
     for release in fleet.releases_of(model, device_class):
-        if not release.spec.rollout.reaches_any:
+        if not reaches(release, device_class):
             continue
         found.append(release)
         everyone = all(release.spec.rollout.cohorts.get(cohort.metadata.name, 0) == PPM for cohort in fleet.cohorts)
-        if everyone and release.name not in suspensions:
+        if everyone and release.name not in suspensions and release.pins in world.prepared:
             break
     return tuple(found)
 
@@ -61,13 +68,13 @@ def _document(
     class_name = device_class.metadata.name
     published = world.published.documents.get((model, class_name))
     entries, halted = [], []
-    for release in on_offer(fleet, model, class_name, suspensions):
+    for release in on_offer(fleet, world, suspensions, model, class_name):
         artifact = release.spec.artifact.digest
         if release.name in suspensions:
             halted.append(
                 Halt(release=release.name, artifact=artifact, reason=suspensions[release.name].reason[:2_000])
             )
-        elif artifact in world.prepared:
+        elif release.pins in world.prepared and artifact not in world.damaged:
             entries.append(_entry(fleet, release, class_name, published, generation))
     releases = fleet.releases_of(model, class_name)
     intervals = [tier.health.poll_interval for release in releases if (tier := fleet.tier(release))]
@@ -106,6 +113,24 @@ def _entry(
         salt=release.salt,
         ppm={name: ppm for name, ppm in release.spec.rollout.cohorts.items() if ppm},
     )
+
+
+def kept_document(
+    published: DesiredDocument, world: World, suspensions: Mapping[str, Suspension], generation: int
+) -> DesiredDocument:
+    """What is published, less what must not stay: for a class that has nothing else to go on offer."""
+    gone = [entry for entry in published.entries if entry.release in suspensions]
+    halted = tuple(
+        Halt(release=entry.release, artifact=entry.artifact.digest, reason=suspensions[entry.release].reason[:2_000])
+        for entry in gone
+    )
+    entries = tuple(
+        entry for entry in published.entries if entry not in gone and entry.artifact.digest not in world.damaged
+    )
+    if entries == published.entries:
+        return published
+    already = tuple(halt for halt in published.halted if halt.release not in {item.release for item in halted})
+    return published.model_copy(update={"generation": generation, "entries": entries, "halted": (*already, *halted)})
 
 
 def _says_the_same(published: DesiredDocument, document: DesiredDocument) -> bool:

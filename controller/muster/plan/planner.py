@@ -20,7 +20,7 @@ from datetime import datetime
 from muster.kinds.desired import DesiredDocument
 from muster.kinds.fleet import Fleet
 from muster.kinds.release import Release
-from muster.plan.documents import desired_documents, on_offer
+from muster.plan.documents import desired_documents, kept_document, on_offer, reaches
 from muster.plan.guardrails import Verdict, judge
 from muster.plan.world import ModelClass, Suspension, World
 
@@ -99,12 +99,11 @@ def release_path(release: Release) -> str:
 
 def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
     """Decide everything. The executor makes no choices."""
-    verdicts = _judge(fleet, world)
-    new = _new_suspensions(verdicts, world, now)
+    verdicts, new = _judge(fleet, world, now)
     suspensions = {**world.suspensions, **new}
     prepare, prepare_waits = _prepare(fleet, world, suspensions)
     publish, publish_waits = _publish(fleet, world, suspensions)
-    offered = _offered(fleet, suspensions)
+    offered = {release.name: release for release in fleet.releases if _is_offered(fleet, release)}
     actions: list[Action] = [Suspend(suspension.release, suspension.reason) for suspension in new.values()]
     actions += publish
     actions += [
@@ -113,7 +112,9 @@ def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
         if name in offered
     ]
     actions += [
-        Lift(name, "git no longer offers it to any device") for name in sorted(world.suspensions) if name not in offered
+        Lift(name, "git no longer offers it to any device")
+        for name in sorted(world.suspensions)
+        if name not in offered and not _is_published(world, name)
     ]
     actions += prepare
     waits = [*_judge_waits(verdicts), *publish_waits, *prepare_waits]
@@ -121,22 +122,45 @@ def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
     return Plan(fleet.commit or "", generation, tuple(actions), tuple(waits), verdicts)
 
 
-def _offered(fleet: Fleet, suspensions: Mapping[str, Suspension]) -> dict[str, Release]:
-    """Every release that git offers to some device, by name."""
-    return {
-        release.name: release
+def _is_offered(fleet: Fleet, release: Release) -> bool:
+    """True if git offers the release to some device, also where a newer release hides it."""
+    return any(
+        release.model in device_class.spec.models and reaches(release, device_class.metadata.name)
         for device_class in fleet.device_classes
-        for model in device_class.spec.models
-        for release in on_offer(fleet, model, device_class.metadata.name, suspensions)
-    }
+    )
 
 
-def _judge(fleet: Fleet, world: World) -> tuple[Verdict, ...]:
-    """Judge what is on offer. A release that nothing would replace is judged too: its halt is better than its harm."""
+def _is_published(world: World, name: str) -> bool:
+    """True if devices can still fetch the release: its suspension must not be forgotten before they cannot."""
+    return any(entry.release == name for document in world.published.documents.values() for entry in document.entries)
+
+
+def _judge(fleet: Fleet, world: World, now: datetime) -> tuple[tuple[Verdict, ...], dict[str, Suspension]]:
+    """Judge what is on offer, and what comes on offer because something above it is suspended.
+
+    The worst class decides: one verdict of harm suspends a release everywhere. A release that nothing would replace is
+    judged too: its halt is better than its harm.
+    """
+    new: dict[str, Suspension] = {}
+    while True:
+        verdicts = _verdicts(fleet, world, {**world.suspensions, **new})
+        harmed: dict[str, list[str]] = {}
+        for verdict in verdicts:
+            if verdict.outcome == "harm" and verdict.release not in world.suspensions:
+                harmed.setdefault(verdict.release, []).append(verdict.reason)
+        if harmed.keys() <= new.keys():
+            return verdicts, new
+        new |= {
+            release: Suspension(release=release, reason="; ".join(reasons), at=now, by="guardrail")
+            for release, reasons in harmed.items()
+        }
+
+
+def _verdicts(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) -> tuple[Verdict, ...]:
     verdicts = []
     for device_class in fleet.device_classes:
         for model in device_class.spec.models:
-            for release in on_offer(fleet, model, device_class.metadata.name, world.suspensions):
+            for release in on_offer(fleet, world, suspensions, model, device_class.metadata.name):
                 tier = fleet.tier(release)
                 exposure = world.observed.exposure(release.name, device_class.metadata.name)
                 verdicts += [
@@ -144,18 +168,6 @@ def _judge(fleet: Fleet, world: World) -> tuple[Verdict, ...]:
                     for guardrail in (tier.guardrails if tier else ())
                 ]
     return tuple(verdicts)
-
-
-def _new_suspensions(verdicts: tuple[Verdict, ...], world: World, now: datetime) -> dict[str, Suspension]:
-    """The worst class decides: one verdict of harm suspends the release everywhere."""
-    harmed: dict[str, list[str]] = {}
-    for verdict in verdicts:
-        if verdict.outcome == "harm" and verdict.release not in world.suspensions:
-            harmed.setdefault(verdict.release, []).append(verdict.reason)
-    return {
-        release: Suspension(release=release, reason="; ".join(reasons), at=now, by="guardrail")
-        for release, reasons in harmed.items()
-    }
 
 
 def _judge_waits(verdicts: tuple[Verdict, ...]) -> list[Wait]:
@@ -168,34 +180,38 @@ def _judge_waits(verdicts: tuple[Verdict, ...]) -> list[Wait]:
 
 def _prepare(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) -> tuple[list[Prepare], list[Wait]]:
     missing = {
-        name: release
-        for name, release in sorted(_offered(fleet, suspensions).items())
-        if release.spec.artifact.digest not in world.prepared and name not in suspensions
+        release.name: release
+        for device_class in fleet.device_classes
+        for model in device_class.spec.models
+        for release in on_offer(fleet, world, suspensions, model, device_class.metadata.name)
+        if release.pins not in world.prepared and release.name not in suspensions
     }
-    if missing and not _signs_for(fleet, world):
+    if fleet.releases and not signs_for(fleet, world.signer):
         reason = "the fleet declares no key under policies/keys that this controller signs with"
-        return [], [Wait("prepare", ", ".join(missing), reason, "the file that `muster keys init` wrote is merged")]
+        subject = ", ".join(sorted(missing)) or "signing key"
+        return [], [Wait("prepare", subject, reason, "the file that `muster keys init` wrote is merged")]
     actions, waits = [], []
-    for name, release in missing.items():
-        artifact = release.spec.artifact.digest
-        if artifact in world.building:
+    for name, release in sorted(missing.items()):
+        if release.pins in world.building:
             waits.append(Wait("prepare", name, "its artifact is being rebuilt and compared", "the build ends"))
-        elif artifact in world.unbuildable:
-            waits.append(Wait("prepare", name, world.unbuildable[artifact], "the cause is removed; tried again later"))
+        elif release.pins in world.unbuildable:
+            reason = world.unbuildable[release.pins]
+            waits.append(Wait("prepare", name, reason, "the cause is removed; tried again later"))
         else:
-            actions.append(Prepare(name, artifact))
+            actions.append(Prepare(name, release.spec.artifact.digest))
     return actions, waits
 
 
-def _signs_for(fleet: Fleet, world: World) -> bool:
+def signs_for(fleet: Fleet, signer: str | None) -> bool:
+    """True if the fleet declares this public key (PEM) for signing artifacts."""
     declared = {key.spec.public_key.strip() for key in fleet.signing_keys}
-    return world.signer is not None and world.signer.strip() in declared
+    return signer is not None and signer.strip() in declared
 
 
 def _publish(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) -> tuple[list[Publish], list[Wait]]:
     generation = world.published.generation + 1
     documents = desired_documents(fleet, world, suspensions, generation)
-    held = [key for key, document in documents.items() if _would_empty(world, key, document)]
+    held = [key for key, document in documents.items() if _would_empty(fleet, world, key, document)]
     waits = [
         Wait(
             "publish",
@@ -206,8 +222,13 @@ def _publish(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) 
         for model, device_class in held
     ]
     # Never converge to empty: what is published stays until there is something to put in its place.
-    documents |= {key: world.published.documents[key] for key in held}
-    documents = {key: document for key, document in documents.items() if document.entries or document.halted}
+    documents |= {key: kept_document(world.published.documents[key], world, suspensions, generation) for key in held}
+    # A class that never had a release gets no document; one that had keeps it, with nothing on offer.
+    documents = {
+        key: document
+        for key, document in documents.items()
+        if document.entries or document.halted or key in world.published.documents
+    }
     changed = tuple(key for key, document in documents.items() if document != world.published.documents.get(key))
     if not documents or (not changed and documents.keys() == world.published.documents.keys()):
         return [], waits
@@ -215,7 +236,15 @@ def _publish(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) 
     return [Publish(generation, documents, changed, tuple(artifacts))], waits
 
 
-def _would_empty(world: World, key: ModelClass, document: DesiredDocument) -> bool:
-    """True if devices had a release and would have none. A halt is not emptiness: devices keep what they confirmed."""
+def _would_empty(fleet: Fleet, world: World, key: ModelClass, document: DesiredDocument) -> bool:
+    """True if devices had a release and would have none, without the declaration saying so.
+
+    A halt is not emptiness: devices keep what they confirmed. Nor is it if git offers nothing and the class may be
+    empty.
+    """
     published = world.published.documents.get(key)
-    return published is not None and bool(published.entries) and not document.entries and not document.halted
+    if published is None or not published.entries or document.entries or document.halted:
+        return False
+    model, name = key
+    may_be_empty = any(item.spec.may_be_empty for item in fleet.device_classes if item.metadata.name == name)
+    return not may_be_empty or any(reaches(release, name) for release in fleet.releases_of(model, name))

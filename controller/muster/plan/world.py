@@ -72,15 +72,19 @@ class Observed:
 
 @dataclass(frozen=True)
 class World:
-    """Everything but the declaration. `prepared`: digests of artifacts that are built, verified and signed."""
+    """Everything but the declaration.
+
+    `prepared`, `unbuildable` (with the reason) and `building` name releases by the digest of their pins: that an
+    artifact was prepared for one release says nothing about another that names the same artifact.
+    """
 
     signer: str | None = None
     """Public half (PEM) of the key that this controller signs artifacts with."""
     published: Published = Published()
     prepared: frozenset[str] = frozenset()
     unbuildable: Mapping[str, str] = field(default_factory=dict)
-    """Artifact digest → why the last attempt to prepare it failed."""
     building: frozenset[str] = frozenset()
-    """Artifacts that are being prepared now."""
+    damaged: frozenset[str] = frozenset()
+    """Digests of artifacts whose bytes were found altered or gone: not to be named until they are built again."""
     suspensions: Mapping[str, Suspension] = field(default_factory=dict)
     observed: Observed = Observed()
