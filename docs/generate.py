@@ -1,4 +1,4 @@
-"""Writes what the documents take from code: the diagram of phases and the table of verbs.
+"""Writes what the documents take from code: the diagram of phases, the table of verbs, the fields of the kinds.
 
 `python docs/generate.py` writes, `--check` only compares (exit 1 if something is stale).
 """
@@ -6,12 +6,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from muster.cli import VERBS
+from muster.kinds.fleet import KINDS
 from muster.kinds.phases import mermaid
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Kind → the file of this repository that serves as its example.
+EXAMPLES = {
+    "Release": "releases/meter-reader/1.2.0.yaml",
+    "DeviceClass": "devices/classes/cam-lowlight.yaml",
+    "Cohort": "devices/cohorts/canary.yaml",
+    "Policy": "policies/default.yaml",
+}
 
 
 def phases() -> str:
@@ -25,7 +36,69 @@ def verbs() -> str:
     return f"| verb | what it does |\n|---|---|\n{rows}"
 
 
-GENERATED = {("docs/architecture.md", "phases"): phases, ("README.md", "verbs"): verbs}
+def kinds() -> str:
+    """Every kind: where it stands, an example, its fields."""
+    return "\n".join(_kind(name) for name in KINDS)
+
+
+def _kind(name: str) -> str:
+    schema = KINDS[name].model_json_schema(by_alias=True)
+    title = f"## {name}\n\n{_summary(schema)}\n"
+    example = f"\nExample: [{EXAMPLES[name]}](../{EXAMPLES[name]})\n" if name in EXAMPLES else ""
+    rows = "".join(
+        f"| `{path}` | {kind} | {'yes' if required else ''} | {text} |\n"
+        for path, kind, required, text in _fields(schema, schema, "")
+    )
+    return f"{title}{example}\n| field | value | required | |\n|---|---|---|---|\n{rows}"
+
+
+def _fields(schema: dict[str, Any], root: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, bool, str]]:
+    for name, given in schema.get("properties", {}).items():
+        value, optional = _resolve(given, root)
+        path = f"{prefix}{name}"
+        required = name in schema.get("required", []) and not optional
+        items, _ = _resolve(value.get("items", {}), root)
+        yield path, _type(value, items), required, _summary(value)
+        if "properties" in value:
+            yield from _fields(value, root, f"{path}.")
+        elif "properties" in items:
+            yield from _fields(items, root, f"{path}[].")
+
+
+def _resolve(value: dict[str, Any], root: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """The schema behind references and `| null`, and whether null is allowed."""
+    choices = [choice for choice in value.get("anyOf", []) if choice.get("type") != "null"]
+    if choices:
+        return _resolve(choices[0], root)[0], True
+    if "$ref" in value:
+        return {**root["$defs"][value["$ref"].rpartition("/")[2]]}, False
+    return value, False
+
+
+def _type(value: dict[str, Any], items: dict[str, Any]) -> str:
+    if "const" in value:
+        return f"`{value['const']}`"
+    if "enum" in value:
+        return ", ".join(f"`{choice}`" for choice in value["enum"])
+    if value.get("type") == "array":
+        return f"list of {_type(items, {})}"
+    if "examples" in value:
+        return f'text, such as `"{value["examples"][0]}"`'
+    names = {"object": "mapping", "string": "text", "integer": "number", "boolean": "true or false"}
+    return names.get(str(value.get("type")), "")
+
+
+def _summary(schema: dict[str, Any]) -> str:
+    """The first paragraph of a description, fit for a cell."""
+    text: str = schema.get("description", "").partition("\n\n")[0]
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+GENERATED = {
+    ("docs/architecture.md", "phases"): phases,
+    ("docs/kinds.md", "kinds"): kinds,
+    ("README.md", "verbs"): verbs,
+}
 
 
 def replace(text: str, name: str, content: str) -> str:
