@@ -266,3 +266,44 @@ def test_a_publication_is_recorded_under_its_own_commit(scene: Scene) -> None:
 
 def kill(*_arguments: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_a_revert_that_would_leave_a_dangling_reference_keeps_the_file(scene: Scene) -> None:
+    """1.2.0 (at 0 %) supersedes the harmful 1.1.0: the file stays, and reaches nobody."""
+    scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    scene.tick(controller)
+    scene.commit_release("1.1.0", {"canary": "100%"})
+    newer = scene.release("1.2.0", {"canary": "0%"})
+    spec = newer.spec.model_copy(update={"supersedes": "1.1.0"})
+    scene.declare(f"releases/{MODEL}/1.2.0.yaml", newer.model_copy(update={"spec": spec}))
+    commit_all(scene.repository, "Prepare 1.2.0")
+    scene.tick(controller)
+    fail_canary(scene, controller)
+    assert "revert" in scene.tick(controller)
+    assert git(scene.repository, "log", "-1", "--format=%an") == "Muster controller"
+    assert '"0%"' in (scene.repository / f"releases/{MODEL}/1.1.0.yaml").read_text()
+    scene.tick(controller)
+    assert scene.tick(controller) == []
+    assert versions(controller) == ["1.0.0"]
+
+
+def test_a_kill_between_push_and_ledger_loses_no_event(scene: Scene) -> None:
+    """The revert was pushed, its record was not: the next start finds the commit and records it once."""
+    scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    scene.tick(controller)
+    scene.commit_release("1.1.0", {"canary": "100%"})
+    scene.tick(controller)
+    fail_canary(scene, controller)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("muster.apply.execute.Executor._record_reverted", kill)
+        with pytest.raises(KeyboardInterrupt):
+            scene.tick(controller)
+    restarted = scene.controller()
+    scene.tick(restarted)
+    scene.tick(restarted)
+    with restarted.engine.connect() as connection:
+        happened = [event.event for event in ledger.events(connection)]
+    assert happened.count("reverted") == 1
+    assert happened.index("reverted") < happened.index("lifted")

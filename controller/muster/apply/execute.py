@@ -72,7 +72,7 @@ class Executor:
             case Publish():
                 self._publish(action, fleet, now)
             case Revert():
-                self._revert(action, plan, now)
+                self._revert(action, plan, fleet, now)
             case Lift():
                 self._lift(action, plan, now)
             case Prepare():
@@ -137,22 +137,33 @@ class Executor:
         with writing(self.engine) as connection:
             ledger.append(connection, "published", f"published:{published.generation}", body, now)
 
-    def _revert(self, action: Revert, plan: Plan, now: datetime) -> None:
+    def _revert(self, action: Revert, plan: Plan, fleet: Fleet, now: datetime) -> None:
+        release = fleet.release(action.release)
+        cohorts = release.spec.rollout.cohorts if release else ()
         with self.engine.connect() as connection:
             suspension = suspensions.load_suspensions(connection).get(action.release)
             chain = ledger.head(connection)
         at = suspension.at if suspension else now
-        commit, taken_back = self.reverter.commit(action, plan.commit, f"Muster-Ledger: {chain}", at)
+        commit = self.reverter.commit(action, cohorts, plan.commit, f"Muster-Ledger: {chain}", at)
+        # Before the push, so that a kill in between leaves a trace of what was pushed (see `_lift`).
         with writing(self.engine) as connection:
             suspensions.record_revert(connection, action.release, commit)
-            body = {"release": action.release, "commit": commit, "reverts": taken_back, "reason": action.reason}
-            ledger.append(connection, "reverted", f"reverted:{action.release}:{plan.commit}", body, now)
+        self.reverter.push(commit, plan.commit)
+        self._record_reverted(action.release, commit, action.reason, now)
+
+    def _record_reverted(self, release: str, commit: str, reason: str, now: datetime) -> None:
+        with writing(self.engine) as connection:
+            body = {"release": release, "commit": commit, "reason": reason}
+            ledger.append(connection, "reverted", f"reverted:{release}:{commit}", body, now)
 
     def _lift(self, action: Lift, plan: Plan, now: datetime) -> None:
-        with writing(self.engine) as connection:
+        with self.engine.connect() as connection:
             suspension = suspensions.load_suspensions(connection).get(action.release)
-            if suspension is None:
-                return
+        if suspension is None:
+            return
+        if suspension.revert and self.reverter.is_in(suspension.revert, plan.commit):
+            self._record_reverted(action.release, suspension.revert, suspension.reason, now)
+        with writing(self.engine) as connection:
             suspensions.lift(connection, action.release)
             key = f"lifted:{action.release}:{suspension.at.isoformat()}"
             body = {"release": action.release, "reason": action.reason, "commit": plan.commit}

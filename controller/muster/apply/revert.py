@@ -6,12 +6,14 @@ made: the suspension holds, and a person is told why.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from muster.apply.identity import Identity
 from muster.kinds.errors import Refused
 from muster.plan.planner import Revert
+from muster.source.edit import set_rollout
 from muster.source.git import Repository
 from muster.source.load import Loader
 from muster.source.revert import plan_revert
@@ -25,18 +27,31 @@ class Reverter:
     loader: Loader
     identity: Identity
 
-    def commit(self, action: Revert, head: str, trailer: str, at: datetime) -> tuple[str, list[str]]:
-        """Commit on top of `head` and push; the new commit and the commits that it takes back.
+    def commit(self, action: Revert, cohorts: Iterable[str], head: str, trailer: str, at: datetime) -> str:
+        """Commit on top of `head`, without moving any branch. The same input gives the same commit.
 
-        Raises `Refused` if the result does not pass the checks or the branch moved on, `TryAgain` if the repository
-        does not answer.
+        Where the file as it was before does not fit the others any more (a newer release supersedes this one), it
+        stays, and reaches nobody. Raises `Refused` if that does not pass the checks either.
         """
         revert = plan_revert(self.repository, head, action.path, action.reason)
+        present = self.repository.show_file(head, action.path) or b""
+        nobody = set_rollout(present.decode(), dict.fromkeys(cohorts, "0%")).encode()
         message = f"{revert.message.rstrip()}\n\n{trailer}\n"
-        commit = self.repository.commit_files(head, revert.changes, message, self.identity.author, at)
-        loaded = self.loader.commit(self.repository, commit)
-        if loaded.fleet is None:
-            first = next(finding for finding in loaded.findings if finding.severity == "error")
-            raise Refused(f"the revert of {action.release} would not pass `muster check`: {first.message}", first.hint)
+        refusals = []
+        for changes in (revert.changes, {action.path: nobody}):
+            commit = self.repository.commit_files(head, changes, message, self.identity.author, at)
+            try:
+                self.loader.commit(self.repository, commit).fleet_or_refuse(f"the revert of {action.release}")
+            except Refused as refusal:
+                refusals.append(refusal)
+            else:
+                return commit
+        raise refusals[0]
+
+    def push(self, commit: str, head: str) -> None:
+        """Move the branch from `head` to the revert. Raises `Refused` if it moved on, `TryAgain` if nobody answers."""
         self.repository.push(commit, self.identity.branch, expected=head)
-        return commit, [taken.commit for taken in revert.reverted]
+
+    def is_in(self, commit: str, head: str) -> bool:
+        """True if the branch at `head` holds the commit."""
+        return self.repository.git("merge-base", "--is-ancestor", commit, head).code == 0
