@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
 from muster.kinds.cohort import Cohort
+from muster.kinds.desired import MOST_COHORTS, MOST_ENTRIES
 from muster.kinds.device_class import DeviceClass
 from muster.kinds.finding import Complaint, Pointer
 from muster.kinds.fleet import AnyResource
@@ -34,6 +35,7 @@ def coverage_complaints(resources: Mapping[str, AnyResource], unreadable: Collec
     ordered = sorted(cohorts.items(), key=lambda item: (item[1].spec.order, item[1].metadata.name))
     yield from _cohorts(ordered)
     releases = [found for found in resources.values() if isinstance(found, Release)]
+    yield from _too_many(ordered, {path: found for path, found in resources.items() if isinstance(found, Release)})
     whole = _whole(releases)
     names = [cohort.metadata.name for _, cohort in ordered]
     for path, device_class in sorted(classes.items()):
@@ -58,6 +60,29 @@ def _cohorts(ordered: list[tuple[str, Cohort]]) -> Iterator[Complaint]:
                 f"cohort {cohort.metadata.name} takes every device; the cohorts after it are never reached",
                 "give it a selector, or the highest order",
             )
+
+
+def _too_many(ordered: list[tuple[str, Cohort]], releases: Mapping[str, Release]) -> Iterator[Complaint]:
+    """What would not fit into one desired document."""
+    if len(ordered) > MOST_COHORTS:
+        yield Complaint(
+            Pointer(ordered[MOST_COHORTS][0]),
+            "bounds",
+            f"{len(ordered)} cohorts are declared, {MOST_COHORTS} are possible",
+            "merge cohorts, or tell devices apart by device class",
+        )
+    reaching: dict[tuple[str, str], int] = defaultdict(int)
+    for path, release in sorted(releases.items()):
+        for runtime in release.spec.runtimes if release.spec.rollout.reaches_any else ():
+            key = (release.model, runtime.device_class)
+            reaching[key] += 1
+            if reaching[key] == MOST_ENTRIES + 1:
+                yield Complaint(
+                    Pointer(path, ("spec", "rollout", "cohorts")),
+                    "bounds",
+                    f"more than {MOST_ENTRIES} releases of {release.model} reach {runtime.device_class}",
+                    "set the percentages of releases that are overtaken to 0%, or remove them",
+                )
 
 
 def _whole(releases: list[Release]) -> Mapping[tuple[str, str], set[str]]:

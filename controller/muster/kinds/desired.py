@@ -16,6 +16,10 @@ from muster.kinds.quantity import Duration
 from muster.kinds.release import Artifact, Salt
 from muster.kinds.resource import AsTuple, Declared, Text
 
+MOST_COHORTS = 64
+MOST_ENTRIES = 256
+"""Bounds of one document, which devices of any size must be able to read. `muster check` holds a fleet to them."""
+
 Ppm = Annotated[int, Field(ge=0, le=1_000_000)]
 Generation = Annotated[int, Field(ge=1, le=2**53 - 1)]
 
@@ -44,7 +48,7 @@ class Entry(Declared):
     provider: Provider
     health_window: Duration
     salt: Salt
-    ppm: Annotated[dict[Name, Ppm], Field(max_length=64)]
+    ppm: Annotated[dict[Name, Ppm], Field(max_length=MOST_COHORTS)]
 
 
 class Halt(Declared):
@@ -65,9 +69,9 @@ class DesiredDocument(Declared):
     generation: Generation
     commit: Commit
     poll_interval: Duration
-    cohorts: Annotated[tuple[OrderedCohort, ...], AsTuple, Field(max_length=64)]
-    entries: Annotated[tuple[Entry, ...], AsTuple, Field(max_length=256)]
-    halted: Annotated[tuple[Halt, ...], AsTuple, Field(max_length=256)] = ()
+    cohorts: Annotated[tuple[OrderedCohort, ...], AsTuple, Field(max_length=MOST_COHORTS)]
+    entries: Annotated[tuple[Entry, ...], AsTuple, Field(max_length=MOST_ENTRIES)]
+    halted: Annotated[tuple[Halt, ...], AsTuple, Field(max_length=MOST_ENTRIES)] = ()
 
     @property
     def target(self) -> str:
