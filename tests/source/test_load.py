@@ -18,6 +18,7 @@ from scratch_fleet import fleet_files, pin, release_yaml
 from scratch_repository import commit_all, git, write
 
 RELEASE = "releases/reader/1.0.0.yaml"
+POLICY = "policies/default.yaml"
 CLASS = "devices/classes/cam.yaml"
 
 
@@ -76,6 +77,13 @@ def test_bare_repository_and_work_tree_agree(repository_with, tmp_path):
 
 
 HASH = pin(14)
+POLL = "pollInterval: 1m\n"
+
+
+def gate(metric: str) -> str:
+    return f"      gates:\n        - {{name: kept, metric: {metric}, comparator: '>=', threshold: \"0.99\"}}\n"
+
+
 # ruff: noqa: E501 - a table with one case per line reads better
 COMPLAINTS = {
     # name: (file, old, new, expected "line:column", rule, part of message or hint)
@@ -87,6 +95,8 @@ COMPLAINTS = {
     "missing apiVersion": (CLASS, "apiVersion: muster/v1\n", "", "1:1", "missing", "apiVersion: muster/v1"),
     "wrong kind": (RELEASE, "kind: Release", "kind: Cohort", "3:7", "choice", '"Release"'),
     "other version": (RELEASE, "muster/v1", "muster/v2", "2:13", "choice", '"muster/v1"'),
+    "typo in a gate's metric": (POLICY, POLL, POLL + gate("acuracy"), "15:32", "choice", 'did you mean "accuracy"?'),
+    "no metric of a gate": (POLICY, POLL, POLL + gate("vibes"), "15:32", "choice", 'write "accuracy", "p50-latency"'),
     "float for a duration": (CLASS, "p95Latency: 20ms", "p95Latency: 18.5", "20:17", "quantity", '"18.5ms", in quotes'),
     "integer for a size": (CLASS, "storage: 1MiB", "storage: 1048576", "17:14", "quantity", "1048576 is a bare number"),
     "float for a percentage": (RELEASE, 'canary: "100%"', "canary: 99.5", "68:15", "quantity", '"0.25%", in quotes'),

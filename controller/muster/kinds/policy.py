@@ -1,4 +1,8 @@
-"""Policy: tiers, and the gates and guardrails that each tier asks for."""
+"""Policy: tiers, and the gates and guardrails that each tier asks for.
+
+Today guardrails and health windows are in force. Gates, steps and soak are declared and checked for their shape; the
+pull-request gate, which decides them, is not built yet.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,33 @@ from muster.kinds.resource import AsTuple, Declared, Resource
 
 TierName = Literal["research", "production", "regulated"]
 Severity = Literal["block", "warn"]
+GateMetric = Literal[
+    "accuracy",
+    "p50-latency",
+    "p95-latency",
+    "peak-ram",
+    "load-time",
+    "artifact-size",
+    "fairness-gap",
+    "robustness",
+    "calibration-samples",
+    "calibration-overlap",
+    "soak",
+    "compatibility",
+    "delegate-active",
+    "reproducibility",
+    "signature",
+    "provenance",
+    "inference-cost",
+]
+"""What a gate can be about; a name that nobody measures would be a gate that nothing passes, or everything."""
 
 
 class Gate(Declared):
-    """One typed, binary rule with a threshold, decided before anything reaches a device."""
+    """One typed, binary rule with a threshold, for the time before anything reaches a device. Not decided yet."""
 
     name: Name
-    metric: Name
+    metric: GateMetric
     comparator: Literal["<", "<=", ">", ">=", "=="]
     threshold: Decimal
     relative_to: Literal["absolute", "source", "superseded", "budget"] = "absolute"
@@ -48,7 +72,7 @@ class Health(Declared):
 
 
 class Tier(Declared):
-    """How much is at stake."""
+    """How much is at stake. `steps` and `soak` are declared for a rollout that a later version paces by itself."""
 
     name: TierName
     steps: Annotated[tuple[Percent, ...], AsTuple, Field(min_length=1, max_length=20)]

@@ -144,10 +144,19 @@ def _reason(kind: type[AnyResource], document: Document, path: Path, error: Any)
         hint = _PATTERN_HINTS.get(context["pattern"]) or f"write what fits {context['pattern']}"
         return "format", f"{_shown(value)} has not the right form", hint
     if problem == "literal_error":
-        return "choice", f"{_shown(value)} is not a choice", f"write {context['expected']}".replace("'", '"')
+        return "choice", f"{_shown(value)} is not a choice", _choice_hint(kind, path, value, context["expected"])
     if problem == "string_type" and bare_number:
         return "type", "a number stands where text belongs", f'write it in quotes: "{document.written(path)}"'
     return _plain_reason(error) or ("value", error["msg"], f"write {_example(schema_at(kind, path))}")
+
+
+def _choice_hint(kind: type[AnyResource], path: Path, value: Any, expected: str) -> str:
+    """The closest choice first, then all of them."""
+    choices = [str(choice) for choice in schema_at(kind, path).get("enum", [])]
+    written = str(value)
+    close = difflib.get_close_matches(written.lower(), choices, n=1) if len(written) <= 64 else []
+    everything = expected.replace("'", '"')
+    return f'did you mean "{close[0]}"? known: {everything}' if close else f"write {everything}"
 
 
 def _plain_reason(error: Any) -> tuple[str, str, str] | None:
