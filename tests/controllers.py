@@ -111,7 +111,7 @@ class Scene:
                 sequence=int((self.now - START).total_seconds() * 1_000) + 1,
                 model=MODEL,
                 device_class=device_class,
-                generation=1,
+                generation=controller.publisher.published().generation,
                 release=f"{MODEL}/{version}",
                 phase=phase,
                 error_code=code,

@@ -34,7 +34,7 @@ from muster.observe.storage import open_storage, writing
 from muster.plan.conditions import Condition, carry_over, condition, ready
 from muster.plan.describe import loop_body, plan_body, release_pins
 from muster.plan.planner import Plan, make_plan
-from muster.plan.world import World
+from muster.plan.world import Published, World
 from muster.source.git import Repository
 from muster.source.load import Loader
 
@@ -194,7 +194,7 @@ class Controller:
                 building=self._builds.building(),
                 damaged=frozenset(self._executor.damaged),
                 suspensions=suspensions.load_suspensions(connection),
-                observed=observed(connection),
+                observed=observed(connection, now, _since(published)),
             )
 
     def _say(
@@ -219,6 +219,7 @@ class Controller:
                     connection, "plan", plan_body(plan, {failure.action: failure.reason for failure in failed}), now
                 )
                 write_status(connection, "classes", [item.metadata.name for item in fleet.device_classes], now)
+                write_status(connection, "polls", _polls(world.published), now)
                 known = read_status(connection, "releases") or {}
                 write_status(connection, "releases", {**known, **release_pins(fleet)}, now)
 
@@ -233,6 +234,23 @@ def _steps(failed: tuple[Failed, ...], now: datetime, generation: int) -> Condit
         now=now,
         generation=generation,
     )
+
+
+def _since(published: Published) -> dict[tuple[str, str], int]:
+    """When each release came (back) on offer on each device class."""
+    return {
+        (entry.release, device_class): entry.since
+        for (_, device_class), document in published.documents.items()
+        for entry in document.entries
+    }
+
+
+def _polls(published: Published) -> dict[str, int]:
+    """The longest declared pause between two polls of each device class, in milliseconds."""
+    polls: dict[str, int] = {}
+    for (_, device_class), document in published.documents.items():
+        polls[device_class] = max(polls.get(device_class, 0), document.poll_interval // 1_000)
+    return polls
 
 
 class Loop:

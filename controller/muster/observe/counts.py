@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import cast
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, case, func, select
 
 from muster.kinds.phases import Phase
-from muster.observe.storage import devices, outcomes
+from muster.observe.storage import devices, iso, outcomes, running
 from muster.plan.world import Exposure, Observed
 
 # A device that left a release because it was told to says nothing about the release.
 RECALLED = "recalled"
 
 
-def observed(connection: Connection) -> Observed:
-    """Exposure per release and device class, in one indexed pass over the outcomes."""
-    rows = connection.execute(
-        select(
-            outcomes.c.release, outcomes.c.device_class, outcomes.c.phase, outcomes.c.error_code, func.count()
-        ).group_by(outcomes.c.release, outcomes.c.device_class, outcomes.c.phase, outcomes.c.error_code)
-    )
+def observed(
+    connection: Connection, now: datetime | None = None, since: Mapping[tuple[str, str], int] | None = None
+) -> Observed:
+    """Exposure per release and device class, in one indexed pass over the outcomes.
+
+    `now`: a device whose newest news is that it runs the release, and which fell silent for longer than its habit,
+    counts as dark. `since`: per release and device class, the generation at which the release came (back) on offer;
+    what devices showed before says nothing about this attempt.
+    """
     phases: dict[tuple[str, str], Counter[Phase]] = {}
     recalled: Counter[tuple[str, str]] = Counter()
     codes: dict[tuple[str, str], Counter[str]] = {}
-    for release, device_class, phase, error_code, count in rows:
+    for release, device_class, generation, phase, error_code, count in connection.execute(_grouped(now)):
         key = (release, device_class)
+        if generation < (since or {}).get(key, 0):
+            continue
         if phase == "rolled-back" and error_code in (None, RECALLED):
             recalled[key] += count
             continue
@@ -39,6 +45,24 @@ def observed(connection: Connection) -> Observed:
             for key in phases.keys() | recalled.keys()
         }
     )
+
+
+def _grouped(now: datetime | None) -> Select[Any]:
+    """(release, device class, generation, phase or dark, error code, number of devices)."""
+    phase: ColumnElement[str] = outcomes.c.phase
+    source: FromClause = outcomes
+    if now is not None:
+        source = outcomes.join(devices, devices.c.device_id == outcomes.c.device_id).outerjoin(
+            running, (running.c.device_id == outcomes.c.device_id) & (running.c.release == outcomes.c.release)
+        )
+        silent = (
+            outcomes.c.phase.in_(("activated", "confirmed", "healthy"))
+            & running.c.release.is_not(None)
+            & (devices.c.dark_after < iso(now))
+        )
+        phase = case((silent, "dark"), else_=outcomes.c.phase)
+    columns = (outcomes.c.release, outcomes.c.device_class, outcomes.c.generation, phase, outcomes.c.error_code)
+    return select(*columns, func.count()).select_from(source).group_by(*columns)
 
 
 def first_failures(connection: Connection) -> dict[str, str]:

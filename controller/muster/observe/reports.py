@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from muster.kinds.errors import Refused
 from muster.kinds.telemetry import Report
-from muster.observe.storage import devices, outcomes, running
+from muster.observe.counts import RECALLED
+from muster.observe.habit import dark_after, next_habit
+from muster.observe.status import read_status
+from muster.observe.storage import devices, iso, outcomes, running
 
 
 def take_reports(connection: Connection, device_id: str, reports: Iterable[Report], at: datetime) -> int:
@@ -23,41 +27,68 @@ def take_reports(connection: Connection, device_id: str, reports: Iterable[Repor
     Device class and models are those that were enrolled: a device cannot speak for others. Raises `Refused`.
     """
     device = connection.execute(select(devices).where(devices.c.device_id == device_id)).one()
-    last = device.last_sequence
-    new = [report for report in sorted(reports, key=lambda report: report.sequence) if report.sequence > last]
+    new = [
+        report
+        for report in sorted(reports, key=lambda report: report.sequence)
+        if report.sequence > device.last_sequence
+    ]
+    declared = read_status(connection, "releases") or {}
     for report in new:
         if report.model not in device.models:
-            raise Refused(f"the device is not enrolled for model {report.model}")
-        _take(connection, report, device.device_class, at)
-    if new:
-        last = new[-1].sequence
+            raise Refused(f"the device is not enrolled for model {report.model}", "enrol it for that model")
+        _note_running(connection, report, device.device_class, at)
+        if report.phase is not None and report.release in declared and _model_of(report) == report.model:
+            _note_outcome(connection, report, device.device_class, at)
+    last_sequence = new[-1].sequence if new else device.last_sequence
     connection.execute(
-        update(devices).where(devices.c.device_id == device_id).values(last_seen=at.isoformat(), last_sequence=last)
+        update(devices)
+        .where(devices.c.device_id == device_id)
+        .values(last_sequence=last_sequence, **_presence(connection, device, at))
     )
     return len(new)
 
 
-def _take(connection: Connection, report: Report, device_class: str, at: datetime) -> None:
+def _model_of(report: Report) -> str:
+    """The model that the release of a report is one of."""
+    return (report.release or "").partition("/")[0]
+
+
+def _presence(connection: Connection, device: Row[Any], at: datetime) -> dict[str, Any]:
+    """When the device was seen, and from when on its silence would count as dark."""
+    polls = read_status(connection, "polls") or {}
+    pause = at - datetime.fromisoformat(device.last_seen) if device.last_seen else None
+    habit_ms = next_habit(device.habit_ms, pause, polls.get(device.device_class, 0))
+    return {"last_seen": iso(at), "habit_ms": habit_ms, "dark_after": iso(dark_after(at, habit_ms))}
+
+
+def _note_running(connection: Connection, report: Report, device_class: str, at: datetime) -> None:
     columns = report.model_dump(include={column.name for column in running.columns})
-    columns |= {"device_class": device_class, "reported_at": at.isoformat()}
+    columns |= {"device_class": device_class, "reported_at": iso(at)}
     connection.execute(
         insert(running).values(columns).on_conflict_do_update(index_elements=["device_id", "model"], set_=columns)
     )
-    if report.release is None or report.phase is None:
-        return
-    changed = {"phase": report.phase, "error_code": report.error_code, "changed_at": at.isoformat()}
+
+
+def _note_outcome(connection: Connection, report: Report, device_class: str, at: datetime) -> None:
+    """How far the device came with a release that is declared; others are not its business."""
+    changed: dict[str, Any] = {"phase": report.phase, "error_code": report.error_code, "changed_at": iso(at)}
+    changed["generation"] = report.generation
+    differs = (
+        (outcomes.c.phase != report.phase)
+        | outcomes.c.error_code.is_distinct_from(report.error_code)
+        | (outcomes.c.generation < report.generation)
+    )
+    if report.phase == "rolled-back" and report.error_code in (None, RECALLED):
+        # That it was called back takes nothing from what it had shown: it stays in the denominator, as no failure.
+        differs &= outcomes.c.phase.not_in(("confirmed", "healthy"))
     connection.execute(
         insert(outcomes)
         .values(
             device_id=report.device_id,
             release=report.release,
             device_class=device_class,
-            first_at=at.isoformat(),
+            first_at=iso(at),
             **changed,
         )
-        .on_conflict_do_update(
-            index_elements=["device_id", "release"],
-            set_=changed,
-            where=(outcomes.c.phase != report.phase) | (outcomes.c.error_code.is_distinct_from(report.error_code)),
-        )
+        .on_conflict_do_update(index_elements=["device_id", "release"], set_=changed, where=differs)
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ devices = Table(
     Column("enrolled_at", String, nullable=False),
     Column("last_seen", String),
     Column("last_sequence", Integer, nullable=False, default=0),
+    # The device's own habit: its usual pause between requests, and when silence beyond it means something.
+    Column("habit_ms", Integer, nullable=False, default=0),
+    Column("dark_after", String),
 )
 
 # What a device runs of a model, from its newest report.
@@ -78,6 +82,7 @@ outcomes = Table(
     Column("device_id", String, nullable=False),
     Column("release", String, nullable=False),
     Column("device_class", String, nullable=False),
+    Column("generation", Integer, nullable=False),
     Column("phase", String, nullable=False),
     Column("error_code", String),
     Column("first_at", String, nullable=False),
@@ -127,6 +132,11 @@ def open_storage(state: Path) -> Engine:
     with writing(engine) as connection:
         metadata.create_all(connection)
     return engine
+
+
+def iso(at: datetime) -> str:
+    """A time in UTC as text that sorts like the time."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine
@@ -47,7 +48,7 @@ class FleetView:
         states = self.devices(None, "", None)
         with self._engine.connect() as connection:
             loop = read_status(connection, "loop") or {}
-            exposures = observed(connection).exposures
+            exposures = observed(connection, datetime.now(UTC)).exposures
             failed_first = first_failures(connection)
         return {
             **loop,

@@ -30,7 +30,7 @@ class FleetCollector(Collector):
         """Prometheus' entry point."""
         with self._engine.connect() as connection:
             loop = read_status(connection, "loop") or {}
-            exposures = observed(connection).exposures
+            exposures = observed(connection, datetime.now(UTC)).exposures
             classes = devices_by_class(connection)
         yield GaugeMetricFamily(
             "muster_generation", "Generation of the published desired state.", value=loop.get("generation", 0)
