@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from muster.apply import ledger
+from muster.kinds.errors import Refused
 from muster.observe.storage import ledger as table
 from muster.observe.storage import open_storage, writing
 
@@ -48,3 +49,13 @@ def test_what_raises_leaves_nothing(tmp_path: Path) -> None:
     with engine.connect() as connection:
         assert connection.execute(select(func.count()).select_from(table)).scalar() == 0
     engine.dispose()
+
+
+def test_the_database_is_its_owners_alone(tmp_path: Path) -> None:
+    """Made 0600 in a folder 0700, and refused where others could replace it."""
+    state = tmp_path / "state"
+    open_storage(state).dispose()
+    assert (state.stat().st_mode & 0o777, (state / "muster.db").stat().st_mode & 0o777) == (0o700, 0o600)
+    state.chmod(0o777)
+    with pytest.raises(Refused, match="others can write"):
+        open_storage(state)

@@ -5,6 +5,7 @@ SQLite runs in write-ahead mode with `synchronous=FULL`: a report is acknowledge
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ from sqlalchemy import (
     create_engine,
     event,
 )
+
+from muster.kinds.errors import Refused
 
 metadata = MetaData()
 
@@ -124,9 +127,17 @@ status = Table(
 
 
 def open_storage(state: Path) -> Engine:
-    """Open the database of a state folder, making its tables if they are missing."""
-    state.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(f"sqlite:///{state / 'muster.db'}", connect_args={"timeout": 30})
+    """Open the database of a state folder, making its tables if they are missing.
+
+    It holds the inventory and hashes of secrets, so that it is for its owner alone. Raises `Refused` if others could
+    replace it.
+    """
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if state.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise Refused(f"others can write into {state}", f"chmod go-w {state}")
+    database = state / "muster.db"
+    database.touch(mode=0o600)
+    engine = create_engine(f"sqlite:///{database}", connect_args={"timeout": 30})
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     with writing(engine) as connection:
