@@ -86,6 +86,8 @@ class Story:
         after = self.observer.history[-1]
         exposures = [row for row in after.status["releases"] if row["release"] == f"{MODEL}/{BAD}"]
         reverted = self._last_event("reverted")
+        tried = sum(row["tried"] + row["recalled"] for row in exposures)
+        harmed = sum(row["failures"] for row in exposures)
         self.scratch.pull()
         fetched = {name: count - before[name] for name, count in _downloads(after).items()}
         return Halt(
@@ -99,9 +101,9 @@ class Story:
             revert_commit=reverted["body"]["commit"],
             reason=reverted["body"]["reason"],
             fetched_by=sorted(name for name, count in fetched.items() if count),
-            tried=sum(row["tried"] + row["recalled"] for row in exposures),
-            harmed=sum(row["failures"] for row in exposures),
-            recalled=sum(row["recalled"] for row in exposures),
+            tried=tried,
+            harmed=harmed,
+            recalled=tried - harmed,
             # A device downloads the bad release once; a second download would be for the way back.
             downloads_to_recover=sum(count - 1 for count in fetched.values() if count > 1),
         )
