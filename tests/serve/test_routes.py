@@ -7,12 +7,14 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
+from pydantic import ValidationError
 from sqlalchemy import Engine
 
 from muster.apply import ledger
@@ -21,8 +23,10 @@ from muster.kinds.errors import Refused, TryAgain
 from muster.observe.status import write_status
 from muster.observe.storage import open_storage, writing
 from muster.plan.world import Published
+from muster.serve.answers import HttpError
 from muster.serve.application import ServeFolders, build_application
 from muster.serve.client import ControllerClient
+from muster.serve.device_routes import _parse, _reports
 from muster.serve.fleet_view import FleetView
 from muster.serve.server import run_server
 
@@ -196,6 +200,39 @@ def test_hostile_bodies_are_refused(site: Site, name: str, body: bytes, status: 
     got, answer = site.ask("POST", "/v1/reports", body=body, headers=headers)
     assert (got, bool(answer["error"])) == (status, True)
     assert site.report(report(1))[0] == 200
+
+
+def test_a_stranger_is_turned_away_before_anything_is_parsed_or_queued(site: Site) -> None:
+    """While the storage is locked and whatever the body holds: 401 at once, and no place in the queue is taken."""
+    site.enrol()
+    hostile = b"[" + b",".join([b"{}"] * 80_000) + b"]"
+    with writing(site.engine):
+        for body in (hostile, json.dumps([report(1)]).encode()):
+            answer = site.ask("POST", "/v1/reports", body=body, headers={"Authorization": "Bearer nobody:nothing"})
+            assert answer[0] == 401
+        assert site.enrol("dev-2", token="wrong", labels={"?" * n: n for n in range(100)})[0] == 401
+
+
+def test_a_hostile_body_earns_one_complaint() -> None:
+    """260 kB of empty objects are not worth a million complaints: the first bad report ends the look at them."""
+    with pytest.raises(HttpError) as refused:
+        asyncio.run(_parse(_reports.validate_json, b"[" + b",".join([b"{}"] * 80_000) + b"]"))
+    complaint = refused.value.__cause__
+    assert isinstance(complaint, ValidationError)
+    assert complaint.error_count() < 20
+
+
+def test_a_device_sends_one_request_after_the_other(site: Site) -> None:
+    """A second request of a device while its first waits for the disk is put off, with the time to come back."""
+    site.enrol()
+    site.enrol("dev-2", secret="t" * 43)
+    with ThreadPoolExecutor() as threads:
+        with writing(site.engine):
+            waiting = [threads.submit(site.report, report(1)) for _ in range(2)]
+            done, _ = wait(waiting, timeout=10, return_when=FIRST_COMPLETED)
+            assert [future.result()[0] for future in done] == [429]
+        assert sorted(future.result()[0] for future in waiting) == [200, 429]
+    assert site.report(report(2))[0] == 200
 
 
 def test_published_files_support_ranges_and_etags_and_stay_in_their_folder(site: Site) -> None:

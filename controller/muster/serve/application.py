@@ -68,7 +68,7 @@ class Probes:
 def build_application(engine: Engine, view: FleetView, folders: ServeFolders, patience: timedelta) -> Starlette:
     """Assemble the application."""
     intake = Intake(engine)
-    devices = DeviceRoutes(intake, folders.enrolment_token)
+    devices = DeviceRoutes(engine, intake, folders.enrolment_token)
     operators = OperatorRoutes(engine, view, folders.operator_token)
     probes = Probes(engine, view, patience)
     folders.public.mkdir(parents=True, exist_ok=True)

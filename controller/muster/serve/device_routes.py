@@ -1,15 +1,22 @@
-"""What devices call: enrol, report. What they should run is a static file, see `application`."""
+"""What devices call: enrol, report. What they should run is a static file, see `application`.
+
+Strangers cost little: who calls is settled on a connection that only reads, before a body is parsed and before a
+request takes a place among those that wait for the disk. A device has one request of reports under way at a time.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection
+from pydantic import FailFast, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
+from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -23,31 +30,36 @@ from muster.serve.intake import Intake
 from muster.serve.metrics import ENROLMENTS, REPORTS
 
 BODY_LIMIT = 256 * 1024
+ENROLMENT_LIMIT = 32 * 1024
 REPORTS_PER_REQUEST = 100
+PARSED_AT_ONCE = 16 * 1024
+"""Bytes. A larger body is parsed in a thread, so that other requests are answered meanwhile."""
+
 RETRY_AFTER = {"Retry-After": "5"}
 
 _Value = TypeVar("_Value")
-_reports = TypeAdapter(list[Report])
-
-
-class UnknownDeviceError(Refused):
-    """The device id and secret do not belong together."""
+# One complaint is enough: a complaint about every part of a hostile body would cost more than the body.
+_Reports = Annotated[list[Report], FailFast(), Field(min_length=1, max_length=REPORTS_PER_REQUEST)]
+_reports: TypeAdapter[list[Report]] = TypeAdapter(_Reports)
 
 
 class DeviceRoutes:
     """Handlers for devices."""
 
-    def __init__(self, intake: Intake, enrolment_token: Path) -> None:
+    def __init__(self, engine: Engine, intake: Intake, enrolment_token: Path) -> None:
+        self._engine = engine
         self._intake = intake
         self._enrolment_token = enrolment_token
+        self._reporting: set[str] = set()
 
     async def enrol(self, request: Request) -> JSONResponse:
         """POST /v1/enrol."""
-        enrolment = _parse(Enrolment.model_validate_json, await bounded_body(request, BODY_LIMIT))
+        body = await bounded_body(request, ENROLMENT_LIMIT)
         # Read each time: a token that was changed holds at once.
         token = self._enrolment_token.read_text().strip()
-        if not hmac.compare_digest(enrolment.token.encode(), token.encode()):
+        if not hmac.compare_digest(_token_of(body).encode(), token.encode()):
             raise HttpError(401, "the enrolment token is not valid", "ask the owner of the fleet for the current one")
+        enrolment = await _parse(Enrolment.model_validate_json, body)
 
         def work(connection: Connection, now: datetime) -> bool:
             classes = read_status(connection, "classes")
@@ -69,32 +81,54 @@ class DeviceRoutes:
     async def report(self, request: Request) -> JSONResponse:
         """POST /v1/reports."""
         device_id, _, secret = bearer(request).rpartition(":")
-        reports = _parse(_reports.validate_json, await bounded_body(request, BODY_LIMIT))
-        if not 1 <= len(reports) <= REPORTS_PER_REQUEST:
-            raise HttpError(422, f"a request holds 1 to {REPORTS_PER_REQUEST} reports, not {len(reports)}")
-        if any(report.device_id != device_id for report in reports):
-            raise HttpError(422, "a device reports for itself only")
-
-        def work(connection: Connection, now: datetime) -> int:
-            if not authenticate(connection, device_id, secret):
-                raise UnknownDeviceError("the device is not enrolled, or this is not its secret")
-            return take_reports(connection, device_id, reports, now)
-
-        try:
-            taken = await self._intake.submit(work)
-        except UnknownDeviceError as error:
-            raise HttpError(401, error.message, "enrol the device again") from error
-        except Refused as error:
-            raise HttpError(422, error.message, error.hint) from error
-        except TryAgain as error:
-            raise HttpError(503, error.message, error.hint, RETRY_AFTER) from error
+        if not await asyncio.to_thread(self._is_enrolled, device_id, secret):
+            raise HttpError(401, "the device is not enrolled, or this is not its secret", "enrol the device again")
+        with self._only_one(device_id):
+            reports = await _parse(_reports.validate_json, await bounded_body(request, BODY_LIMIT))
+            if any(report.device_id != device_id for report in reports):
+                raise HttpError(422, "a device reports for itself only")
+            try:
+                taken = await self._intake.submit(
+                    lambda connection, now: take_reports(connection, device_id, reports, now)
+                )
+            except Refused as error:
+                raise HttpError(422, error.message, error.hint) from error
+            except TryAgain as error:
+                raise HttpError(503, error.message, error.hint, RETRY_AFTER) from error
         REPORTS.inc(taken)
         return JSONResponse({"accepted": len(reports), "new": taken})
 
+    def _is_enrolled(self, device_id: str, secret: str) -> bool:
+        with self._engine.connect() as connection:
+            return authenticate(connection, device_id, secret)
 
-def _parse(validate: Callable[[bytes], _Value], body: bytes) -> _Value:
+    @contextlib.contextmanager
+    def _only_one(self, device_id: str) -> Iterator[None]:
+        """A device that does not wait for its answers would take the places of others."""
+        if device_id in self._reporting:
+            raise HttpError(429, "a request of this device is under way", "send one after the other", RETRY_AFTER)
+        self._reporting.add(device_id)
+        try:
+            yield
+        finally:
+            self._reporting.discard(device_id)
+
+
+def _token_of(body: bytes) -> str:
+    """The token in an enrolment that is not yet looked at."""
     try:
-        return validate(body)
+        value: Any = from_json(body)
+    except ValueError as error:
+        raise HttpError(422, "the body is not JSON") from error
+    token = value.get("token") if isinstance(value, dict) else None
+    if not isinstance(token, str):
+        raise HttpError(422, "token: a string is missing")
+    return token
+
+
+async def _parse(validate: Callable[[bytes], _Value], body: bytes) -> _Value:
+    try:
+        return validate(body) if len(body) <= PARSED_AT_ONCE else await asyncio.to_thread(validate, body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
