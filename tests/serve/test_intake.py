@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from muster.kinds.errors import Refused
 from muster.observe.status import write_status
-from muster.observe.storage import open_storage, status
+from muster.observe.storage import open_storage, status, writing
 from muster.serve.intake import BusyError, Intake
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,4 +63,63 @@ def test_a_full_queue_answers_at_once(tmp_path: Path) -> None:
         await intake.stop()
 
     asyncio.run(main())
+    engine.dispose()
+
+
+def test_a_group_is_bounded_by_the_time_it_holds_the_lock(tmp_path: Path) -> None:
+    """Requests that take a tenth of a second each are written three at a time, and every one of them is answered."""
+    engine = open_storage(tmp_path / "state")
+    passed = 0.0
+    groups = 0
+
+    def work(_connection: Connection, _now: datetime) -> None:
+        nonlocal passed
+        passed += 0.1
+
+    def clock() -> datetime:
+        """Asked once for each group."""
+        nonlocal groups
+        groups += 1
+        return NOW
+
+    async def main() -> None:
+        intake = Intake(engine, clock, lambda: passed)
+        waiting = [asyncio.create_task(intake.submit(work)) for _ in range(7)]
+        await asyncio.sleep(0)
+        intake.start()
+        await asyncio.gather(*waiting)
+        await intake.stop()
+
+    asyncio.run(main())
+    assert groups == 3
+    engine.dispose()
+
+
+def test_the_loop_gets_the_lock_while_requests_keep_coming(tmp_path: Path) -> None:
+    """Another writer waits for a group and the pause after it, not for the end of the queue."""
+    engine = open_storage(tmp_path / "state")
+    answered = 0
+
+    def work(_connection: Connection, _now: datetime) -> None:
+        nonlocal answered
+        answered += 1
+        threading.Event().wait(0.05)
+
+    def write() -> int:
+        with writing(engine):
+            return answered
+
+    async def main() -> int:
+        intake = Intake(engine)
+        intake.start()
+        waiting = [asyncio.create_task(intake.submit(work)) for _ in range(60)]
+        await asyncio.sleep(0.1)
+        seen = await asyncio.to_thread(write)
+        for request in waiting:
+            request.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await intake.stop()
+        return seen
+
+    assert asyncio.run(main()) < 30
     engine.dispose()

@@ -2,13 +2,19 @@
 
 One commit costs one flush of the disk whether it holds one report or five hundred, so requests that arrive while a
 group is being written form the next one.
+
+The storage has one write lock, which the loop needs too. A group holds it for `GROUP_SECONDS` and one request more at
+most; whenever groups have held it that long together, the intake pauses for long enough that whoever waits gets it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +26,9 @@ from muster.observe.storage import writing
 
 GROUP = 500
 QUEUE = 5_000
+GROUP_SECONDS = 0.25
+PAUSE_SECONDS = 0.12
+"""SQLite looks for the lock every tenth of a second while it waits: a shorter pause might be missed every time."""
 
 Work = Callable[[Connection, datetime], Any]
 
@@ -37,11 +46,19 @@ class _Request:
 class Intake:
     """A queue in front of the storage. One task writes; `submit` waits for the commit."""
 
-    def __init__(self, engine: Engine, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._engine = engine
         self._clock = clock
+        self._timer = timer
         self._queue: asyncio.Queue[_Request] = asyncio.Queue(QUEUE)
         self._task: asyncio.Task[None] | None = None
+        # A thread of its own: others may all be busy with strangers.
+        self._writer = ThreadPoolExecutor(1, "intake")
 
     def start(self) -> None:
         """Begin to write; call inside the event loop."""
@@ -54,6 +71,7 @@ class Intake:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        self._writer.shutdown()
 
     async def submit(self, work: Work) -> Any:
         """Run `work(connection, now)` in a transaction shared with others; its result, once that is durable.
@@ -68,30 +86,50 @@ class Intake:
         return await request.answer
 
     async def _write_groups(self) -> None:
+        waiting: deque[_Request] = deque()
+        held = 0.0
         while True:
-            group = [await self._queue.get()]
-            while len(group) < GROUP and not self._queue.empty():
-                group.append(self._queue.get_nowait())
-            try:
-                outcomes = await asyncio.to_thread(self._write, group)
-            except Exception as error:  # noqa: BLE001 - whatever the storage raises must reach every waiting request
-                outcomes = [TryAgain(f"the storage did not take the reports: {error}")] * len(group)
-            for request, outcome in zip(group, outcomes, strict=True):
-                if not request.answer.done():
-                    if isinstance(outcome, BaseException):
-                        request.answer.set_exception(outcome)
-                    else:
-                        request.answer.set_result(outcome)
+            if not waiting:
+                waiting.append(await self._queue.get())
+            while len(waiting) < GROUP and not self._queue.empty():
+                waiting.append(self._queue.get_nowait())
+            began = self._timer()
+            outcomes = await self._outcomes(list(waiting))
+            held += self._timer() - began
+            for outcome in outcomes:
+                _answer(waiting.popleft(), outcome)
                 self._queue.task_done()
+            if held >= GROUP_SECONDS:
+                await asyncio.sleep(PAUSE_SECONDS)
+                held = 0.0
+
+    async def _outcomes(self, group: list[_Request]) -> list[Any]:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._writer, self._write, group)
+        except Exception as error:  # noqa: BLE001 - whatever the storage raises must reach every waiting request
+            return [TryAgain(f"the storage did not take the reports: {error}")] * len(group)
 
     def _write(self, group: list[_Request]) -> list[Any]:
+        """Outcomes of the first requests of the group, as many as fit into the time; of one at least."""
         now = self._clock()
         outcomes: list[Any] = []
         with writing(self._engine) as connection:
+            began = self._timer()
             for request in group:
                 try:
                     with connection.begin_nested():
                         outcomes.append(request.work(connection, now))
                 except MusterError as error:
                     outcomes.append(error)
+                if self._timer() - began >= GROUP_SECONDS:
+                    break
         return outcomes
+
+
+def _answer(request: _Request, outcome: Any) -> None:
+    if request.answer.done():
+        return
+    if isinstance(outcome, BaseException):
+        request.answer.set_exception(outcome)
+    else:
+        request.answer.set_result(outcome)
