@@ -315,7 +315,7 @@ class SimulatedServer:
         self.batches.append(len(reports))
         self.reports += new
         self.last_sequence = max([self.last_sequence, *(report.sequence for report in new)])
-        return _json(200, {"accepted": len(reports)})
+        return _json(200, {"accepted": len(reports), "new": len(new), "last_sequence": self.last_sequence})
 
 
 def _json(status: int, value: object) -> Answer:

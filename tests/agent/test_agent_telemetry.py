@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,36 @@ def test_a_number_that_was_sent_is_never_used_again(bench: Bench) -> None:
     bench.start()
     bench.tick()
     assert bench.server.last_sequence > heard
+
+
+@pytest.mark.parametrize("kept", [(), ("tuf",)], ids=["only identity and secret", "a lost journal"])
+def test_a_device_whose_numbers_began_again_is_heard(bench: Bench, kept: tuple[str, ...]) -> None:
+    """It learns the server's last number, numbers what waits above it, and every report is taken once."""
+    first = build("1.0.0")
+    bench.start()
+    bench.confirm(first)
+    bench.server.last_sequence = 10**13
+    before = len(bench.server.reports)
+    for path in bench.folder.path.iterdir():
+        if path.name not in {bench.folder.identity.name, bench.folder.secret.name, bench.folder.root.name, *kept}:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    bench.start()
+    assert bench.tick().waiting_reports == 0
+    taken = [report.sequence for report in bench.server.reports[before:]]
+    assert taken == sorted(set(taken))
+    assert taken[0] > 10**13
+    assert bench.server.reports[-1].phase == "activated"
+    assert bench.agent.device.state.reserved > taken[-1]
+    bench.tick()
+    assert bench.server.last_sequence > taken[-1]
+
+
+def test_a_server_that_has_the_last_number_there_is_is_not_believed(bench: Bench) -> None:
+    """Its reports count as sent; the device keeps numbers to count on."""
+    bench.start()
+    bench.server.last_sequence = 2**53 - 1
+    bench.confirm(build("1.0.0"))
+    assert bench.agent.device.sequence < 1_000
 
 
 def test_one_report_that_the_server_cannot_read_does_not_hold_up_the_rest(bench: Bench) -> None:

@@ -17,9 +17,13 @@ import urllib3
 from pydantic import ValidationError
 from sqlalchemy import Engine
 
+from muster.agent.delivery import Delivery, deliver
+from muster.agent.http_server import HttpServer
+from muster.agent.journal import Spooled
 from muster.apply import ledger
 from muster.attest.state_keys import StateKeys
 from muster.kinds.errors import Refused, TryAgain
+from muster.kinds.telemetry import Report
 from muster.observe.status import write_status
 from muster.observe.storage import open_storage, writing
 from muster.plan.world import Published
@@ -164,8 +168,19 @@ def test_an_undeclared_class_cannot_enrol(site: Site) -> None:
 def test_a_report_is_taken_once(site: Site) -> None:
     """A batch that is sent again, because its answer was lost, counts once and is acknowledged again."""
     site.enrol()
-    assert site.report(report(1), report(2)) == (200, {"accepted": 2, "new": 2})
-    assert site.report(report(1), report(2)) == (200, {"accepted": 2, "new": 0})
+    assert site.report(report(1), report(2)) == (200, {"accepted": 2, "new": 2, "last_sequence": 2})
+    assert site.report(report(1), report(2)) == (200, {"accepted": 2, "new": 0, "last_sequence": 2})
+
+
+def test_an_agent_that_fell_behind_is_told_where_to_go_on(site: Site) -> None:
+    """Its own delivery, over HTTP: nothing counts as sent, and it learns the server's last number."""
+    site.enrol()
+    site.report(report(1_000_000))
+    spooled = [Spooled(report=Report.model_validate_json(json.dumps(report(n))), steady=True) for n in (7, 8)]
+    server = HttpServer(site.url)
+    behind = deliver(server, "dev-1", SECRET, spooled, newest=8)
+    assert (behind.gone, behind.behind) == (0, 1_000_000)
+    assert deliver(server, "dev-1", SECRET, spooled, newest=1_000_064) == Delivery(gone=2)
 
 
 def test_a_device_speaks_for_itself_only(site: Site) -> None:

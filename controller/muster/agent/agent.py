@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from muster.agent.camera import Camera
-from muster.agent.delivery import deliver
+from muster.agent.delivery import Delivery, deliver
 from muster.agent.device import Device, Surroundings
 from muster.agent.folder import DeviceFolder
 from muster.agent.model_on_device import ModelOnDevice
@@ -177,9 +177,10 @@ class Agent:
         state = self.device.state
         if not state.outbox or now.steady < self._send_after:
             return _with(outcome, waiting=len(state.outbox))
-        identity = self.device.identity
-        delivery = deliver(self.device.surroundings.server, identity.device_id, self.device.secret, state.outbox)
-        self.device.journal.hold(state.model_copy(update={"outbox": state.outbox[delivery.gone :]}))
+        delivery = self._deliver()
+        if delivery.behind is not None:
+            self.device.renumber(delivery.behind)
+            delivery = self._deliver()
         waiting = len(self.device.state.outbox)
         if delivery.setback is not None:
             self._send_after = now.steady + (delivery.setback.retry_after or 0.0)
@@ -192,6 +193,15 @@ class Agent:
         if delivery.refused:
             return _with(outcome, "reports_refused", f"the server refused {delivery.refused} reports", waiting)
         return _with(outcome, waiting=waiting)
+
+    def _deliver(self) -> Delivery:
+        device = self.device
+        outbox = device.state.outbox
+        delivery = deliver(
+            device.surroundings.server, device.identity.device_id, device.secret, outbox, device.sequence
+        )
+        device.journal.hold(device.state.model_copy(update={"outbox": outbox[delivery.gone :]}))
+        return delivery
 
     def _keep_spool(self) -> None:
         """What could not be sent must survive a restart."""

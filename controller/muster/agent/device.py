@@ -97,6 +97,17 @@ class Device:
         else:
             self.journal.hold(changed)
 
+    def renumber(self, beyond: int) -> None:
+        """Number what waits anew, above what the server has: below, it would take every report for an old one."""
+        outbox = []
+        self._sequence = max(self._sequence, beyond)
+        for spooled in self.state.outbox:
+            self._sequence += 1
+            report = spooled.report.model_copy(update={"sequence": self._sequence})
+            outbox.append(spooled.model_copy(update={"report": report}))
+        reserved = self._sequence + BLOCK
+        self.journal.adopt(self.state.model_copy(update={"outbox": tuple(outbox), "reserved": reserved}))
+
     def note(self, problem: str | None) -> None:
         """Remember why the last poll brought nothing. Raises `TryAgain`."""
         if problem != self.state.problem:

@@ -7,6 +7,7 @@ answer) and is acknowledged again without effect.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,8 +22,16 @@ from muster.observe.status import read_status
 from muster.observe.storage import devices, iso, outcomes, running
 
 
-def take_reports(connection: Connection, device_id: str, reports: Iterable[Report], at: datetime) -> int:
-    """Store a device's reports in one transaction of the caller; the number that were new.
+@dataclass(frozen=True)
+class Taken:
+    """How many reports were new, and the highest sequence number that was ever taken from the device."""
+
+    new: int
+    last_sequence: int
+
+
+def take_reports(connection: Connection, device_id: str, reports: Iterable[Report], at: datetime) -> Taken:
+    """Store a device's reports in one transaction of the caller.
 
     Device class and models are those that were enrolled: a device cannot speak for others. Raises `Refused`.
     """
@@ -45,7 +54,7 @@ def take_reports(connection: Connection, device_id: str, reports: Iterable[Repor
         .where(devices.c.device_id == device_id)
         .values(last_sequence=last_sequence, **_presence(connection, device, at))
     )
-    return len(new)
+    return Taken(len(new), last_sequence)
 
 
 def _model_of(report: Report) -> str:

@@ -95,8 +95,9 @@ class DeviceRoutes:
                 raise HttpError(422, error.message, error.hint) from error
             except TryAgain as error:
                 raise HttpError(503, error.message, error.hint, RETRY_AFTER) from error
-        REPORTS.inc(taken)
-        return JSONResponse({"accepted": len(reports), "new": taken})
+        REPORTS.inc(taken.new)
+        # A device whose numbers began again, after it lost its journal, learns from the last one where to go on.
+        return JSONResponse({"accepted": len(reports), "new": taken.new, "last_sequence": taken.last_sequence})
 
     def _is_enrolled(self, device_id: str, secret: str) -> bool:
         with self._engine.connect() as connection:
