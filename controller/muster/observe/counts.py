@@ -10,6 +10,8 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, case, func, select
 
 from muster.kinds.phases import Phase
+from muster.observe.habit import Hearing
+from muster.observe.status import read_hearing, shortest_poll
 from muster.observe.storage import devices, iso, outcomes, running
 from muster.plan.world import Exposure, Observed
 
@@ -29,7 +31,12 @@ def observed(
     phases: dict[tuple[str, str], Counter[Phase]] = {}
     recalled: Counter[tuple[str, str]] = Counter()
     codes: dict[tuple[str, str], Counter[str]] = {}
-    for release, device_class, generation, phase, error_code, count in connection.execute(_grouped(now)):
+    hearing = read_hearing(connection)
+    if now is None or hearing is None or not hearing.holds(now, shortest_poll(connection)):
+        query = _grouped(outcomes.c.phase, outcomes)
+    else:
+        query = _grouped_with_dark(now, hearing)
+    for release, device_class, generation, phase, error_code, count in connection.execute(query):
         key = (release, device_class)
         if generation < (since or {}).get(key, 0):
             continue
@@ -47,22 +54,23 @@ def observed(
     )
 
 
-def _grouped(now: datetime | None) -> Select[Any]:
-    """(release, device class, generation, phase or dark, error code, number of devices)."""
-    phase: ColumnElement[str] = outcomes.c.phase
-    source: FromClause = outcomes
-    if now is not None:
-        source = outcomes.join(devices, devices.c.device_id == outcomes.c.device_id).outerjoin(
-            running, (running.c.device_id == outcomes.c.device_id) & (running.c.release == outcomes.c.release)
-        )
-        silent = (
-            outcomes.c.phase.in_(("activated", "confirmed", "healthy"))
-            & running.c.release.is_not(None)
-            & (devices.c.dark_after < iso(now))
-        )
-        phase = case((silent, "dark"), else_=outcomes.c.phase)
+def _grouped(phase: ColumnElement[str], source: FromClause) -> Select[Any]:
+    """(release, device class, generation, phase, error code, number of devices)."""
     columns = (outcomes.c.release, outcomes.c.device_class, outcomes.c.generation, phase, outcomes.c.error_code)
     return select(*columns, func.count()).select_from(source).group_by(*columns)
+
+
+def _grouped_with_dark(now: datetime, hearing: Hearing) -> Select[Any]:
+    source = outcomes.join(devices, devices.c.device_id == outcomes.c.device_id).outerjoin(
+        running, (running.c.device_id == outcomes.c.device_id) & (running.c.release == outcomes.c.release)
+    )
+    silent = (
+        outcomes.c.phase.in_(("activated", "confirmed", "healthy"))
+        & running.c.release.is_not(None)
+        & (devices.c.dark_after < iso(now))
+        & (devices.c.habit_ms < hearing.longest_habit_ms(now))
+    )
+    return _grouped(case((silent, "dark"), else_=outcomes.c.phase), source)
 
 
 def first_failures(connection: Connection) -> dict[str, str]:

@@ -17,8 +17,8 @@ from sqlalchemy.dialects.sqlite import insert
 from muster.kinds.errors import Refused
 from muster.kinds.telemetry import Report
 from muster.observe.counts import RECALLED
-from muster.observe.habit import dark_after, next_habit
-from muster.observe.status import read_status
+from muster.observe.habit import Hearing, dark_after, next_habit
+from muster.observe.status import read_hearing, read_status, shortest_poll, write_hearing
 from muster.observe.storage import devices, iso, outcomes, running
 
 
@@ -65,8 +65,13 @@ def _model_of(report: Report) -> str:
 def _presence(connection: Connection, device: Row[Any], at: datetime) -> dict[str, Any]:
     """When the device was seen, and from when on its silence would count as dark."""
     polls = read_status(connection, "polls") or {}
-    pause = at - datetime.fromisoformat(device.last_seen) if device.last_seen else None
+    poll_ms = shortest_poll(connection)
+    heard = read_hearing(connection) or Hearing(at, at)
+    # A pause in which nobody was heard is ours, and no habit of the device.
+    known = device.last_seen is not None and heard.holds(at, poll_ms)
+    pause = at - datetime.fromisoformat(device.last_seen) if known else None
     habit_ms = next_habit(device.habit_ms, pause, polls.get(device.device_class, 0))
+    write_hearing(connection, heard.next(at, poll_ms))
     return {"last_seen": iso(at), "habit_ms": habit_ms, "dark_after": iso(dark_after(at, habit_ms))}
 
 

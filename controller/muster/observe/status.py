@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
+from muster.observe.habit import Hearing
 from muster.observe.storage import status
 
 
@@ -22,3 +23,20 @@ def write_status(connection: Connection, subject: str, body: Any, at: datetime) 
 def read_status(connection: Connection, subject: str) -> Any:
     """What was last said of a subject; None if nothing ever was."""
     return connection.execute(select(status.c.body).where(status.c.subject == subject)).scalar()
+
+
+def read_hearing(connection: Connection) -> Hearing | None:
+    """Since when reports come without a gap; None before the first."""
+    said = read_status(connection, "hearing")
+    return Hearing(datetime.fromisoformat(said["since"]), datetime.fromisoformat(said["last"])) if said else None
+
+
+def write_hearing(connection: Connection, hearing: Hearing) -> None:
+    """Keep it."""
+    said = {"since": hearing.since.isoformat(), "last": hearing.last.isoformat()}
+    write_status(connection, "hearing", said, hearing.last)
+
+
+def shortest_poll(connection: Connection) -> int:
+    """The shortest poll interval that is declared, in milliseconds."""
+    return min((read_status(connection, "polls") or {}).values(), default=300_000)
