@@ -27,7 +27,7 @@ def next_habit(habit_ms: int, pause: timedelta | None, declared_ms: int) -> int:
 
     Never below the declared poll interval: what a device sends while it switches models says nothing about its habit.
     """
-    pause_ms = max(0, int(pause.total_seconds() * 1_000)) if pause is not None else 0
+    pause_ms = max(0, pause // timedelta(milliseconds=1)) if pause is not None else 0
     return max(pause_ms, habit_ms - habit_ms // _SHRINK, declared_ms)
 
 
@@ -53,4 +53,4 @@ class Hearing:
 
     def longest_habit_ms(self, now: datetime) -> int:
         """Only devices with a shorter habit than this were given the whole of their time since the last gap."""
-        return int((now - self.since - FLOOR).total_seconds() * 1_000) // HABITS
+        return (now - self.since - FLOOR) // timedelta(milliseconds=HABITS)
