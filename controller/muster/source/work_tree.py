@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -48,8 +49,18 @@ def read_file(folder: Path, path: str, limit: int) -> tuple[str, bytes]:
                 raise Unusable(f"{path} is not a regular file any more", "try again")
             data = file.read(limit + 1)
     except OSError as error:
-        raise Unusable(f"cannot read {path}: {error.strerror}", "see its permissions") from error
+        raise _unreadable(folder, path, error) from error
     return "sha256:" + hashlib.sha256(data).hexdigest(), data
+
+
+def _unreadable(folder: Path, path: str, error: OSError) -> Unusable:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return Unusable(
+            f"cannot read {path}: no such file in {folder.absolute()}", "correct its name, or put the file there"
+        )
+    if error.errno == errno.ELOOP:
+        return Unusable(f"cannot read {path}: it is a symbolic link", "put the file itself here")
+    return Unusable(f"cannot read {path}: {error.strerror}", f"see the permissions of {folder.absolute() / path}")
 
 
 def differences(repository: Repository, commit: str) -> list[str]:
@@ -76,7 +87,7 @@ def _children(folder: Path) -> list[str]:
     try:
         return [child.name for child in folder.iterdir()]
     except OSError as error:
-        raise Unusable(f"cannot list {folder}: {error.strerror}", "see its permissions") from error
+        raise Unusable(f"cannot list {folder}: {error.strerror}", "see the folder's permissions") from error
 
 
 def _mode(mode: int) -> str:
