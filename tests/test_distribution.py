@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import os
 import subprocess
 import sys
 import zipfile
@@ -43,6 +44,29 @@ def test_the_wheel_holds_the_package_and_its_extras(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("tests", "training", "controller"))]
     assert {"agent", "controller"} <= set(metadata.get_all("Provides-Extra", []))
     assert "muster = muster.cli:main" in entry_points
+
+
+def test_a_fleet_can_be_made_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    """`muster init` of the wheel alone, away from the source tree, writes templates and builder locks byte for byte."""
+    locks = sorted(path.relative_to(ROOT) for path in (ROOT / "builders").glob("*.lock"))
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    for lock in locks:
+        assert (tmp_path / "installed" / "muster/source/templates" / lock).read_bytes() == (ROOT / lock).read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-m", "muster", "init", "fleet"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert locks
+    for lock in locks:
+        assert (tmp_path / "fleet" / lock).read_bytes() == (ROOT / lock).read_bytes()
+    assert (tmp_path / "fleet" / "policies" / "default.yaml").is_file()
+    assert not (tmp_path / "fleet" / "builders" / "onnxruntime-1.31.in").exists()
 
 
 def test_a_device_needs_nothing_of_the_controller() -> None:

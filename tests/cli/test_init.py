@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from muster.cli import exit_code_of
+from muster.build.environment import locked_versions
+from muster.cli import cli, exit_code_of
 from muster.source.load import Loader
+from muster.source.new_fleet import fleet_files
 from scratch_repository import git
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +40,57 @@ def test_a_new_fleet_passes_check(tmp_path, capsys):
     (device_class,) = Loader().work_tree(folder).fleet.device_classes
     assert device_class.spec.models == ("meter-reader",)
     assert device_class.spec.may_be_empty
-    for name in ("README.md", ".gitignore", "CODEOWNERS", "schemas/release.json"):
-        assert (folder / name).is_file()
+    for name in ("README.md", ".gitignore", "CODEOWNERS", "schemas/release.json", "builders/onnxruntime-1.31.lock"):
+        assert name in git(folder, "ls-files").splitlines()
     assert [path.name for path in folder.parent.iterdir()] == ["fleet"]
+
+
+def test_the_lock_is_this_repositorys_and_fits_the_class(tmp_path, capsys):
+    """The default lock of `release new` is there, as it stands here, with the runtime that the new class declares."""
+    assert exit_code_of(["init", str(tmp_path / "fleet")]) == 0
+    lock = (tmp_path / "fleet" / "builders" / "onnxruntime-1.31.lock").read_bytes()
+    assert lock == (ROOT / "builders" / "onnxruntime-1.31.lock").read_bytes()
+    (device_class,) = Loader().work_tree(tmp_path / "fleet").fleet.device_classes
+    assert locked_versions(lock)["onnxruntime"] == device_class.spec.runtime.version
+    capsys.readouterr()
+
+
+def test_the_policy_is_the_one_of_this_repository():
+    """A new fleet starts with the tiers that this repository's own fleet has; only the comments are other ones."""
+    ours = yaml.safe_load((ROOT / "policies" / "default.yaml").read_text())
+    files = fleet_files("my-model")
+    assert yaml.safe_load(files["policies/default.yaml"]) == ours
+    for text in (files["policies/default.yaml"], (ROOT / "policies" / "default.yaml").read_text()):
+        assert "not decided yet" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("file", [".github/CODEOWNERS", "CODEOWNERS"])
+def test_code_owners_go_from_general_to_particular(file):
+    """The last match counts: no line stands after a narrower one that it would take over."""
+    text = fleet_files("my-model")[file] if file == "CODEOWNERS" else (ROOT / file).read_text()
+    rules = re.findall(r"^(?:# )?(\*|/[^\s]+)\s+@", text, flags=re.MULTILINE)
+    assert rules[0] == "*"
+    assert {"/releases/", "/devices/", "/policies/", "/builders/"} < set(rules)
+    for index, rule in enumerate(rules):
+        assert not [later for later in rules[index + 1 :] if rule.startswith(later) or later == "*"]
+
+
+def test_the_readme_names_verbs_and_options_that_there_are():
+    """Every command of a new fleet's README is taken by the command line as it stands, in the loop's order."""
+    text = fleet_files("meter-reader")["README.md"]
+    assert "MODEL" not in text
+    blocks = "".join(re.findall(r"^```console\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
+    commands = [shlex.split(line) for line in re.findall(r"^\$ muster (.*)", blocks, flags=re.MULTILINE)]
+    said = []
+    for words in commands:
+        command: click.Command = cli
+        while isinstance(command, click.Group):
+            found = command.get_command(click.Context(command), words[0])
+            assert found is not None, words
+            said.append(words.pop(0))
+            command = found
+        command.make_context(said[-1], list(words))
+    assert " ".join(said) == "check keys init release new plan run agent enrol agent run wait get rollback"
 
 
 def test_editors_find_their_schemas(tmp_path, capsys):

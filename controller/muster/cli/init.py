@@ -22,6 +22,6 @@ def init(folder: Path, model: str, output: str) -> None:
 
     def text() -> None:
         click.echo(f"made {folder} at commit {commit[:12]}")
-        click.echo(f"next: describe your devices in {folder / 'devices' / 'classes'}, then `muster check {folder}`")
+        click.echo(f"next: {folder / 'README.md'} leads from here to the first device")
 
     emit({"folder": str(repository.path), "commit": commit, "model": model}, output, text)
