@@ -31,7 +31,7 @@ from muster.kinds.fleet import Fleet
 from muster.observe.counts import observed
 from muster.observe.status import read_status, write_status
 from muster.observe.storage import open_storage, writing
-from muster.plan.conditions import Condition, carry_over, condition, ready
+from muster.plan.conditions import Condition, carry_over, condition, ready, unserved_classes
 from muster.plan.describe import loop_body, plan_body, release_pins
 from muster.plan.planner import Plan, make_plan
 from muster.plan.world import Published, World
@@ -63,6 +63,14 @@ class Tick:
     def is_done(self) -> bool:
         """True if nothing is left to do, to wait for, or to try again. What is judged goes on and does not count."""
         return not self.plan.actions and not self.failed and all(wait.step == "judge" for wait in self.plan.waits)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would be done (None: nothing valid was ever declared), and why that is not about the newest commit."""
+
+    plan: Plan | None
+    complaints: tuple[str, ...]
 
 
 class Controller:
@@ -118,11 +126,12 @@ class Controller:
         self._say(conditions, plan, fleet, failed, now)
         return Tick(plan, failed)
 
-    def preview(self, now: datetime) -> Plan | None:
-        """The plan for the newest commit that can be reached, without carrying it out."""
-        self._fetch(now)
-        fleet, _ = self._declared(now)
-        return make_plan(fleet, self._world(now), now) if fleet else None
+    def preview(self, now: datetime) -> Preview:
+        """The plan for the newest commit that is valid, without carrying it out."""
+        fetched = self._fetch(now)
+        fleet, declared = self._declared(now)
+        plan = make_plan(fleet, self._world(now), now) if fleet else None
+        return Preview(plan, tuple(item.message for item in (fetched, declared) if item.status != "True"))
 
     @property
     def is_building(self) -> bool:
@@ -209,6 +218,8 @@ class Controller:
         world = self._world(now)
         generation = world.published.generation
         conditions = [*conditions, _steps(failed, now, generation)]
+        if fleet is not None:
+            conditions.append(_served(fleet, world, now))
         with writing(self.engine) as connection:
             before = read_status(connection, "loop") or {}
             old = {item["type"]: item for item in before.get("conditions", [])}
@@ -218,10 +229,23 @@ class Controller:
                 write_status(
                     connection, "plan", plan_body(plan, {failure.action: failure.reason for failure in failed}), now
                 )
-                write_status(connection, "classes", [item.metadata.name for item in fleet.device_classes], now)
+                classes = {item.metadata.name: list(item.spec.models) for item in fleet.device_classes}
+                write_status(connection, "classes", classes, now)
                 write_status(connection, "polls", _polls(world.published), now)
                 known = read_status(connection, "releases") or {}
                 write_status(connection, "releases", {**known, **release_pins(fleet)}, now)
+
+
+def _served(fleet: Fleet, world: World, now: datetime) -> Condition:
+    unserved = unserved_classes(fleet, world.published)
+    return condition(
+        "EveryClassServed",
+        holds=not unserved,
+        reason="ClassWithoutModel" if unserved else "Served",
+        message=f"nothing is on offer for {', '.join(unserved)}" if unserved else "every class has its models on offer",
+        now=now,
+        generation=world.published.generation,
+    )
 
 
 def _steps(failed: tuple[Failed, ...], now: datetime, generation: int) -> Condition:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from controllers import EVERYONE, Scene
 from fleets import MODEL
 from muster.apply import ledger
+from muster.apply.key_setup import initialise_keys
 from muster.apply.suspensions import load_suspensions
 from muster.daemon import Controller
 from muster.observe.status import read_status
@@ -131,7 +133,7 @@ def test_a_push_that_lost_the_race_is_made_again_on_the_new_commit(scene: Scene)
     scene.commit_release("1.1.0", {"canary": "100%"})
     scene.tick(controller)
     fail_canary(scene, controller)
-    plan = controller.preview(scene.now)
+    plan = controller.preview(scene.now).plan
     fleet, _ = controller._declared(scene.now)
     assert plan
     assert fleet
@@ -237,7 +239,7 @@ def test_the_plan_is_made_for_the_newest_commit(scene: Scene) -> None:
     controller = scene.controller()
     scene.tick(controller)
     commit = scene.commit_release("1.1.0", EVERYONE)
-    plan = controller.preview(scene.now)
+    plan = controller.preview(scene.now).plan
     assert plan
     assert plan.commit == commit
     assert controller.publisher.published().generation == 1
@@ -247,7 +249,7 @@ def test_a_publication_is_recorded_under_its_own_commit(scene: Scene) -> None:
     """Killed between publication and ledger: the next start records it, though a newer commit is there by then."""
     first = scene.commit_release("1.0.0", EVERYONE)
     controller = scene.controller()
-    plan = controller.preview(scene.now)
+    plan = controller.preview(scene.now).plan
     fleet, _ = controller._declared(scene.now)
     assert plan
     assert fleet
@@ -307,3 +309,47 @@ def test_a_kill_between_push_and_ledger_loses_no_event(scene: Scene) -> None:
         happened = [event.event for event in ledger.events(connection)]
     assert happened.count("reverted") == 1
     assert happened.index("reverted") < happened.index("lifted")
+
+
+def test_a_lost_record_or_another_key_sends_no_device_back(scene: Scene) -> None:
+    """What devices can fetch stays on offer while its signature is made anew."""
+    scene.commit_release("1.0.0", EVERYONE)
+    scene.commit_release("1.1.0", {"canary": "100%"})
+    controller = scene.controller()
+    scene.tick(controller)
+    before = controller.publisher.published()
+    shutil.rmtree(scene.state / "signatures")
+    steps = scene.tick(controller)
+    assert "publish" not in steps
+    assert controller.publisher.published() == before
+    controller.close()
+
+
+def test_a_halt_is_published_while_a_key_is_being_replaced(scene: Scene) -> None:
+    """Nothing is signed with the new key yet; the harmful release leaves all the same, the other one stays."""
+    scene.commit_release("1.0.0", EVERYONE)
+    scene.commit_release("1.1.0", {"canary": "100%"})
+    controller = scene.controller()
+    scene.tick(controller)
+    (scene.state / "keys" / "signing.pem").unlink()
+    (scene.repository / "policies/keys/test.yaml").unlink()
+    initialise_keys(scene.state, scene.repository, "second", scene.now)
+    commit_all(scene.repository, "Replace the key")
+    renewed = scene.controller()
+    fail_canary(scene, renewed)
+    scene.tick(renewed)
+    assert versions(renewed) == ["1.0.0"]
+    renewed.close()
+
+
+def test_the_preview_says_that_the_newest_commit_is_refused(scene: Scene) -> None:
+    """The plan is that of the last valid commit, and says so."""
+    valid = scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    scene.tick(controller)
+    write(scene.repository, {f"releases/{MODEL}/1.1.0.yaml": "kind: Release\n"})
+    commit_all(scene.repository, "Broken")
+    preview = controller.preview(scene.now)
+    assert preview.plan
+    assert preview.plan.commit == valid
+    assert "does not pass `muster check`" in preview.complaints[0]

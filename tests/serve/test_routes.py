@@ -35,6 +35,7 @@ from muster.serve.fleet_view import FleetView
 from muster.serve.server import run_server
 
 SECRET = "s" * 43
+PINS = {"model_hash": "sha256:" + "0" * 64, "config_version": "sha256:" + "1" * 64}
 
 
 class Site:
@@ -160,7 +161,7 @@ def test_enrolment_is_idempotent_and_bound_to_its_secret(site: Site) -> None:
 def test_an_undeclared_class_cannot_enrol(site: Site) -> None:
     """Once the loop has named the declared classes, others are refused."""
     with writing(site.engine) as connection:
-        write_status(connection, "classes", ["cam-lowlight"], datetime.now(UTC))
+        write_status(connection, "classes", {"cam-lowlight": ["meter-reader"]}, datetime.now(UTC))
     status, body = site.enrol()
     assert (status, body["hint"]) == (409, "declared are cam-lowlight")
 
@@ -272,10 +273,32 @@ def test_operators_need_the_token_and_can_page(site: Site) -> None:
         ledger.append(connection, "published", "k", {"generation": 1}, datetime.now(UTC))
     assert site.ask("GET", "/v1/devices")[0] == 401
     client = ControllerClient(site.url, site.state)
-    assert [f"dev-{n}" for n in range(5)] == [device["device_id"] for device in client.pages("/v1/devices", limit=2)]
+    assert [f"dev-{n}" for n in range(5)] == [device["deviceId"] for device in client.pages("/v1/devices", limit=2)]
     assert [event["key"] for event in client.pages("/v1/ledger")] == ["k"]
     with pytest.raises(Refused, match="limit must be a number"):
         client.get("/v1/devices", limit="many")
+
+
+def test_operators_read_one_spelling(site: Site) -> None:
+    """Fields are in camel case at every depth; under `telemetry` stand the fixed keys that devices send."""
+    site.enrol()
+    with writing(site.engine) as connection:
+        write_status(connection, "releases", {"meter-reader/1.0.0": PINS}, datetime.now(UTC))
+    site.report(report(1, phase="rolled-back", error_code="low_confidence"))
+    client = ControllerClient(site.url, site.state)
+    device = next(client.pages("/v1/devices"))
+    assert "model_hash" in device.pop("telemetry")
+    status = client.get("/v1/status")
+    assert status["releases"][0].pop("errorCodes") == {"low_confidence": 1}
+    assert [name for name in names(device) | names(status) if "_" in name] == []
+    assert device["errorCode"] == "low_confidence"
+
+
+def names(value: Any) -> set[str]:
+    """Every name in a JSON value."""
+    if isinstance(value, dict):
+        return set(value).union(*(names(item) for item in value.values()))
+    return set().union(*(names(item) for item in value)) if isinstance(value, list) else set()
 
 
 def test_the_client_says_when_nobody_answers(site: Site) -> None:

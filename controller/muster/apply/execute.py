@@ -7,7 +7,7 @@ whole, commits depend on their inputs alone, and an event enters the ledger unde
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -24,7 +24,7 @@ from muster.kinds.errors import MusterError, TryAgain, Unusable
 from muster.kinds.fleet import Fleet
 from muster.kinds.release import Release
 from muster.observe.storage import writing
-from muster.plan.planner import Action, Lift, Plan, Prepare, Publish, Revert, Suspend, release_path, signs_for
+from muster.plan.planner import Action, Lift, Plan, Prepare, Publish, Revert, Suspend, release_path
 from muster.plan.world import Suspension
 from muster.source.git import Repository
 
@@ -88,12 +88,19 @@ class Executor:
     def _publish(self, action: Publish, fleet: Fleet, now: datetime) -> None:
         by_artifact = {release.spec.artifact.digest: release for release in fleet.releases}
         artifacts = {digest: self._artifact(digest, by_artifact.get(digest)) for digest in action.artifacts}
-        declared = [key.spec.public_key for key in fleet.signing_keys]
-        # A key that was taken out of the repository must not keep a halt from being published: the keys that devices
-        # know stay, until what is published is signed with one that is declared (the plan says that it waits).
-        keys = declared if signs_for(fleet, self.signer) else self.publisher.signing_keys()
+        keys = self._keys(action, by_artifact, [key.spec.public_key for key in fleet.signing_keys])
         self.publisher.publish(action.generation, action.documents.values(), artifacts, keys, now)
         self.record_published(now)
+
+    def _keys(self, action: Publish, releases: Mapping[str, Release], declared: list[str]) -> list[str]:
+        """The declared keys; and those that devices know, until all that is on offer is signed with a declared one.
+
+        A key that was replaced or taken out of the repository must not keep a halt from being published.
+        """
+        prepared = self.prepared.pins() if self.signer in declared else frozenset()
+        if all(digest in releases and releases[digest].pins in prepared for digest in action.artifacts):
+            return declared
+        return list(dict.fromkeys([*declared, *self.publisher.signing_keys()]))
 
     def _artifact(self, digest: str, release: Release | None) -> PublishedArtifact:
         """What is new comes from the store; what is published already can stay from its own files.

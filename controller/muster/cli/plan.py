@@ -24,17 +24,19 @@ def plan(output: str, **options: Any) -> int:
     from datetime import UTC, datetime
 
     from muster.daemon import Controller, Settings
-    from muster.kinds.errors import Refused
+    from muster.kinds.errors import Unusable
     from muster.plan.describe import plan_body
 
     settings = Settings(options["repository"], Path(options["state"]).absolute(), branch=options["branch"])
     controller = Controller(settings)
     try:
-        made = controller.preview(datetime.now(UTC))
+        preview = controller.preview(datetime.now(UTC))
     finally:
         controller.close()
-    if made is None:
-        raise Refused("no valid fleet is declared", "run `muster check` on the repository")
-    body = plan_body(made, {})
+    if preview.plan is None:
+        raise Unusable("; ".join(preview.complaints) or "nothing is declared", "run `muster check` on the repository")
+    body = {**plan_body(preview.plan, {}), "complaints": list(preview.complaints)}
     emit(body, output, lambda: print_plan(body))
-    return 1 if made.actions or made.waits else 0
+    for complaint in preview.complaints:
+        click.echo(f"not the newest commit: {complaint}", err=True)
+    return 1 if preview.plan.actions or preview.plan.waits or preview.complaints else 0

@@ -27,8 +27,9 @@ from sqlalchemy import (
     create_engine,
     event,
 )
+from sqlalchemy.exc import OperationalError
 
-from muster.kinds.errors import Refused
+from muster.kinds.errors import Refused, TryAgain
 
 metadata = MetaData()
 
@@ -157,8 +158,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
     It takes the write lock when it begins. A transaction that began by reading would be refused at its first write
     if another one wrote in between, however long it is willing to wait.
     """
-    with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
-        yield connection
+    try:
+        with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+            yield connection
+    except OperationalError as error:
+        raise TryAgain(f"the storage refuses: {error.orig}", "free space, or wait for who holds it") from error
 
 
 def _begin(connection: Connection) -> None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from muster.kinds.fleet import Fleet
 from muster.plan.planner import Plan, Prepare, Publish, Suspend
-from muster.plan.world import World
+from muster.plan.world import Published, World
 
 Sync = Literal["Synced", "OutOfSync", "Unknown"]
 Health = Literal["Healthy", "Progressing", "Degraded", "Suspended", "Missing", "Unknown"]
@@ -38,7 +39,7 @@ def condition(type_: str, *, holds: bool, reason: str, message: str, now: dateti
 def carry_over(new: Iterable[Condition], old: Mapping[str, Mapping[str, object]]) -> tuple[Condition, ...]:
     """Keep the transition time of every condition whose status did not change."""
     return tuple(
-        replace(item, last_transition_time=str(before["last_transition_time"]))
+        replace(item, last_transition_time=str(before["lastTransitionTime"]))
         if (before := old.get(item.type)) and before["status"] == item.status
         else item
         for item in new
@@ -72,3 +73,14 @@ def health_of(plan: Plan, world: World) -> Health:
     if any(verdict.outcome == "undecided" for verdict in plan.verdicts):
         return "Progressing"
     return "Healthy" if plan.verdicts else "Unknown"
+
+
+def unserved_classes(fleet: Fleet, published: Published) -> tuple[str, ...]:
+    """`<model> on <class>` for every class that may not be empty and has nothing on offer."""
+    return tuple(
+        f"{model} on {device_class.metadata.name}"
+        for device_class in fleet.device_classes
+        for model in device_class.spec.models
+        if not device_class.spec.may_be_empty
+        and not ((document := published.documents.get((model, device_class.metadata.name))) and document.entries)
+    )

@@ -38,13 +38,28 @@ def reaches(release: Release, device_class: str) -> bool:
     return release.runtime_for(device_class) is not None and release.spec.rollout.reaches_any
 
 
+def is_ready(world: World, release: Release) -> bool:
+    """True if the release's artifact can be named: it is prepared, or devices can fetch it already.
+
+    What is published stays so while it is prepared anew (another key, a lost record): that is no reason to send
+    devices back.
+    """
+    if release.spec.artifact.digest in world.damaged:
+        return False
+    return release.pins in world.prepared or any(
+        entry.release == release.name and entry.artifact == release.spec.artifact
+        for document in world.published.documents.values()
+        for entry in document.entries
+    )
+
+
 def on_offer(
     fleet: Fleet, world: World, suspensions: Mapping[str, Suspension], model: str, device_class: str
 ) -> tuple[Release, ...]:
     """Releases of the model that some device of the class should run, newest first, down to the first that all run.
 
     What stands below a release that every device takes is never reached, so it is left out; a release that is
-    suspended or not prepared hides nothing.
+    suspended or not ready hides nothing.
     """
     found = []
     for release in fleet.releases_of(model, device_class):
@@ -52,7 +67,7 @@ def on_offer(
             continue
         found.append(release)
         everyone = all(release.spec.rollout.cohorts.get(cohort.metadata.name, 0) == PPM for cohort in fleet.cohorts)
-        if everyone and release.name not in suspensions and release.pins in world.prepared:
+        if everyone and release.name not in suspensions and is_ready(world, release):
             break
     return tuple(found)
 
@@ -74,7 +89,7 @@ def _document(
             halted.append(
                 Halt(release=release.name, artifact=artifact, reason=suspensions[release.name].reason[:2_000])
             )
-        elif release.pins in world.prepared and artifact not in world.damaged:
+        elif is_ready(world, release):
             entries.append(_entry(fleet, release, class_name, published, generation))
     releases = fleet.releases_of(model, class_name)
     intervals = [tier.health.poll_interval for release in releases if (tier := fleet.tier(release))]

@@ -19,6 +19,8 @@ class ControllerClient:
     """Read-only questions. Raises `TryAgain` if nobody answers, `Refused` or `Unusable` for what the answer says."""
 
     def __init__(self, server: str, state: Path) -> None:
+        if not server.startswith(("http://", "https://")):
+            raise Unusable(f"not a server: {server!r}", "write http://127.0.0.1:8470")
         self._server = server.rstrip("/")
         self._token = StateKeys.of(state).operator_token()
         self._http = urllib3.PoolManager(timeout=urllib3.Timeout(10), retries=False)

@@ -67,6 +67,11 @@ class DeviceRoutes:
                 raise Refused(
                     f"device class {enrolment.device_class} is not declared", f"declared are {', '.join(classes)}"
                 )
+            known = classes[enrolment.device_class] if classes is not None else enrolment.models
+            if strange := sorted(set(enrolment.models) - set(known)):
+                raise Refused(
+                    f"{enrolment.device_class} does not run {', '.join(strange)}", f"it runs {', '.join(known)}"
+                )
             return enrol(connection, enrolment, now)
 
         try:
