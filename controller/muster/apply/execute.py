@@ -146,12 +146,13 @@ class Executor:
 
     def _revert(self, action: Revert, plan: Plan, fleet: Fleet, now: datetime) -> None:
         release = fleet.release(action.release)
-        cohorts = release.spec.rollout.cohorts if release else ()
+        if release is None:
+            return
         with self.engine.connect() as connection:
             suspension = suspensions.load_suspensions(connection).get(action.release)
             chain = ledger.head(connection)
         at = suspension.at if suspension else now
-        commit = self.reverter.commit(action, cohorts, plan.commit, f"Muster-Ledger: {chain}", at)
+        commit = self.reverter.commit(action, release, plan.commit, f"Muster-Ledger: {chain}", at)
         # Before the push, so that a kill in between leaves a trace of what was pushed (see `_lift`).
         with writing(self.engine) as connection:
             suspensions.record_revert(connection, action.release, commit)

@@ -6,17 +6,16 @@ made: the suspension holds, and a person is told why.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from muster.apply.identity import Identity
 from muster.kinds.errors import Refused
+from muster.kinds.release import Release
 from muster.plan.planner import Revert
-from muster.source.edit import set_rollout
 from muster.source.git import Repository
 from muster.source.load import Loader
-from muster.source.revert import plan_revert
+from muster.source.revert import plan_revert, reaching_nobody
 
 
 @dataclass(frozen=True)
@@ -27,15 +26,14 @@ class Reverter:
     loader: Loader
     identity: Identity
 
-    def commit(self, action: Revert, cohorts: Iterable[str], head: str, trailer: str, at: datetime) -> str:
+    def commit(self, action: Revert, release: Release, head: str, trailer: str, at: datetime) -> str:
         """Commit on top of `head`, without moving any branch. The same input gives the same commit.
 
         Where the file as it was before does not fit the others any more (a newer release supersedes this one), it
         stays, and reaches nobody. Raises `Refused` if that does not pass the checks either.
         """
         revert = plan_revert(self.repository, head, action.path, action.reason)
-        present = self.repository.show_file(head, action.path) or b""
-        nobody = set_rollout(present.decode(), dict.fromkeys(cohorts, "0%")).encode()
+        nobody = reaching_nobody(self.repository, head, release, action.path)
         message = f"{revert.message.rstrip()}\n\n{trailer}\n"
         refusals = []
         for changes in (revert.changes, {action.path: nobody}):

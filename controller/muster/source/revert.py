@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from muster.kinds.errors import Refused
 from muster.kinds.release import Release
+from muster.source.edit import set_rollout
 from muster.source.git import CommitInfo, Repository
 from muster.source.validate import validate
 from muster.source.yaml_events import YamlFault, parse
@@ -77,3 +78,9 @@ def _taken_back(commit: CommitInfo) -> str:
     if len(commit.parents) > 1:
         return f"This reverts commit {commit.commit}, reversing\nchanges made to {commit.parents[0]}."
     return f"This reverts commit {commit.commit}."
+
+
+def reaching_nobody(repository: Repository, head: str, release: Release, path: str) -> bytes:
+    """The release's file with 0 % of every cohort: what to commit where the file cannot go, since others name it."""
+    present = (repository.show_file(head, path) or b"").decode()
+    return set_rollout(present, dict.fromkeys(release.spec.rollout.cohorts, "0%")).encode()

@@ -11,8 +11,8 @@ from muster.kinds.fleet import Fleet
 from muster.kinds.quantity import PPM, format_percent
 from muster.kinds.release import Release
 from muster.source.git import CommitInfo, Repository
-from muster.source.load import Loaded, Loader
-from muster.source.revert import Revert, plan_revert
+from muster.source.load import Loader
+from muster.source.revert import Revert, plan_revert, reaching_nobody
 
 
 @dataclass(frozen=True)
@@ -46,22 +46,20 @@ def plan_rollback(  # noqa: PLR0913 - what a rollback consists of
     Raises `Refused` if there is nothing to take back or the result would not pass the checks.
     """
     loader = Loader()
-    releases = _chosen(_must_load(loader.commit(repository, head), "the newest commit"), model, version, to)
+    releases = _chosen(loader.commit(repository, head).fleet_or_refuse("the newest commit"), model, version, to)
     reverts = [plan_revert(repository, head, f"releases/{release.name}.yaml", why) for release in releases]
     changes = {path: data for revert in reverts for path, data in revert.changes.items()}
     message = _message(model, releases, reverts, why)
     commit = repository.commit_files(head, changes, message, author, at)
-    fleet = _must_load(loader.commit(repository, commit), "the result")
+    if loader.commit(repository, commit).fleet is None:
+        # A newer release supersedes one of these, so that the files must stay; they then reach nobody.
+        paths = {f"releases/{release.name}.yaml": release for release in releases}
+        changes = {path: reaching_nobody(repository, head, release, path) for path, release in paths.items()}
+        commit = repository.commit_files(head, changes, message, author, at)
+    fleet = loader.commit(repository, commit).fleet_or_refuse("the result")
     reverted = {taken.commit: taken for revert in reverts for taken in revert.reverted}
     names = tuple(release.name for release in releases)
     return Rollback(commit, names, tuple(reverted.values()), changes, message, _returns(fleet, model))
-
-
-def _must_load(loaded: Loaded, what: str) -> Fleet:
-    if loaded.fleet is None:
-        first = next(finding for finding in loaded.findings if finding.severity == "error")
-        raise Refused(f"{what} does not pass `muster check`: {first.place}: {first.message}", first.hint)
-    return loaded.fleet
 
 
 def _chosen(fleet: Fleet, model: str, version: str | None, to: str | None) -> list[Release]:
