@@ -158,7 +158,7 @@ def test_two_devices_in_one_process_survive_sigkill_and_drain_on_sigterm(
         status = _status(folder)
         assert status["models"][0]["running"] == first.release
         assert status["models"][0]["state"] == "confirmed"
-        assert status["models"][0]["model_hash"] == hash_of(first)
+        assert status["models"][0]["modelHash"] == hash_of(first)
         assert status["downloads"] == 1
     for device in ("one", "two"):
         phases = [report["phase"] for report in heard if report["device_id"] == device]

@@ -24,4 +24,4 @@ def test_the_demo_ends_in_the_same_state_however_often_the_daemon_is_killed() ->
     assert [check["what"] for check in report["checks"] if not check["holds"]] == []
     assert report["final"] == {name: {"meter-reader/1.1.0": 16} for name in ("cam-day", "cam-edge", "cam-lowlight")}
     assert report["halt"]["harmed"] >= 1
-    assert report["halt"]["downloads_to_recover"] == 0
+    assert report["halt"]["downloadsToRecover"] == 0

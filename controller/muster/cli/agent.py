@@ -56,7 +56,7 @@ def enrol(folder: Path, root: Path, output: str, **given: Any) -> None:
     token = _token(given["token"], given["token_file"])
     enrol_device(DeviceFolder(folder), HttpServer(server), identity, token, root)
     emit(
-        {"device_id": identity.device_id, "folder": str(folder), "server": server},
+        {"deviceId": identity.device_id, "folder": str(folder), "server": server},
         output,
         lambda: click.echo(f"enrolled {identity.device_id}; start it with: muster agent run --folder {folder}"),
     )
@@ -97,8 +97,8 @@ def status(folder: Path, output: str) -> None:
 
     def text() -> None:
         table(["device", "class", "server", "downloads", "waiting reports", "problem"], [[
-            value["device_id"], value["device_class"], value["server"], value["downloads"],
-            value["waiting_reports"], value["problem"] or "-",
+            value["deviceId"], value["deviceClass"], value["server"], value["downloads"],
+            value["waitingReports"], value["problem"] or "-",
         ]])  # fmt: skip
         names = ("model", "generation", "runs", "state", "confirmed", "previous", "on its way", "quarantined")
         table(names, [
@@ -124,7 +124,7 @@ def _status(folder: Any) -> dict[str, Any]:
                 "model": name,
                 "generation": model.generation,
                 "running": _release(model.running),
-                "model_hash": model.running.entry.model_hash if model.running else None,
+                "modelHash": model.running.entry.model_hash if model.running else None,
                 "state": "trial" if model.trial else "confirmed" if model.confirmed else "empty",
                 "confirmed": _release(model.confirmed),
                 "previous": _release(model.previous),
@@ -133,13 +133,13 @@ def _status(folder: Any) -> dict[str, Any]:
             }
         )
     return {
-        "device_id": identity.device_id,
-        "device_class": identity.device_class,
+        "deviceId": identity.device_id,
+        "deviceClass": identity.device_class,
         "labels": identity.labels,
         "server": identity.server,
         "journal": recovery,
         "downloads": state.downloads,
-        "waiting_reports": len(state.outbox),
+        "waitingReports": len(state.outbox),
         "problem": state.problem,
         "models": models,
     }
@@ -154,7 +154,7 @@ def _say(device_id: str, what: str) -> None:
 
 
 def _say_json(device_id: str, what: str) -> None:
-    click.echo(json.dumps({"device_id": device_id, "event": what}))
+    click.echo(json.dumps({"deviceId": device_id, "event": what}))
 
 
 def _labels(pairs: tuple[str, ...]) -> dict[str, str]:

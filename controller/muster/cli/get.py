@@ -69,7 +69,7 @@ def describe(what: str, name: str | None, output: str, **options: Any) -> int:
         plan = client.get("/v1/plan")
         emit(plan, output, lambda: print_plan(plan))
         return 0
-    found = [state for state in client.pages("/v1/devices", limit=1_000) if state["device_id"] == name]
+    found = [state for state in client.pages("/v1/devices", limit=1_000) if state["deviceId"] == name]
     if not found:
         raise Refused(f"device {name} is not enrolled", "list those that are: muster get devices")
     emit(found, output, lambda: _print_nested(found[0] if len(found) == 1 else {s["model"]: s for s in found}))
@@ -123,7 +123,7 @@ def _print_status(status: dict[str, Any]) -> None:
         click.echo(f"  {condition['type']}: {condition['status']} ({condition['reason']}) {condition['message']}")
     for suspension in status.get("suspensions", []):
         click.echo(f"  suspended: {suspension['release']} since {suspension['at']}: {suspension['reason']}")
-    columns = ["model", "device_class", "devices", "synced", "healthy", "silent", "running"]
+    columns = ["model", "deviceClass", "devices", "synced", "healthy", "silent", "running"]
     running = [
         ", ".join(f"{name} ×{count}" for name, count in sorted(row["running"].items())) for row in status["fleet"]
     ]
@@ -138,9 +138,9 @@ def _print_devices(states: list[dict[str, Any]]) -> None:
         ["device", "class", "cohort", "model", "desired", "running", "synced", "phase", "error", "last seen"],
         [
             [
-                *(state[key] or "-" for key in ("device_id", "device_class", "cohort", "model", "desired", "running")),
+                *(state[key] or "-" for key in ("deviceId", "deviceClass", "cohort", "model", "desired", "running")),
                 "yes" if state["synced"] else "no",
-                *(state[key] or "-" for key in ("phase", "error_code", "last_seen")),
+                *(state[key] or "-" for key in ("phase", "errorCode", "lastSeen")),
             ]
             for state in states
         ],
@@ -158,7 +158,7 @@ def print_plan(plan: dict[str, Any]) -> None:
     if not plan["actions"]:
         click.echo("  nothing to do")
     for wait in plan["waits"]:
-        click.echo(f"  waits: {wait['step']} {wait['subject']}: {wait['reason']}\n    until: {wait['lifted_by']}")
+        click.echo(f"  waits: {wait['step']} {wait['subject']}: {wait['reason']}\n    until: {wait['liftedBy']}")
     for verdict in plan["verdicts"]:
         click.echo(f"  judged: {verdict['release']} {verdict['outcome']}: {verdict['reason']}")
 

@@ -50,7 +50,7 @@ def unmet(status: dict[str, Any], commit: str | None) -> list[str]:
     if status.get("sync") != "Synced":
         missing.append(f"sync is {status.get('sync')}: {status.get('reason')}")
     missing += [
-        f"{row['devices'] - row['synced']} of {row['devices']} devices of {row['device_class']} "
+        f"{row['devices'] - row['synced']} of {row['devices']} devices of {row['deviceClass']} "
         f"do not run what {row['model']} should be"
         for row in status.get("fleet", [])
         if row["synced"] < row["devices"]

@@ -27,7 +27,7 @@ class Snapshot:
         """Device class → release → number of devices that run it."""
         found: dict[str, Counter[str]] = {}
         for device in self.devices:
-            found.setdefault(device["device_class"], Counter())[device["running"] or "nothing"] += 1
+            found.setdefault(device["deviceClass"], Counter())[device["running"] or "nothing"] += 1
         return found
 
 
@@ -71,7 +71,7 @@ class Observer:
             if snapshot is None:
                 time.sleep(PAUSE)
                 continue
-            now_running = {device["device_id"]: device["running"] for device in snapshot.devices}
+            now_running = {device["deviceId"]: device["running"] for device in snapshot.devices}
             if before is not None and now_running != before:
                 moments.first = moments.first or snapshot.at
                 moments.last = snapshot.at
@@ -105,8 +105,8 @@ def _last_words(snapshot: Snapshot | None) -> str:
         if item["status"] != "True"
     )
     waiting = "; ".join(
-        f"{device['device_id']} runs {device['running']}, should run {device['desired']}: {device['phase']} "
-        f"{device['error_code'] or ''} at generation {device['generation']}"
+        f"{device['deviceId']} runs {device['running']}, should run {device['desired']}: {device['phase']} "
+        f"{device['errorCode'] or ''} at generation {device['generation']}"
         for device in snapshot.devices
         if not device["synced"] or device["phase"] != "healthy"
     )

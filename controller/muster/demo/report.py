@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from muster.plan.describe import as_json
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Report:
 
     def as_data(self) -> dict[str, Any]:
         """For `-o json`."""
-        return {"holds": self.holds, **_plain(asdict(self))}
+        return {"holds": self.holds, **as_json(self)}
 
     def lines(self) -> list[str]:
         """For people."""
@@ -128,13 +130,3 @@ def _check_line(check: Check) -> str:
 
 def _after(start: datetime, moment: datetime) -> str:
     return f"+{(moment - start).total_seconds():.1f}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

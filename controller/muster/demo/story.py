@@ -94,7 +94,7 @@ class Story:
             release=f"{MODEL}/{BAD}",
             committed=committed,
             published=self._event("published", commit),
-            detected=datetime.fromisoformat(exposures[0]["first_failure_at"]),
+            detected=datetime.fromisoformat(exposures[0]["firstFailureAt"]),
             suspended=datetime.fromisoformat(self._last_event("suspended")["at"]),
             reverted=datetime.fromisoformat(reverted["at"]),
             recovered=moments.last or after.at,
@@ -146,9 +146,9 @@ class Story:
 
     def _checks(self, final: Snapshot, halt: Halt) -> list[Check]:
         fleet = self._declared()
-        wrong = [device["device_id"] for device in final.devices if not _runs_what_git_declares(device, fleet)]
+        wrong = [device["deviceId"] for device in final.devices if not _runs_what_git_declares(device, fleet)]
         generations = [event["body"]["generation"] for event in self.observer.events() if event["event"] == "published"]
-        canary = {device["device_id"] for device in final.devices if device["labels"].get("ring") == "canary"}
+        canary = {device["deviceId"] for device in final.devices if device["labels"].get("ring") == "canary"}
         failing = [row for row in final.status["releases"] if row["release"] == f"{MODEL}/{BAD}"]
         author = next((line for line in self.scratch.log() if line.startswith(halt.revert_commit[:7])), "")
         return [
@@ -161,7 +161,7 @@ class Story:
             ),
             Check(
                 f"{BAD} failed on one device class only",
-                [row["device_class"] for row in failing if row["failures"]] == ["cam-lowlight"],
+                [row["deviceClass"] for row in failing if row["failures"]] == ["cam-lowlight"],
                 halt.reason,
             ),
             Check(
@@ -191,7 +191,7 @@ def _runs_what_git_declares(device: dict[str, Any], fleet: Fleet | None) -> bool
     """Compare the digests that a device reported with the pins in the clone, without asking the controller."""
     if fleet is None:
         return False
-    offered = fleet.releases_of(MODEL, device["device_class"])
+    offered = fleet.releases_of(MODEL, device["deviceClass"])
     newest = next((release for release in offered if release.spec.rollout.reaches_any), None)
     telemetry = device["telemetry"]
     return newest is not None and (telemetry["model_hash"], telemetry["config_version"]) == (
@@ -202,4 +202,4 @@ def _runs_what_git_declares(device: dict[str, Any], fleet: Fleet | None) -> bool
 
 def _downloads(snapshot: Snapshot) -> dict[str, int]:
     """Artifacts that each device downloaded since it was set up."""
-    return {device["device_id"]: device["telemetry"]["downloads"] or 0 for device in snapshot.devices}
+    return {device["deviceId"]: device["telemetry"]["downloads"] or 0 for device in snapshot.devices}

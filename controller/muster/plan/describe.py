@@ -1,4 +1,8 @@
-"""Plans and the state of the loop as JSON values, for storage, `-o json` and the dashboard."""
+"""Values as JSON, for storage, HTTP and `-o json`: plans, the state of the loop, and any other dataclass.
+
+Names of our fields are written in camel case, as in YAML. Keys that are data (releases, labels, error codes, the fixed
+keys of telemetry) are written as they are.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,23 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from muster.kinds.fleet import Fleet
 from muster.plan.conditions import Condition, health_of, sync_of
 from muster.plan.planner import Action, Plan
 from muster.plan.world import World
+
+
+def as_json(value: Any) -> Any:
+    """Dataclasses become objects with names in camel case, mappings objects with the keys that they have."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {to_camel(field.name): as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else "/".join(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_json(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def loop_body(plan: Plan | None, world: World, conditions: tuple[Condition, ...], now: datetime) -> dict[str, Any]:
@@ -24,11 +41,8 @@ def loop_body(plan: Plan | None, world: World, conditions: tuple[Condition, ...]
         "reason": summary.message,
         "sync": sync_of(plan) if plan else "Unknown",
         "health": health_of(plan, world) if plan else "Unknown",
-        "suspensions": [
-            {**dataclasses.asdict(suspension), "at": suspension.at.isoformat()}
-            for suspension in world.suspensions.values()
-        ],
-        "conditions": [dataclasses.asdict(item) for item in conditions],
+        "suspensions": [as_json(suspension) for suspension in world.suspensions.values()],
+        "conditions": as_json(conditions),
     }
 
 
@@ -41,15 +55,15 @@ def plan_body(plan: Plan, failed: Mapping[Action, str]) -> dict[str, Any]:
             {"step": type(action).__name__.lower(), **_action_body(action), "failed": failed.get(action)}
             for action in plan.actions
         ],
-        "waits": [dataclasses.asdict(wait) for wait in plan.waits],
-        "verdicts": [dataclasses.asdict(verdict) for verdict in plan.verdicts],
+        "waits": as_json(plan.waits),
+        "verdicts": as_json(plan.verdicts),
     }
 
 
 def _action_body(action: Any) -> dict[str, Any]:
-    fields = {field.name: getattr(action, field.name) for field in dataclasses.fields(action)}
-    fields.pop("documents", None)
-    return fields
+    body: dict[str, Any] = as_json(action)
+    body.pop("documents", None)
+    return body
 
 
 def release_pins(fleet: Fleet) -> dict[str, dict[str, str]]:

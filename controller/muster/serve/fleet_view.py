@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +11,7 @@ from sqlalchemy import Engine
 from muster.observe.convergence import DeviceState, converge, device_states
 from muster.observe.counts import first_failures, observed
 from muster.observe.status import read_status
+from muster.plan.describe import as_json
 from muster.plan.world import Published
 
 
@@ -53,19 +53,19 @@ class FleetView:
         return {
             **loop,
             "fleet": [
-                {"model": model, "device_class": device_class, **dataclasses.asdict(convergence)}
+                {"model": model, "deviceClass": device_class, **as_json(convergence)}
                 for (model, device_class), convergence in sorted(converge(iter(states)).items())
             ],
             "releases": [
                 {
                     "release": release,
-                    "device_class": device_class,
+                    "deviceClass": device_class,
                     "tried": exposure.tried,
                     "failures": exposure.failures,
                     "recalled": exposure.recalled,
                     "phases": dict(exposure.phases),
-                    "error_codes": dict(exposure.error_codes),
-                    "first_failure_at": failed_first.get(release),
+                    "errorCodes": dict(exposure.error_codes),
+                    "firstFailureAt": failed_first.get(release),
                 }
                 for (release, device_class), exposure in sorted(exposures.items())
             ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import hmac
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from muster.apply.ledger import events
+from muster.plan.describe import as_json
 from muster.serve.answers import HttpError, bearer, page
 from muster.serve.fleet_view import FleetView
 
@@ -44,7 +44,7 @@ class OperatorRoutes:
         after = request.query_params.get("after", "")[:128]
         device_class = request.query_params.get("class")
         states = await asyncio.to_thread(self._view.devices, device_class, after, limit)
-        return JSONResponse(page([dataclasses.asdict(state) for state in states], limit, "device_id"))
+        return JSONResponse(page(as_json(states), limit, "deviceId"))
 
     async def ledger(self, request: Request) -> JSONResponse:
         """GET /v1/ledger?after=&limit=: events, oldest first."""
@@ -56,9 +56,8 @@ class OperatorRoutes:
 
     def _events(self, after: int, limit: int) -> list[dict[str, Any]]:
         with self._engine.connect() as connection:
-            return [
-                {**dataclasses.asdict(event), "at": event.at.isoformat()} for event in events(connection, after, limit)
-            ]
+            rows: list[dict[str, Any]] = as_json(events(connection, after, limit))
+            return rows
 
     def _authorize(self, request: Request) -> None:
         if not hmac.compare_digest(bearer(request).encode(), self._operator_token.read_text().strip().encode()):
