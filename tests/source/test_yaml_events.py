@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from muster.source import yaml_events
 from muster.source.yaml_events import MAX_BYTES, Document, YamlFault, parse
 
 
@@ -132,6 +133,49 @@ def _outcome(data: bytes) -> Document | YamlFault:
         return parse(data)
     except YamlFault as fault:
         return fault
+
+
+HINTS = {
+    b"kind: a: b\n": "put the text in quotes if it holds a colon",
+    b"a: 1\n  b: 2\n": "indent like the line above",
+    b"a:\n\tb: 1\n": "indent with spaces",
+    b"a:\n  b: 1\n\tc: 2\n": "indent with spaces",
+    b"a: @x\n": "text that begins with @",
+    b"a:\n  b: 1\n c: 2\n": "indent all keys of one level alike",
+    b"a: 'it's'\n": "let nothing follow a closing quote",
+    b"a: 1\nb\nc: 2\n": "with a space after the colon",
+    b"a: - b\n": "put the list on the lines below",
+    b"- a\nb: 1\n": "begin every item of the list with a hyphen",
+    b"a: [1\n": "close the list with ]",
+    b"a: {b: 1\n": "close the fields with }",
+    b'a: "x\n': "close the text with the quote it began with",
+    b'a: "\\q"\n': "write a backslash twice",
+    b'a: "\\ud800"\n': "write the character itself",
+    b"a: , b\n": "a sign that YAML reserves",
+    b"a: *\n": "a sign that YAML reserves",
+    b"a: |x\n b\n": "begin the text on the line below",
+}
+
+
+@pytest.mark.parametrize(("text", "hint"), HINTS.items(), ids=HINTS.values())
+def test_what_would_be_right(text, hint):
+    """Each kind of broken syntax gets the way out that fits it."""
+    with pytest.raises(YamlFault) as fault:
+        parse(text)
+    assert (fault.value.rule, hint in fault.value.hint) == ("syntax", True), fault.value.hint
+
+
+def test_every_syntax_hint_is_reached(monkeypatch):
+    """No hint of the table is for nothing, with libyaml and with PyYAML's own parser."""
+    reached = set()
+    for loader in (yaml_events.yaml.CSafeLoader, yaml_events.yaml.SafeLoader):
+        monkeypatch.setattr(yaml_events, "_LOADER", loader)
+        for text in HINTS:
+            try:
+                parse(text)
+            except YamlFault as fault:
+                reached.add(fault.hint)
+    assert reached >= set(yaml_events._SYNTAX_HINTS.values())
 
 
 @given(st.binary(max_size=300))

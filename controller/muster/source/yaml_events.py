@@ -41,10 +41,24 @@ _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(
     r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
+# Part of libyaml's message (and of PyYAML's own parser, where it says it otherwise) → what would be right.
 _SYNTAX_HINTS = {
-    "mapping values are not allowed": "put the text in quotes: it holds a colon and a space",
-    "cannot start any token": "indent with spaces, and put text that begins with a sign in quotes",
-    "did not find expected key": "indent all keys of one level alike",
+    "mapping values are not allowed": "put the text in quotes if it holds a colon; else indent like the line above",
+    "cannot start any token": "indent with spaces, and put text that begins with @, % or ` in quotes",
+    "a tab character": "indent with spaces",
+    "did not find expected key": "indent all keys of one level alike, and let nothing follow a closing quote",
+    "<block end>": "indent everything of one level alike, and let nothing follow a closing quote",
+    "could not find expected ':'": "write `name: value`, with a space after the colon",
+    "sequence entries are not allowed": "put the list on the lines below, or the text in quotes",
+    "expected '-' indicator": "begin every item of the list with a hyphen, or indent the key less",
+    "',' or ']'": "close the list with ]",
+    "',' or '}'": "close the fields with }",
+    "unexpected end of stream": "close the text with the quote it began with",
+    "unknown escape character": "write a backslash twice, or put the text in single quotes",
+    "invalid Unicode character escape": "write the character itself",
+    "node content": "put the text in quotes: it begins with a sign that YAML reserves",
+    "alphabetic or numeric character": "put the text in quotes: it begins with a sign that YAML reserves",
+    "comment or line break": "begin the text on the line below",
 }
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 
@@ -267,7 +281,5 @@ def _syntax_fault(error: yaml.MarkedYAMLError) -> YamlFault:
     mark = error.problem_mark or error.context_mark
     spot = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     problem = " ".join(part for part in (error.context, error.problem) if part)
-    hint = (
-        "indent with spaces" if "\\t" in problem or "cannot start any token" in problem else "correct the syntax here"
-    )
+    hint = next((hint for part, hint in _SYNTAX_HINTS.items() if part in problem), "correct the syntax here")
     return YamlFault(spot, "syntax", f"not YAML: {problem}"[:300], hint)
