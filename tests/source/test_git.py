@@ -11,6 +11,7 @@ import pytest
 from muster.kinds.errors import Refused, TryAgain, Unusable
 from muster.source import git_program
 from muster.source.git import Repository, check_branch, check_path, make_repository
+from muster.source.layout import leaves_the_tree
 from muster.source.git_program import run_git
 from scratch_repository import commit_all, git, write
 
@@ -64,9 +65,10 @@ def test_bad_revisions(repository, revision):
     assert error.value.message.isprintable()
 
 
-@pytest.mark.parametrize("path", ["../a", "a/../b", "/a", "a//b", ".git/config", "a/.GIT/x", "-x", "", "a\0b"])
+@pytest.mark.parametrize("path", ["../a", "a/../b", "/a", "a//b", ".git/config", "a/.GIT/x", "-x", "", "a\0b", "a\\b"])
 def test_bad_paths(path):
-    """No path leaves the tree or reaches git's own folder."""
+    """No path leaves the tree, reaches git's own folder or could be misread; callers and trees are held to one rule."""
+    assert leaves_the_tree(path)
     with pytest.raises(Refused):
         check_path(path)
 

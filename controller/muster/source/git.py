@@ -20,6 +20,7 @@ from pathlib import Path
 from muster.kinds.errors import Refused, TryAgain, Unusable
 from muster.source import git_remote
 from muster.source.git_program import MIB, Answer, printable, run_git
+from muster.source.layout import PATH_HINT, leaves_the_tree
 
 MAX_ENTRIES = 100_000
 MAX_TREE = 12 * MIB
@@ -170,7 +171,9 @@ class Repository:
         if not entries[0].mode.startswith("100"):
             raise Refused(f"{path} is not a regular file in {commit}", "commit the file itself")
         if entries[0].size > MAX_FILE:
-            raise Refused(f"{path} is larger than {MAX_FILE} bytes in {commit}")
+            raise Refused(
+                f"{path} is larger than {MAX_FILE} bytes in {commit}", f"commit at most {MAX_FILE // MIB} MiB"
+            )
         return self.blobs([entries[0].blob])[entries[0].blob]
 
     def commit_files(
@@ -185,7 +188,7 @@ class Repository:
         if who is None:
             raise Unusable(f"not an author: {printable(author)!r}", 'write "Name <address>"')
         if "\0" in message or not message.strip():
-            raise Unusable("a commit needs a message")
+            raise Unusable("a commit needs a message", "write a line that says why, without NUL characters")
         time = f"@{int(at.timestamp())} +0000"
         with tempfile.TemporaryDirectory(prefix="muster-index-") as folder:
             environment = {
@@ -256,9 +259,8 @@ class Repository:
 
 def check_path(path: str) -> str:
     """The path, if it stays inside a tree. Raises `Refused`."""
-    parts = path.split("/")
-    if any(part in ("", ".", "..") or part.lower() == ".git" for part in parts) or "\0" in path or path.startswith("-"):
-        raise Refused(f"not a path inside a tree: {printable(path)[:200]!r}", "write folder/file, without . and ..")
+    if leaves_the_tree(path):
+        raise Refused(f"not a path inside a tree: {printable(path)[:200]!r}", PATH_HINT)
     return path
 
 
@@ -274,7 +276,7 @@ def make_repository(folder: Path, branch: str) -> Repository:
     answer = run_git(["init", "--quiet", "--template=", f"--initial-branch={check_branch(branch)}", "."], folder)
     if answer.code != 0:
         shutil.rmtree(folder / ".git", ignore_errors=True)
-        raise Unusable(f"cannot make a repository in {folder}: {answer.reason}")
+        raise Unusable(f"cannot make a repository in {folder}: {answer.reason}", "name a folder that can be written to")
     return Repository(folder)
 
 

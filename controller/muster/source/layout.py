@@ -37,6 +37,8 @@ WHERE = (
     "policies/<name>.yaml or policies/keys/<name>.yaml"
 )
 
+PATH_HINT = "name it folder/file: no .., no .git, no backslash, no hyphen at its beginning"
+
 
 def kind_at(path: str) -> type[AnyResource] | None:
     """The kind that a file of this path declares."""
@@ -49,6 +51,10 @@ def is_yaml(path: str) -> bool:
 
 
 def leaves_the_tree(path: str) -> bool:
-    """True for a path that a crafted tree could carry to write or read outside of it."""
+    """True for a path that could read or write outside of its tree, or that git or another system could misread.
+
+    The one rule for paths that come in, by whatever way: of a crafted tree, of a caller, of the command line.
+    """
     parts = path.split("/")
-    return any(part in ("", ".", "..") or part.lower() == ".git" for part in parts) or "\0" in path or "\\" in path
+    climbs = any(part in ("", ".", "..") or part.lower() == ".git" for part in parts)
+    return climbs or path.startswith("-") or "\0" in path or "\\" in path

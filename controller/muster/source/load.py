@@ -19,7 +19,7 @@ from muster.kinds.finding import Complaint, Finding, Place
 from muster.kinds.fleet import AnyResource, Fleet
 from muster.source.git import Repository, TreeEntry
 from muster.source.git_program import MIB, printable
-from muster.source.layout import FOLDERS, WHERE, is_yaml, kind_at, leaves_the_tree
+from muster.source.layout import FOLDERS, PATH_HINT, WHERE, is_yaml, kind_at, leaves_the_tree
 from muster.source.validate import validate
 from muster.source.work_tree import read_file, walk
 from muster.source.yaml_events import MAX_BYTES, YamlFault, parse
@@ -156,7 +156,7 @@ def _objection(entry: TreeEntry, seen: set[str]) -> Finding | None:
     limit = f"keep it under {MAX_BYTES} bytes"
     declares = is_yaml(entry.path)
     rules = (
-        (leaves_the_tree(entry.path), "path", "the path leaves the tree", "rename it: no .., no .git, no backslashes"),
+        (leaves_the_tree(entry.path), "path", "the path leaves the tree", PATH_HINT),
         (entry.mode == "120000", "link", "a symbolic link", "put the file itself here"),
         (entry.mode == "160000", "link", "a submodule", "declare the fleet in this repository"),
         (entry.path in seen, "path", "the tree holds this path twice", "run git fsck: git did not make this tree"),
