@@ -4,93 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 from pydantic import ValidationError
-from sqlalchemy import Engine
 
 from muster.agent.delivery import Delivery, deliver
 from muster.agent.http_server import HttpServer
 from muster.agent.journal import Spooled
 from muster.apply import ledger
-from muster.attest.state_keys import StateKeys
 from muster.kinds.errors import Refused, TryAgain
 from muster.kinds.telemetry import Report
 from muster.observe.status import write_status
-from muster.observe.storage import open_storage, writing
-from muster.plan.world import Published
+from muster.observe.storage import writing
 from muster.serve.answers import HttpError
-from muster.serve.application import ServeFolders, build_application
 from muster.serve.client import ControllerClient
 from muster.serve.device_routes import _parse, _reports
-from muster.serve.fleet_view import FleetView
-from muster.serve.server import run_server
+from sites import SECRET, Site, report
 
-SECRET = "s" * 43
 PINS = {"model_hash": "sha256:" + "0" * 64, "config_version": "sha256:" + "1" * 64}
-
-
-class Site:
-    """A server on a state folder, and an HTTP client."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-        self.keys = StateKeys.of(state)
-        self.keys.make()
-        self.engine: Engine = open_storage(state)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.http = urllib3.PoolManager(retries=urllib3.Retry(connect=50, backoff_factor=0.05), timeout=10)
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopped = asyncio.Event()
-        self._ready.set()
-        folders = ServeFolders(self.state / "public", self.keys.enrolment_token_path, self.keys.operator_token_path)
-        view = FleetView(self.engine, Published)
-        application = build_application(self.engine, view, folders, timedelta(minutes=1))
-        await run_server(application, "127.0.0.1", self.port, self._stopped)
-
-    def start(self) -> None:
-        self._thread.start()
-        self._ready.wait()
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
-        self.http.clear()
-        self.engine.dispose()
-
-    def ask(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
-        answer = self.http.request(method, self.url + path, **options)
-        kind = answer.headers.get("content-type", "")
-        return answer.status, answer.json() if kind.startswith("application/json") else answer.data
-
-    def enrol(self, device_id: str = "dev-1", **changes: Any) -> tuple[int, Any]:
-        body = {
-            "device_id": device_id,
-            "device_class": "cam-day",
-            "labels": {},
-            "models": ["meter-reader"],
-            "token": self.keys.enrolment_token(),
-            "secret": SECRET,
-        }
-        return self.ask("POST", "/v1/enrol", json={**body, **changes})
-
-    def report(self, *reports: dict[str, Any], token: str = f"dev-1:{SECRET}") -> tuple[int, Any]:
-        return self.ask("POST", "/v1/reports", json=list(reports), headers={"Authorization": f"Bearer {token}"})
 
 
 @pytest.fixture(scope="module")
@@ -104,28 +39,8 @@ def module_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 def site(module_site: Site) -> Site:
     """The running server with an empty storage."""
-    from muster.observe.storage import metadata
-
-    with writing(module_site.engine) as connection:
-        for table in metadata.sorted_tables:
-            connection.execute(table.delete())
+    module_site.empty()
     return module_site
-
-
-def report(sequence: int, **changes: Any) -> dict[str, Any]:
-    return {
-        "device_id": "dev-1",
-        "sequence": sequence,
-        "model": "meter-reader",
-        "device_class": "cam-day",
-        "generation": 1,
-        "release": "meter-reader/1.0.0",
-        "phase": "healthy",
-        "model_hash": None,
-        "config_version": None,
-        "runtime_version": "1.31.1",
-        **changes,
-    }
 
 
 def test_health_depends_on_nothing_and_readiness_on_the_loop(site: Site) -> None:

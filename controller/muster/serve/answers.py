@@ -51,5 +51,5 @@ def bearer(request: Request) -> str:
 
 
 def page(items: list[Any], limit: int, key: str) -> dict[str, Any]:
-    """A page of results; `next` is what `after` must say for the following one."""
-    return {"items": items, "next": items[-1][key] if len(items) == limit else None}
+    """A page of results; `next` is what `after` must say for the following one. An item may fill several rows."""
+    return {"items": items, "next": items[-1][key] if items and len(items) >= limit else None}
