@@ -11,8 +11,8 @@ import pytest
 from muster.kinds.errors import Refused, TryAgain, Unusable
 from muster.source import git_program
 from muster.source.git import Repository, check_branch, check_path, make_repository
-from muster.source.layout import leaves_the_tree
 from muster.source.git_program import run_git
+from muster.source.layout import leaves_the_tree
 from scratch_repository import commit_all, git, write
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -177,16 +177,22 @@ class Publisher:
     ) -> list[PublishedArtifact]:
         """The artifacts that the documents name, each verified, in the order of their digests."""
         if len({document.target for document in documents}) != len(documents):
-            raise Refused("two documents are about the same model and device class")
+            raise Refused("two documents are about the same model and device class", "give one document for each pair")
         for document in documents:
             if document.generation > generation:
-                raise Refused(f"{document.target} says generation {document.generation}, newer than {generation}")
+                raise Refused(
+                    f"{document.target} says generation {document.generation}, newer than {generation}",
+                    f"publish it as generation {document.generation} or later",
+                )
         entries = [entry for document in documents for entry in document.entries]
         named = {}
         for entry in entries:
             artifact = artifacts.get(entry.artifact.digest)
             if artifact is None:
-                raise Refused(f"{entry.release} names artifact {entry.artifact.digest}, which is not prepared")
+                raise Refused(
+                    f"{entry.release} names artifact {entry.artifact.digest}, which is not prepared",
+                    "prepare it first: rebuild and sign it, then publish",
+                )
             _refuse_other_pins(entry, artifact, self._verifier.verify(artifact, signing_keys))
             named[artifact.digest] = artifact
         return [named[digest] for digest in sorted(named)]
@@ -251,7 +257,10 @@ def _contents(
     contents = {document.target: canonical_json(document.model_dump(mode="json")) for document in documents}
     for target, data in contents.items():
         if len(data) > _LARGEST_DOCUMENT:
-            raise Refused(f"{target} would have {len(data)} bytes, more than {_LARGEST_DOCUMENT}")
+            raise Refused(
+                f"{target} would have {len(data)} bytes, more than {_LARGEST_DOCUMENT}",
+                "let fewer releases of that model reach devices: take old ones back, or raise the newest to 100%",
+            )
     contents |= {signature_target(artifact.digest): artifact.signature for artifact in named}
     keys = {key_id(pem): pem for pem in signing_keys}
     contents[SIGNING_KEYS_TARGET] = canonical_json({"keys": [keys[name] for name in sorted(keys)]})

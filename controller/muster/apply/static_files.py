@@ -44,7 +44,9 @@ def read_bounded(path: Path, limit: int) -> bytes | None:
     except OSError as error:
         raise TryAgain(f"cannot read {path}: {error.strerror}", "correct the permissions") from error
     if len(data) > limit:
-        raise Refused(f"{path} has more than {limit} bytes")
+        raise Refused(
+            f"{path} has more than {limit} bytes", "nothing that large is written there: restore it from a backup"
+        )
     return data
 
 

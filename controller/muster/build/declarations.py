@@ -74,7 +74,7 @@ def read_bounded(folder: Path, path: str, limit: int) -> bytes:
     """A regular file of at most `limit` bytes. Raises `Unusable`."""
     _, data = read_file(folder, path, limit)
     if len(data) > limit:
-        raise Unusable(f"{path} has more than {limit} bytes")
+        raise Unusable(f"{path} has more than {limit} bytes", "name another file: this one is not of the expected kind")
     return data
 
 

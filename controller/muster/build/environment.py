@@ -45,7 +45,9 @@ def check_environment(builder: Builder, lock: bytes) -> None:
 def locked_versions(lock: bytes) -> dict[str, str]:
     """Version of each package that a lock names. Raises `Unusable` above 1 MiB."""
     if len(lock) > MAX_LOCK:
-        raise Unusable(f"the lock file has {len(lock)} bytes, more than {MAX_LOCK}")
+        raise Unusable(
+            f"the lock file has {len(lock)} bytes, more than {MAX_LOCK}", "lock the tools of a build and nothing else"
+        )
     # Names and versions are ASCII; what is not cannot match.
     text = lock.decode("ascii", errors="replace")
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in _PIN.findall(text)}

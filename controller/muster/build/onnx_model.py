@@ -69,16 +69,22 @@ def check_bounds(model: onnx.ModelProto) -> None:
     """Refuse what could read outside the file, run code, or grow without bound. Raises `Refused` with the reason."""
     graph = model.graph
     if len(graph.node) > MAX_NODES or len(graph.initializer) > MAX_INITIALIZERS or not graph.node:
-        raise Refused(f"the model has {len(graph.node)} nodes and {len(graph.initializer)} initializers")
+        raise Refused(
+            f"the model has {len(graph.node)} nodes and {len(graph.initializer)} initializers",
+            f"give a model with 1 to {MAX_NODES} nodes and at most {MAX_INITIALIZERS} initializers",
+        )
     if model.functions or model.training_info or graph.sparse_initializer:
-        raise Refused("the model has local functions, training information or sparse initializers", "export without")
+        raise Refused(
+            "the model has local functions, training information or sparse initializers",
+            "export the model for inference, with its functions inlined and its weights dense",
+        )
     for node in graph.node:
         _check_node(node)
     tensors = [*graph.initializer, *(a.t for node in graph.node for a in node.attribute if a.HasField("t"))]
     for tensor in tensors:
         _check_tensor(tensor)
     if sum(_elements(tensor) for tensor in tensors) > MAX_PARAMETERS:
-        raise Refused(f"the model has more than {MAX_PARAMETERS} parameters")
+        raise Refused(f"the model has more than {MAX_PARAMETERS} parameters", "export a smaller model")
 
 
 def check_versions(model: onnx.ModelProto, pins: OnnxVersions) -> None:
@@ -96,7 +102,10 @@ def check_valid(model: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # checker and shape inference share no base class
-        raise Refused(f"onnx.checker refuses the model: {first_line(error)}") from error
+        raise Refused(
+            f"onnx.checker refuses the model: {first_line(error)}",
+            "correct the export until onnx.checker.check_model(model, full_check=True) takes it",
+        ) from error
 
 
 def strip(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -126,10 +135,16 @@ def _check_node(node: onnx.NodeProto) -> None:
     if node.domain not in ("", "ai.onnx"):
         raise Refused(f"operator {node.op_type} of domain {node.domain!r}", "only ONNX's own operators are accepted")
     if node.op_type in _REFUSED_OPERATORS:
-        raise Refused(f"operator {node.op_type} is not accepted: its cost or outcome cannot be told from shapes")
+        raise Refused(
+            f"operator {node.op_type} is not accepted: its cost or outcome cannot be told from shapes",
+            "export the model with fixed sizes, for inference, without control flow and without text operators",
+        )
     names = [node.name, node.op_type, *node.input, *node.output]
     if any(len(name) > MAX_TEXT for name in names):
-        raise Refused("a name in the model is longer than 1024 characters")
+        raise Refused(
+            f"a name in the model is longer than {MAX_TEXT} characters",
+            "export it with shorter names of nodes and tensors",
+        )
     if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
         raise Refused(f"operator {node.op_type} holds a graph", "export without control flow")
 
@@ -138,9 +153,15 @@ def _check_tensor(tensor: onnx.TensorProto) -> None:
     if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
         raise Refused(f"tensor {tensor.name[:80]!r} lies outside the file", "save the model as one file")
     if tensor.data_type in (onnx.TensorProto.STRING, onnx.TensorProto.UNDEFINED):
-        raise Refused(f"tensor {tensor.name[:80]!r} holds no numbers")
+        raise Refused(
+            f"tensor {tensor.name[:80]!r} holds no numbers",
+            "export with numeric tensors only; texts belong into the label map",
+        )
     if any(dimension < 0 for dimension in tensor.dims) or len(tensor.name) > MAX_TEXT:
-        raise Refused(f"tensor {tensor.name[:80]!r} has a negative dimension, or too long a name")
+        raise Refused(
+            f"tensor {tensor.name[:80]!r} has a negative dimension, or a name of more than {MAX_TEXT} characters",
+            "export the model again: its file is damaged or made by hand",
+        )
 
 
 def _elements(tensor: onnx.TensorProto) -> int:

@@ -38,7 +38,10 @@ class Session:
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions share no base class
-            raise Refused(f"ONNX Runtime does not load the model: {first_line(error)}") from error
+            raise Refused(
+                f"ONNX Runtime does not load the model: {first_line(error)}",
+                f"export it with operators and an opset that onnxruntime {onnxruntime.__version__} runs on the CPU",
+            ) from error
 
     def run(self, name: str, inputs: Float32) -> Float32:
         """Output 0 for `inputs` [N, ...] under the input's name, in batches. Raises `Refused`."""
@@ -48,7 +51,10 @@ class Session:
                 for start in range(0, len(inputs), BATCH)
             ]
         except Exception as error:  # its exceptions share no base class
-            raise Refused(f"ONNX Runtime does not run the model: {first_line(error)}") from error
+            raise Refused(
+                f"ONNX Runtime does not run the model: {first_line(error)}",
+                "compare the shape of the snapshot's frames with the input of the inference config and of the model",
+            ) from error
         return np.concatenate(parts)
 
 
@@ -74,7 +80,10 @@ def quantize(model: bytes, table: CalibrationTable, stage: QuantizeStage) -> byt
                 calibration_cache_path=folder / "ranges.json",
             )
         except Exception as error:  # whatever a model provokes in there
-            raise Refused(f"quantize_static does not take the model: {first_line(error)}") from error
+            raise Refused(
+                f"quantize_static does not take the model: {first_line(error)}",
+                "leave the operator it names out of the recipe's quantize.operators, or export the model without it",
+            ) from error
         return (folder / "quantized.onnx").read_bytes()
 
 

@@ -36,7 +36,10 @@ class Reference:
             _widen(double)
             self._evaluator = ReferenceEvaluator(double, new_ops=[DequantizeLinear, QuantizeLinear])
         except Exception as error:  # whatever a model provokes in there
-            raise Refused(f"ONNX's reference evaluator does not take the model: {first_line(error)}") from error
+            raise Refused(
+                f"ONNX's reference evaluator does not take the model: {first_line(error)}",
+                "export it with operators that onnx.reference.ReferenceEvaluator knows: calibration needs it",
+            ) from error
 
     def scores(self, inputs: Float32) -> Float64:
         """The output [N, labels] for `inputs` [N, ...]. Raises `Refused`."""
@@ -56,7 +59,10 @@ class Reference:
             with np.errstate(all="ignore"):
                 values = self._evaluator.run(None, {self._input: inputs.astype(np.float64)}, intermediate=True)
         except Exception as error:  # whatever a model provokes in there
-            raise Refused(f"ONNX's reference evaluator does not run the model: {first_line(error)}") from error
+            raise Refused(
+                f"ONNX's reference evaluator does not run the model: {first_line(error)}",
+                "compare the shape of the snapshot's frames with the input of the inference config and of the model",
+            ) from error
         return dict(values)
 
 

@@ -19,6 +19,7 @@ Shape = tuple[int, ...]
 
 MAX_ELEMENTS: Final = 2**26
 MAX_OPERATIONS: Final = 2**36
+STATIC_SHAPES: Final = "export with static shapes; only the first axis, which counts frames, is free"
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,23 @@ class Cost:
     bytes: int
 
 
+def infer_shapes(model: onnx.ModelProto, *, check_type: bool) -> onnx.ModelProto:
+    """A copy of the model with the shape of every tensor that can be inferred. Raises `Refused`."""
+    try:
+        return onnx.shape_inference.infer_shapes(model, check_type=check_type, strict_mode=True)
+    except Exception as error:  # a C++ exception of no known base
+        raise Refused(
+            f"shapes cannot be inferred: {first_line(error)}",
+            "export with shapes that fit each other from input to output",
+        ) from error
+
+
 def tensor_shapes(model: onnx.ModelProto) -> dict[str, tuple[Shape, int]]:
     """Shape for one frame, and bytes per element, of every tensor. Raises `Refused` for a shape left open.
 
     The first axis may be symbolic: it counts frames, and is one here.
     """
-    try:
-        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
-    except Exception as error:  # a C++ exception of no known base
-        raise Refused(f"shapes cannot be inferred: {first_line(error)}") from error
+    inferred = infer_shapes(model, check_type=False)
     found: dict[str, tuple[Shape, int]] = {
         tensor.name: (tuple(tensor.dims), _width(tensor.data_type)) for tensor in inferred.graph.initializer
     }
@@ -53,7 +62,7 @@ def tensor_shapes(model: onnx.ModelProto) -> dict[str, tuple[Shape, int]]:
         found.setdefault(value.name, (_shape(value.name, kind.shape), _width(kind.elem_type)))
     missing = {name for node in inferred.graph.node for name in (*node.input, *node.output) if name} - set(found)
     if missing:
-        raise Refused(f"no shape can be inferred for {', '.join(sorted(missing)[:5])}", "export with static shapes")
+        raise Refused(f"no shape can be inferred for {', '.join(sorted(missing)[:5])}", STATIC_SHAPES)
     return found
 
 
@@ -64,7 +73,7 @@ def _shape(name: str, shape: onnx.TensorShapeProto) -> Shape:
         sizes[0] = 1
     known = [size for size in sizes if size is not None]
     if len(known) != len(sizes) or min(known, default=1) < 0 or math.prod(known) > MAX_ELEMENTS:
-        raise Refused(f"tensor {name} has the shape {sizes}", "export with static shapes; only the first axis is free")
+        raise Refused(f"tensor {name} has the shape {sizes}", STATIC_SHAPES)
     return tuple(known)
 
 
@@ -76,16 +85,25 @@ def check_contract(model: onnx.ModelProto, inference: Inference) -> None:
     wanted = (inference.input.name, inference.output.name)
     names = tuple(value.name for value in (*inputs, *model.graph.output))
     if names != wanted:
-        raise Refused(f"the model's input and output are {names}, the inference config says {wanted}")
+        raise Refused(
+            f"the model's input and output are {names}, the inference config says {wanted}",
+            "write the model's names into input.name and output.name; it has one input and one output",
+        )
     expected = {wanted[0]: (1, *inference.input.shape), wanted[1]: (1, len(inference.output.labels))}
     for name, shape in expected.items():
         if shapes[name][0] != shape:
-            raise Refused(f"{name} has the shape {shapes[name][0][1:]}, the inference config says {shape[1:]}")
+            raise Refused(
+                f"{name} has the shape {shapes[name][0][1:]}, the inference config says {shape[1:]}",
+                "correct input.shape or output.labels in the inference config, or export the model for them",
+            )
     first = inputs[0].type.tensor_type
     if first.elem_type != onnx.TensorProto.FLOAT or first.shape.dim[0].HasField("dim_value"):
         raise Refused("the model's input must be float32 with a free first axis", "export with a dynamic batch axis")
     if cost_of(model).operations > MAX_OPERATIONS:
-        raise Refused(f"the model takes more than {MAX_OPERATIONS} multiply-accumulates per frame")
+        raise Refused(
+            f"the model takes more than {MAX_OPERATIONS} multiply-accumulates per frame",
+            "export a smaller model, or one for smaller frames",
+        )
 
 
 def cost_of(model: onnx.ModelProto) -> Cost:
@@ -131,4 +149,4 @@ def _width(element: int) -> int:
     try:
         return int(helper.tensor_dtype_to_np_dtype(element).itemsize)
     except KeyError as error:
-        raise Refused("a tensor of the model has no element type") from error
+        raise Refused("a tensor of the model has no element type", "export it with a type for every tensor") from error

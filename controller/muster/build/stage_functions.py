@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import onnx
 
 from muster.artifacts.golden import FRAMES, dump_expected, golden_inputs, tensor_of
 from muster.artifacts.inference import normalize
 from muster.build import onnx_runtime
 from muster.build.calibration_table import CalibrationTable, read_table, snap_table
-from muster.build.complaints import first_line
 from muster.build.onnx_model import check_bounds, check_valid, check_versions, dump_model, parse_model, strip
 from muster.build.reference import Reference
-from muster.build.shapes import check_contract
+from muster.build.shapes import check_contract, infer_shapes
 from muster.build.stages import StageCode
 from muster.kinds.errors import Refused
 from muster.kinds.recipe import CalibrateStage, ImportStage, PreprocessStage, QuantizeStage, SnapStage
@@ -35,7 +33,10 @@ MAX_SCORE = 10**12
 def import_model(source: bytes, stage: ImportStage, pins: OnnxVersions) -> bytes:
     """The source model in canonical form, after every bound held. Raises `Refused`."""
     if len(source) > stage.max_size:
-        raise Refused(f"the source model has {len(source)} bytes, the recipe takes {stage.max_size}")
+        raise Refused(
+            f"the source model has {len(source)} bytes, the recipe takes {stage.max_size}",
+            "raise import.maxSize in the recipe, or export a smaller model",
+        )
     model = parse_model(source)
     check_versions(model, pins)
     check_bounds(model)
@@ -47,10 +48,7 @@ def preprocess(imported: bytes, stage: PreprocessStage, inference: Inference) ->
     """Texts stripped, shapes inferred. Constants are not folded: that would run kernels of this CPU."""
     model = strip(parse_model(imported))
     if stage.infer_shapes:
-        try:
-            model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
-        except Exception as error:  # a C++ exception of no known base
-            raise Refused(f"shapes cannot be inferred: {first_line(error)}") from error
+        model = infer_shapes(model, check_type=True)
     check_contract(model, inference)
     return dump_model(model)
 
@@ -68,13 +66,16 @@ def calibrate(
     """
     inputs = normalize(tensor_of(snapshot, FRAMES), inference.input)
     if not len(inputs):
-        raise Refused("the calibration snapshot holds no frames")
+        raise Refused("the calibration snapshot holds no frames", "put at least one frame into it")
     reference = Reference(model)
     ranges: dict[str, tuple[float, float]] = {}
     for start in range(0, len(inputs), stage.batch):
         for name, value in reference.values(inputs[start : start + stage.batch]).items():
             if not np.abs(value).max() <= LARGEST:
-                raise Refused(f"tensor {name} leaves the range of float32 on the calibration snapshot")
+                raise Refused(
+                    f"tensor {name} leaves the range of float32 on the calibration snapshot",
+                    "look for frames that are not scaled as in training: see input.normalization",
+                )
             low, high = ranges.get(name, (np.inf, -np.inf))
             ranges[name] = (min(low, float(value.min())), max(high, float(value.max())))
         advanced(min(start + stage.batch, len(inputs)), len(inputs))
@@ -110,5 +111,8 @@ def expect(quantized: bytes, golden: bytes, inference: Inference) -> bytes:
     """What the quantized model must answer to the golden snapshot: float64, in whole millionths."""
     scores = Reference(quantized).scores(golden_inputs(golden, inference.input))
     if not np.isfinite(scores).all() or np.abs(scores).max(initial=0) > MAX_SCORE:
-        raise Refused("the golden answers are no finite numbers, or too large ones")
+        raise Refused(
+            f"the golden answers are no finite numbers, or larger than {MAX_SCORE}",
+            "look at the frames of the golden snapshot, and at input.normalization",
+        )
     return dump_expected(scores)

@@ -128,7 +128,9 @@ def run_git(
                 raise Unusable(f"no such folder: {folder}", "name a folder that exists") from error
             raise Unusable("the git program is not installed", "install git 2.32 or later") from error
         except OSError as error:
-            raise Unusable(f"cannot run git in {folder}: {error.strerror}") from error
+            raise Unusable(
+                f"cannot run git in {folder}: {error.strerror}", "see the permissions of the folder and of git"
+            ) from error
     with process:
         try:
             output, errors = _collect(process, _verb(arguments), limit, time.monotonic() + seconds)
@@ -188,7 +190,7 @@ def _collect(process: subprocess.Popen[bytes], verb: str, limit: int, deadline: 
     try:
         process.wait(max(1.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired as error:
-        raise TryAgain(f"git {verb} did not end in time") from error
+        raise TryAgain(f"git {verb} did not end in time", "see that the disk and the remote answer") from error
     return bytes(output), bytes(errors)
 
 

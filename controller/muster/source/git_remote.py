@@ -49,7 +49,9 @@ def make_mirror(url: str, path: Path) -> None:
         ):
             answer = run_git(arguments, path.parent)
             if answer.code != 0:
-                raise Unusable(f"cannot make the mirror {path}: {answer.reason}")
+                raise Unusable(
+                    f"cannot make the mirror {path}: {answer.reason}", "name a state folder that can be written to"
+                )
         unfinished.rename(path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
