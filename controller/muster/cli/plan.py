@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from muster.cli.get import print_plan
+from muster.cli.describe import print_plan
 from muster.cli.output import emit, output_option, state_option
 
 

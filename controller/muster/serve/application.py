@@ -88,6 +88,7 @@ def build_application(engine: Engine, view: FleetView, folders: ServeFolders, pa
             Route("/v1/reports", devices.report, methods=["POST"]),
             Route("/v1/status", operators.status),
             Route("/v1/plan", operators.plan),
+            Route("/v1/published", operators.published),
             Route("/v1/devices", operators.devices),
             Route("/v1/ledger", operators.ledger),
             Mount("/tuf", StaticFiles(directory=folders.public, follow_symlink=False)),

@@ -43,12 +43,46 @@ class FleetView:
                 )
             )
 
+    def published(self) -> dict[str, Any]:
+        """What devices can fetch now."""
+        published = self._published()
+        return {
+            "generation": published.generation,
+            "documents": [
+                {
+                    "model": model,
+                    "deviceClass": device_class,
+                    "generation": document.generation,
+                    "commit": document.commit,
+                    "entries": [
+                        {
+                            "release": entry.release,
+                            "artifact": entry.artifact.digest,
+                            "since": entry.since,
+                            "ppm": dict(entry.ppm),
+                        }
+                        for entry in document.entries
+                    ],
+                    "halted": [{"release": halt.release, "reason": halt.reason} for halt in document.halted],
+                }
+                for (model, device_class), document in sorted(published.documents.items())
+            ],
+        }
+
+    def _since(self) -> dict[tuple[str, str], int]:
+        """When each release came (back) on offer: what the loop judges, and so what is shown of it."""
+        return {
+            (entry.release, device_class): entry.since
+            for (_, device_class), document in self._published().documents.items()
+            for entry in document.entries
+        }
+
     def status(self) -> dict[str, Any]:
         """The loop's own words, and counts over all devices."""
         states = self.devices(None, "", None)
         with self._engine.connect() as connection:
             loop = read_status(connection, "loop") or {}
-            exposures = observed(connection, datetime.now(UTC)).exposures
+            exposures = observed(connection, datetime.now(UTC), self._since()).exposures
             failed_first = first_failures(connection)
         return {
             **loop,

@@ -37,6 +37,11 @@ class OperatorRoutes:
         self._authorize(request)
         return JSONResponse(await asyncio.to_thread(self._view.said, "plan"))
 
+    async def published(self, request: Request) -> JSONResponse:
+        """GET /v1/published: what devices can fetch now."""
+        self._authorize(request)
+        return JSONResponse(await asyncio.to_thread(self._view.published))
+
     async def devices(self, request: Request) -> JSONResponse:
         """GET /v1/devices?class=&after=&limit=: device states, in the order of their ids."""
         self._authorize(request)

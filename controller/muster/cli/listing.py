@@ -1,0 +1,160 @@
+"""What `muster get` lists: rows as data, and as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from muster.cli.output import table
+from muster.kinds.fleet import Fleet
+from muster.kinds.quantity import format_percent
+
+DIGITS = 12
+"""Of a digest, in a table."""
+
+
+def releases(fleet: Fleet) -> list[dict[str, Any]]:
+    """Every declared release."""
+    return [
+        {
+            "release": release.name,
+            "tier": release.spec.tier,
+            "supersedes": release.spec.supersedes,
+            "artifact": release.spec.artifact.digest,
+            "classes": [runtime.device_class for runtime in release.spec.runtimes],
+            "rollout": {name: format_percent(ppm) for name, ppm in release.spec.rollout.cohorts.items()},
+        }
+        for release in fleet.releases
+    ]
+
+
+def classes(fleet: Fleet) -> list[dict[str, Any]]:
+    """Every declared device class."""
+    return [
+        {
+            "class": item.metadata.name,
+            "runtime": item.spec.runtime.name,
+            "version": item.spec.runtime.version,
+            "providers": list(item.spec.runtime.providers),
+            "models": list(item.spec.models),
+            "hardware": item.spec.hardware,
+        }
+        for item in fleet.device_classes
+    ]
+
+
+def cohorts(fleet: Fleet) -> list[dict[str, Any]]:
+    """Every declared cohort, in the order in which they are matched."""
+    return [
+        {
+            "cohort": item.metadata.name,
+            "order": item.spec.order,
+            "matchLabels": dict(item.spec.selector.match_labels),
+        }
+        for item in fleet.cohorts
+    ]
+
+
+DECLARED: dict[str, Callable[[Fleet], list[dict[str, Any]]]] = {
+    "releases": releases,
+    "classes": classes,
+    "cohorts": cohorts,
+}
+
+
+def print_declared(what: str, rows: Sequence[Mapping[str, Any]], revision: str) -> None:
+    """Rows of `DECLARED` as a table."""
+    if not rows:
+        click.echo(f"no {what} are declared at {revision}")
+        return
+    table(list(rows[0]), [[_cell(key, value) for key, value in row.items()] for row in rows])
+
+
+def print_published(published: Mapping[str, Any]) -> None:
+    """What devices can fetch now, as a table."""
+    if not published["documents"]:
+        click.echo("nothing is published yet")
+        return
+    rows = []
+    for document in published["documents"]:
+        place = [document["model"], document["deviceClass"], document["generation"]]
+        rows += [
+            [*place, entry["release"], shares_text(entry["ppm"]), _short(entry["artifact"])]
+            for entry in document["entries"]
+        ]
+        rows += [[*place, halt["release"], f"halted: {halt['reason']}", "-"] for halt in document["halted"]]
+        if not document["entries"] and not document["halted"]:
+            rows.append([*place, "-", "nothing is on offer", "-"])
+    click.echo(f"generation {published['generation']}")
+    table(["model", "class", "since generation", "release", "share", "artifact"], rows)
+
+
+def print_devices(states: Sequence[Mapping[str, Any]]) -> None:
+    """Device states as a table."""
+    if not states:
+        click.echo("no device is enrolled")
+        return
+    keys = ("deviceId", "deviceClass", "cohort", "model", "desired", "running")
+    table(
+        ["device", "class", "cohort", "model", "desired", "running", "synced", "phase", "error", "last seen"],
+        [
+            [
+                *(state[key] or "-" for key in keys),
+                "yes" if state["synced"] else "no",
+                *(state[key] or "-" for key in ("phase", "errorCode", "lastSeen")),
+            ]
+            for state in states
+        ],
+    )
+
+
+def print_status(status: Mapping[str, Any]) -> None:
+    """The loop's own words, and how far the fleet came."""
+    click.echo(
+        f"commit {status.get('commit')}  generation {status.get('generation')}  "
+        f"sync {status.get('sync')}  health {status.get('health')}"
+    )
+    for condition in status.get("conditions", []):
+        click.echo(f"  {condition['type']}: {condition['status']} ({condition['reason']}) {condition['message']}")
+    for suspension in status.get("suspensions", []):
+        click.echo(f"  suspended: {suspension['release']} since {suspension['at']}: {suspension['reason']}")
+    if not status["fleet"]:
+        click.echo("no device is enrolled")
+        return
+    numbers = ("devices", "synced", "healthy", "silent")
+    table(
+        ["model", "class", *numbers, "running"],
+        [
+            [
+                row["model"],
+                row["deviceClass"],
+                *(row[name] for name in numbers),
+                ", ".join(f"{name} ×{count}" for name, count in sorted(row["running"].items())) or "-",
+            ]
+            for row in status["fleet"]
+        ],
+    )
+
+
+def shares_text(ppm: Mapping[str, int]) -> str:
+    """Shares of cohorts, in parts per million, as percentages."""
+    return ", ".join(f"{name} {format_percent(share)}" for name, share in ppm.items())
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:DIGITS]
+
+
+def _cell(key: str, value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case list():
+            return ", ".join(value) or "-"
+        case dict() if key == "matchLabels":
+            return ", ".join(f"{name}={text}" for name, text in value.items()) or "every device"
+        case dict():
+            return ", ".join(f"{name} {text}" for name, text in value.items()) or "-"
+    return _short(value) if key == "artifact" else str(value)
