@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from meter_example import ROOT, filled_store
+from meter_example import ROOT, filled_store, release
 from muster.artifacts.store import Store
 from muster.cli import exit_code_of
 
@@ -199,3 +199,12 @@ def test_wrong_input_is_refused_and_nothing_is_written(
     assert code == _new(fleet, option, value)
     assert why in capsys.readouterr().err
     assert not (fleet / "releases/meter-reader/2.0.0.yaml").exists()
+
+
+def test_a_damaged_input_is_not_a_difference(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One altered byte in the stored source: the release could not be rebuilt, exit 2."""
+    path = Store(fleet / ".muster/store").path(release("1.1.0").spec.source.digest)
+    path.chmod(0o644)
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+    assert exit_code_of(["build", RELEASE, "--verify"]) == 2
+    assert "damaged" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import click
 
 from muster.cli.build_progress import build_progress
 from muster.cli.output import emit, state_option
+from muster.kinds.errors import Unusable
 
 if TYPE_CHECKING:
     from muster.build.report import Surroundings
@@ -27,7 +28,7 @@ def build(release: str, state: str, verify: bool, output: str) -> int:
 
     Exits 0 if every output is the pinned one, 1 if one differs (the first is named), 2 if it could not be built.
     """
-    from muster.artifacts.store import Store
+    from muster.artifacts.store import DamagedObject, Store
     from muster.build.declarations import locate_release, read_bounded, read_release
     from muster.build.environment import MAX_LOCK
     from muster.build.pipeline import build_release
@@ -38,12 +39,16 @@ def build(release: str, state: str, verify: bool, output: str) -> int:
     declared = read_release(folder, path)
     lock = read_bounded(folder, declared.spec.builder.lock, MAX_LOCK)
     store = Store(Path(state) / "store")
-    with build_progress(output) as reporter:
-        if verify:
-            verification = verify_release(declared, store, lock, reporter=reporter)
-            result, table = verification.result, verification.table
-        else:
-            result, table = build_release(declared, store, lock, reporter=reporter), "calibrated"
+    try:
+        with build_progress(output) as reporter:
+            if verify:
+                verification = verify_release(declared, store, lock, reporter=reporter)
+                result, table = verification.result, verification.table
+            else:
+                result, table = build_release(declared, store, lock, reporter=reporter), "calibrated"
+    except DamagedObject as error:
+        # That an input is damaged says nothing about the release.
+        raise Unusable(error.message, error.hint) from error
     report = {**build_report(declared, result, _surroundings(folder, declared)), "quantizedFrom": table}
     _show(report, output)
     return 0 if report["identical"] else 1
