@@ -8,10 +8,12 @@ import pytest
 
 from muster.kinds.errors import Refused
 from muster.source.load import Loader
-from muster.source.revert import plan_revert
+from muster.source.revert import plan_revert, write_revert
 from scratch_fleet import fleet_files, release_yaml
 from scratch_repository import commit_all, git, write
 
+AUTHOR = "Ada <ada@example.org>"
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 NEW = "releases/reader/1.1.0.yaml"
 
 
@@ -111,3 +113,41 @@ def test_nothing_to_take_back(repository):
     for path in ("releases/reader/9.9.9.yaml", "policies/default.yaml"):
         with pytest.raises(Refused, match="not declared"):
             plan_revert(repository, head, path, "")
+
+
+def test_written_revert(repository):
+    """The commit lies on top of `head` and on no branch; it is the same again; its fleet is without the release."""
+    head = declare(repository, {"canary": "5%"}, "canary")
+    revert = plan_revert(repository, head, NEW, "")
+    made = write_revert(repository, Loader(), revert, head, AUTHOR, AT)
+    assert made == write_revert(repository, Loader(), revert, head, AUTHOR, AT)
+    assert made.changes == {NEW: None}
+    assert [release.version for release in made.fleet.releases] == ["1.0.0"]
+    assert repository.log(None, 1, made.commit)[0].parents == (head,)
+    assert repository.resolve("main") == head
+
+
+def test_a_release_that_another_supersedes_stays_at_nought(repository):
+    """A file that others name cannot go: it stays as it is, comments too, and reaches nobody."""
+    declare(repository, {"canary": "5%"}, "canary")
+    newest = release_yaml("1.2.0", cohorts={"canary": "0%"}).replace(
+        "  source:\n", '  supersedes: "1.1.0"\n  source:\n', 1
+    )
+    text = (repository.path / NEW).read_text().replace("    cohorts:", "    # who goes first\n    cohorts:")
+    write(repository.path, {"releases/reader/1.2.0.yaml": newest, NEW: text})
+    head = commit_all(repository.path, "next")
+    made = write_revert(repository, Loader(), plan_revert(repository, head, NEW, ""), head, AUTHOR, AT)
+    left = made.fleet.release("reader/1.1.0")
+    assert not left.spec.rollout.reaches_any
+    assert repository.show_file(made.commit, NEW) == made.changes[NEW]
+    assert b"# who goes first" in made.changes[NEW]
+
+
+def test_a_revert_that_leaves_nothing_is_refused(repository):
+    """Neither without the file nor with it at nought is there a model left: the refusal says where."""
+    head = repository.resolve("HEAD")
+    revert = plan_revert(repository, head, "releases/reader/1.0.0.yaml", "")
+    with pytest.raises(Refused, match=r"the revert of releases/reader/1\.0\.0\.yaml does not pass") as refused:
+        write_revert(repository, Loader(), revert, head, AUTHOR, AT)
+    assert "would be left without" in refused.value.message
+    assert repository.resolve("HEAD") == head

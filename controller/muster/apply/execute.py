@@ -145,14 +145,13 @@ class Executor:
             ledger.append(connection, "published", f"published:{published.generation}", body, now)
 
     def _revert(self, action: Revert, plan: Plan, fleet: Fleet, now: datetime) -> None:
-        release = fleet.release(action.release)
-        if release is None:
+        if fleet.release(action.release) is None:
             return
         with self.engine.connect() as connection:
             suspension = suspensions.load_suspensions(connection).get(action.release)
             chain = ledger.head(connection)
         at = suspension.at if suspension else now
-        commit = self.reverter.commit(action, release, plan.commit, f"Muster-Ledger: {chain}", at)
+        commit = self.reverter.commit(action, plan.commit, f"Muster-Ledger: {chain}", at)
         # Before the push, so that a kill in between leaves a trace of what was pushed (see `_lift`).
         with writing(self.engine) as connection:
             suspensions.record_revert(connection, action.release, commit)

@@ -6,16 +6,14 @@ made: the suspension holds, and a person is told why.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from muster.apply.identity import Identity
-from muster.kinds.errors import Refused
-from muster.kinds.release import Release
 from muster.plan.planner import Revert
 from muster.source.git import Repository
 from muster.source.load import Loader
-from muster.source.revert import plan_revert, reaching_nobody
+from muster.source.revert import plan_revert, write_revert
 
 
 @dataclass(frozen=True)
@@ -26,25 +24,14 @@ class Reverter:
     loader: Loader
     identity: Identity
 
-    def commit(self, action: Revert, release: Release, head: str, trailer: str, at: datetime) -> str:
+    def commit(self, action: Revert, head: str, trailer: str, at: datetime) -> str:
         """Commit on top of `head`, without moving any branch. The same input gives the same commit.
 
-        Where the file as it was before does not fit the others any more (a newer release supersedes this one), it
-        stays, and reaches nobody. Raises `Refused` if that does not pass the checks either.
+        Raises `Refused` if the result does not pass the checks.
         """
         revert = plan_revert(self.repository, head, action.path, action.reason)
-        nobody = reaching_nobody(self.repository, head, release, action.path)
-        message = f"{revert.message.rstrip()}\n\n{trailer}\n"
-        refusals = []
-        for changes in (revert.changes, {action.path: nobody}):
-            commit = self.repository.commit_files(head, changes, message, self.identity.author, at)
-            try:
-                self.loader.commit(self.repository, commit).fleet_or_refuse(f"the revert of {action.release}")
-            except Refused as refusal:
-                refusals.append(refusal)
-            else:
-                return commit
-        raise refusals[0]
+        entered = replace(revert, message=f"{revert.message.rstrip()}\n\n{trailer}\n")
+        return write_revert(self.repository, self.loader, entered, head, self.identity.author, at).commit
 
     def push(self, commit: str, head: str) -> None:
         """Move the branch from `head` to the revert. Raises `Refused` if it moved on, `TryAgain` if nobody answers."""

@@ -1,4 +1,4 @@
-"""Planning a revert: which commits to take back so that a release reaches no device any more.
+"""A revert: which commits to take back so that a release reaches no device any more, and the commit that does it.
 
 The release file goes back to the newest state, along the branch itself (first parents), in which it was absent or
 reached no device. If the same file was changed again after it first reached devices, all of these commits are taken
@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 from muster.kinds.errors import Refused
+from muster.kinds.fleet import Fleet
 from muster.kinds.release import Release
 from muster.source.edit import set_rollout
 from muster.source.git import CommitInfo, Repository
+from muster.source.load import Loader
 from muster.source.validate import validate
 from muster.source.yaml_events import YamlFault, parse
 
@@ -23,11 +26,25 @@ _RELEASE_PATH = re.compile(r"releases/([^/]+)/([^/]+)\.yaml")
 
 @dataclass(frozen=True)
 class Revert:
-    """What to commit: `changes` by path (None deletes), the commits taken back (newest first), and the message."""
+    """What to commit: `changes` by path (None deletes), the commits taken back (newest first), and the message.
+
+    `at_nought` is what to commit where the files as they were do not fit the others any more: they stay as they are
+    now, with 0 % of every cohort.
+    """
 
     changes: dict[str, bytes | None]
+    at_nought: dict[str, bytes | None]
     reverted: tuple[CommitInfo, ...]
     message: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """A revert that is a commit, on no branch yet: what it changes (None deletes), and the fleet that it declares."""
+
+    commit: str
+    changes: dict[str, bytes | None]
+    fleet: Fleet
 
 
 def plan_revert(repository: Repository, head: str, release_path: str, why: str) -> Revert:
@@ -41,27 +58,58 @@ def plan_revert(repository: Repository, head: str, release_path: str, why: str) 
     if named is None or now is None:
         raise Refused(f"{release_path} is not declared at {head}", "name a release of this commit")
     release = f"{named[1]}/{named[2]}"
-    if _reaches_any(release_path, now) is False:
+    declared = _release(release_path, now)
+    if declared is not None and not declared.spec.rollout.reaches_any:
         raise Refused(f"{release} reaches no device", "there is nothing to take back")
     history = repository.log(release_path, _FURTHEST_BACK, head, first_parent=True)
     for index, commit in enumerate(history):
         before = repository.show_file(commit.parents[0], release_path) if commit.parents else None
-        if before is None or _reaches_any(release_path, before) is False:
+        if before is None or _reaches_none(release_path, before):
             reverted = history[: index + 1]
-            return Revert({release_path: before}, reverted, _message(release, reverted, why))
+            at_nought: dict[str, bytes | None] = {release_path: _at_nought(declared, now)} if declared else {}
+            return Revert({release_path: before}, at_nought, reverted, _message(release, reverted, why))
     raise Refused(
         f"{release} has reached devices for as long as its history can be read",
         'write a commit that sets its percentages to "0%"',
     )
 
 
-def _reaches_any(path: str, data: bytes) -> bool | None:
-    """None for a state that does not load: nothing to go back to."""
+def write_revert(
+    repository: Repository, loader: Loader, revert: Revert, head: str, author: str, at: datetime
+) -> Written:
+    """Commit a revert on top of `head`, without moving any branch. The same input gives the same commit.
+
+    Where the files as they were do not fit the others any more (a newer release supersedes one that would go), they
+    stay, and reach nobody. Raises `Refused` if the result does not pass the checks in either way.
+    """
+    what = f"the revert of {', '.join(sorted(revert.changes))}"
+    refusals = []
+    for changes in filter(None, (revert.changes, revert.at_nought)):
+        commit = repository.commit_files(head, changes, revert.message, author, at)
+        try:
+            return Written(commit, changes, loader.commit(repository, commit).fleet_or_refuse(what))
+        except Refused as refusal:
+            refusals.append(refusal)
+    # What keeps the files from staying is what has to be changed.
+    raise refusals[-1]
+
+
+def _release(path: str, data: bytes) -> Release | None:
+    """None for a state that does not load."""
     try:
         result = validate(path, Release, parse(data))
     except YamlFault:
         return None
-    return result.spec.rollout.reaches_any if isinstance(result, Release) else None
+    return result if isinstance(result, Release) else None
+
+
+def _reaches_none(path: str, data: bytes) -> bool:
+    release = _release(path, data)
+    return release is not None and not release.spec.rollout.reaches_any
+
+
+def _at_nought(release: Release, text: bytes) -> bytes:
+    return set_rollout(text.decode(), dict.fromkeys(release.spec.rollout.cohorts, "0%")).encode()
 
 
 def _message(release: str, reverted: tuple[CommitInfo, ...], why: str) -> str:
@@ -78,9 +126,3 @@ def _taken_back(commit: CommitInfo) -> str:
     if len(commit.parents) > 1:
         return f"This reverts commit {commit.commit}, reversing\nchanges made to {commit.parents[0]}."
     return f"This reverts commit {commit.commit}."
-
-
-def reaching_nobody(repository: Repository, head: str, release: Release, path: str) -> bytes:
-    """The release's file with 0 % of every cohort: what to commit where the file cannot go, since others name it."""
-    present = (repository.show_file(head, path) or b"").decode()
-    return set_rollout(present, dict.fromkeys(release.spec.rollout.cohorts, "0%")).encode()

@@ -12,7 +12,7 @@ from muster.kinds.quantity import PPM, format_percent
 from muster.kinds.release import Release
 from muster.source.git import CommitInfo, Repository
 from muster.source.load import Loader
-from muster.source.revert import Revert, plan_revert, reaching_nobody
+from muster.source.revert import Revert, plan_revert, write_revert
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,16 @@ def plan_rollback(  # noqa: PLR0913 - what a rollback consists of
     loader = Loader()
     releases = _chosen(loader.commit(repository, head).fleet_or_refuse("the newest commit"), model, version, to)
     reverts = [plan_revert(repository, head, f"releases/{release.name}.yaml", why) for release in releases]
-    changes = {path: data for revert in reverts for path, data in revert.changes.items()}
-    message = _message(model, releases, reverts, why)
-    commit = repository.commit_files(head, changes, message, author, at)
-    if loader.commit(repository, commit).fleet is None:
-        # A newer release supersedes one of these, so that the files must stay; they then reach nobody.
-        paths = {f"releases/{release.name}.yaml": release for release in releases}
-        changes = {path: reaching_nobody(repository, head, release, path) for path, release in paths.items()}
-        commit = repository.commit_files(head, changes, message, author, at)
-    fleet = loader.commit(repository, commit).fleet_or_refuse("the result")
     reverted = {taken.commit: taken for revert in reverts for taken in revert.reverted}
+    together = Revert(
+        changes={path: data for revert in reverts for path, data in revert.changes.items()},
+        at_nought={path: data for revert in reverts for path, data in revert.at_nought.items()},
+        reverted=tuple(reverted.values()),
+        message=_message(model, releases, reverts, why),
+    )
+    made = write_revert(repository, loader, together, head, author, at)
     names = tuple(release.name for release in releases)
-    return Rollback(commit, names, tuple(reverted.values()), changes, message, _returns(fleet, model))
+    return Rollback(made.commit, names, together.reverted, made.changes, together.message, _returns(made.fleet, model))
 
 
 def _chosen(fleet: Fleet, model: str, version: str | None, to: str | None) -> list[Release]:
