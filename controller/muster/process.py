@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import signal
+import socket
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
@@ -35,6 +36,7 @@ def run_process(settings: Settings, host: str, port: int) -> int:
 
 
 def _run_held(settings: Settings, host: str, port: int) -> int:
+    _refuse_taken_address(host, port)
     loop = Loop(settings)
     keys = StateKeys.of(settings.state)
     application = build_application(
@@ -78,6 +80,20 @@ def _reconcile_held(settings: Settings) -> int:
                 return 1
     finally:
         controller.close()
+
+
+def _refuse_taken_address(host: str, port: int) -> None:
+    """The server would share an address with another process, and devices would reach either of them."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        # Connections of a former process may linger on the port; a listener is what matters.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Unusable(
+                f"cannot listen on {host}:{port}: {error.strerror}", "choose another with --listen"
+            ) from error
 
 
 async def _serve(application: Starlette, host: str, port: int) -> None:

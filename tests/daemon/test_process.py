@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from controllers import EVERYONE, Scene
+from fleets import make_release
 from muster.kinds.errors import TryAgain
 from muster.serve.client import ControllerClient
+from scratch_repository import commit_all
 
 
 def until(condition: Callable[[], object], seconds: float = 30) -> None:
@@ -96,3 +98,27 @@ def test_sigkill_and_a_start_lose_and_repeat_nothing(scene: Scene, run: Run) -> 
         second.process.wait()
         assert second.process.stderr
         second.process.stderr.close()
+
+
+def test_a_taken_address_is_refused(scene: Scene) -> None:
+    """Two servers on one port would answer in turn: the second does not start, and says why."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        command = [sys.executable, "-m", "muster", "run", "--repository", str(scene.repository)]
+        command += ["--state", str(scene.state), "--listen", address]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert f"cannot listen on {address}" in done.stderr
+
+
+def test_once_tells_whether_everything_was_carried_out(scene: Scene) -> None:
+    """`--once` publishes what is ready and exits 0; with a release that cannot be built it exits 1."""
+    command = [sys.executable, "-m", "muster", "run", "--once", "--repository", str(scene.repository)]
+    command += ["--state", str(scene.state)]
+    scene.commit_release("1.0.0", EVERYONE)
+    assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+    scene.declare("releases/meter-reader/1.1.0.yaml", make_release("1.1.0", {"canary": "100%"}))
+    commit_all(scene.repository, "A release without a builder lock")
+    assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 1

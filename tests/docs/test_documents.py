@@ -5,9 +5,11 @@ A section of the README is one session in one shell.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -70,10 +72,18 @@ def test_the_commands_of_a_section_run(clone: Path, name: str) -> None:
         "GIT_COMMITTER_EMAIL": "reader@fleet.example",
     }
     script = "\n".join(lines)
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=clone, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
+    said = clone / "said.txt"
+    with said.open("w") as output:
+        shell = subprocess.Popen(
+            ["bash", "-c", script], cwd=clone, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            code = shell.wait(120)
+        finally:
+            # Whatever the section left running, also when it did not come to its end.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+    assert code == 0, said.read_text()[-3_000:]
 
 
 @pytest.mark.parametrize("command", sorted({line for name in MAKE_ONLY for line in SESSIONS[name]}))
