@@ -105,14 +105,36 @@ def test_the_declared_root_is_never_replaced(tmp_path, repository):
     assert root == (repository / ROOT_FILE).read_bytes()
 
 
-def test_a_lost_key_is_not_made_anew(tmp_path, repository):
-    """Once a root is made, a missing TUF key is reported and no new one is made."""
+def test_a_lost_online_key_is_not_made_anew(tmp_path, repository):
+    """Once a root is made, a missing online key is reported and no new one is made."""
     initialise_keys(tmp_path / "state", repository, "controller", NOW)
-    lost = tmp_path / "state" / "keys" / "tuf-targets.pem"
+    lost = tmp_path / "state" / "keys" / "tuf-timestamp.pem"
     lost.unlink()
     with pytest.raises(Refused, match="devices trust it already"):
         initialise_keys(tmp_path / "state", repository, "controller", NOW)
     assert not lost.exists()
+
+
+def test_keys_that_are_kept_elsewhere(tmp_path, repository, capsys):
+    """Root and targets key may be moved away: they are named as such, nothing is made anew, ids and root stay."""
+    state = tmp_path / "state"
+    made = initialise_keys(state, repository, "controller", NOW)
+    before = [(key.name, key.key_id) for key in describe_keys(state)]
+    moved = [state / "keys" / f"tuf-{role}.pem" for role in ("root", "targets")]
+    for path in moved:
+        path.unlink()
+    again = initialise_keys(state, repository, "controller", NOW)
+    assert (again.made, again.elsewhere, again.root) == ((), tuple(moved), made.root)
+    found = describe_keys(state)
+    assert [(key.name, key.key_id) for key in found] == before
+    assert [key.name for key in found if key.mode is None] == ["tuf-root", "tuf-targets"]
+    assert exit_code_of(["keys", "init", "--state", str(state), "--repository", str(repository)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("kept elsewhere") == 2
+    assert said.endswith("nothing to make\n")
+    assert exit_code_of(["keys", "show", "--state", str(state)]) == 0
+    assert capsys.readouterr().out.count("\telsewhere\t") == 2
+    assert not [path for path in moved if path.exists()]
 
 
 @pytest.mark.parametrize("name", ["", "../x", "Upper", "a/b", "a" * 64, "a\nb"])

@@ -400,7 +400,7 @@ def test_other_keys_are_reported(site, tmp_path):
     site.publish(1, "1.0.0")
     stranger = Site(site.folder, TufKeys.create(tmp_path / "other"))
     for call in (stranger.publisher().published, lambda: stranger.publish(2, "1.1.0")):
-        with pytest.raises(Refused, match="not signed by this controller's root key"):
+        with pytest.raises(Refused, match="trusts another root key than this controller has"):
             call()
     with pytest.raises(Refused):
         stranger.publisher().init_root(NOW)
@@ -469,5 +469,7 @@ def test_tuf_keys_are_made_once_and_are_private(tmp_path):
     with pytest.raises(Unusable, match="not a private key"):
         TufKeys.load(tmp_path / "keys")
     path.unlink()
+    assert TufKeys.load(tmp_path / "keys").signers.keys() == {"targets", "snapshot", "timestamp"}
+    key_path(tmp_path / "keys", "timestamp").unlink()
     with pytest.raises(Unusable, match="is missing"):
         TufKeys.load(tmp_path / "keys")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from muster.apply.publish import Publisher
 from muster.apply.static_files import read_bounded
-from muster.apply.tuf_keys import ROLES, TufKeys, key_path
+from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys, key_path
 from muster.artifacts.durable import write_durably
 from muster.attest.keys import key_id, public_half
 from muster.attest.private_files import mode_of
@@ -33,7 +33,10 @@ _LARGEST = 1024 * 1024
 
 @dataclass(frozen=True)
 class KeySet:
-    """The keys of one controller. `made` are the files that this call made, state folder and work tree together."""
+    """The keys of one controller. `made` are the files that this call made, state folder and work tree together.
+
+    `elsewhere`: the private keys that were here when the first root was made, and are not any more.
+    """
 
     keys: StateKeys
     tuf: TufKeys = field(repr=False)
@@ -41,16 +44,17 @@ class KeySet:
     signing_key_id: str
     root: bytes = field(repr=False)
     made: tuple[Path, ...]
+    elsewhere: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
 class KeyInfo:
-    """What may be shown of one secret: never the secret."""
+    """What may be shown of one secret: never the secret. `mode` is None for a key that is kept elsewhere."""
 
     name: str
     use: str
     path: Path
-    mode: str
+    mode: str | None
     key_id: str | None = None
     public: str | None = None
 
@@ -59,28 +63,31 @@ def initialise_keys(state: Path, repository: Path | None, name: str, now: dateti
     """Make what is missing: signing key, tokens, TUF keys and first root under `state`; with a `repository`, also
     `policies/keys/<name>.yaml` and `policies/trust/root.json` in its work tree.
 
-    Raises `Refused` if something else stands where a public half belongs, or if a TUF key was lost after the root
-    was made; `Unusable` for a bad name or folder; `TryAgain` if the disk refuses.
+    Once the root is made, the root's and the targets' key may be kept elsewhere; no key is made anew.
+
+    Raises `Refused` if something else stands where a public half belongs, or if an online TUF key was lost after the
+    root was made; `Unusable` for a bad name or folder; `TryAgain` if the disk refuses.
     """
     if repository is not None and not repository.is_dir():
         raise Unusable(f"{repository} is no folder", "give the work tree of the fleet's repository")
     keys = StateKeys.of(state)
-    lost = TufKeys.missing(keys.folder)
-    if lost and (state / "public" / "metadata" / "1.root.json").exists():
+    missing = TufKeys.missing(keys.folder)
+    has_root = (state / "public" / "metadata" / "1.root.json").exists()
+    if has_root and (lost := TufKeys.missing(keys.folder, ONLINE)):
         raise Refused(
             f"{lost[0]} is missing, and devices trust it already",
             "restore it from a backup; a new one would not be trusted by the devices",
         )
     made = list(keys.make())
-    tuf = TufKeys.create(keys.folder)
-    made += lost
+    tuf = TufKeys.load(keys.folder) if has_root else TufKeys.create(keys.folder)
+    made += () if has_root else missing
     public = public_half(keys.signing_key())
     declaration = _declaration(name, public)
     root = Publisher(state / "public", tuf).init_root(now)
     if repository is not None:
         made += _declare(repository, f"policies/keys/{name}.yaml", declaration, public)
         made += _declare(repository, ROOT_FILE, root, None)
-    return KeySet(keys, tuf, public, key_id(public), root, tuple(made))
+    return KeySet(keys, tuf, public, key_id(public), root, tuple(made), missing if has_root else ())
 
 
 def describe_keys(state: Path) -> tuple[KeyInfo, ...]:
@@ -88,12 +95,14 @@ def describe_keys(state: Path) -> tuple[KeyInfo, ...]:
     keys = StateKeys.of(state)
     public = public_half(keys.signing_key())
     tuf = TufKeys.load(keys.folder)
+    key_ids = Publisher(state / "public", tuf).key_ids() | tuf.key_ids
     found = [
         KeyInfo("signing", "signs artifacts", keys.signing_path, mode_of(keys.signing_path), key_id(public), public)
     ]
     for role in ROLES:
-        path, key = key_path(keys.folder, role), tuf.signers[role].public_key
-        found.append(KeyInfo(f"tuf-{role}", f"signs {role}", path, mode_of(path), key.keyid, key.keyval["public"]))
+        path, signer = key_path(keys.folder, role), tuf.signers.get(role)
+        mode, half = (mode_of(path), signer.public_key.keyval["public"]) if signer else (None, None)
+        found.append(KeyInfo(f"tuf-{role}", f"signs {role}", path, mode, key_ids.get(role), half))
     for path, use in (
         (keys.enrolment_token_path, "lets a device enrol"),
         (keys.operator_token_path, "lets an operator ask"),

@@ -9,6 +9,7 @@ device may be in the middle of fetching them.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from tuf.api.metadata import MetaFile, TargetFile
 
 from muster.apply.published_artifact import ArtifactVerifier, PublishedArtifact, same_file
 from muster.apply.static_files import only_writer, place_file, read_bounded
-from muster.apply.tuf_keys import TufKeys
+from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys
 from muster.apply.tuf_metadata import RESTORE, MetadataFolder, Roles, is_due
 from muster.artifacts.bundle import CONFIG, MODEL
 from muster.artifacts.durable import write_durably
@@ -34,19 +35,26 @@ from muster.plan.world import Published
 
 __all__ = ["SIGNING_KEYS_TARGET", "PublishedArtifact", "Publisher"]
 
+log = logging.getLogger("muster")
+
 SIGNING_KEYS_TARGET: Final = "trust/signing-keys.json"
 _LARGEST_DOCUMENT = 4 * 1024 * 1024
 _LARGEST_GENERATION = 2**53 - 1
 
 
 class Publisher:
-    """Publishes into one folder with one set of keys. One process at a time: others get `TryAgain`."""
+    """Publishes into one folder with the keys that are here. One process at a time: others get `TryAgain`.
+
+    Reading needs no key: `Publisher(public, TufKeys())`. What each key is needed for stands in `tuf_keys`.
+    """
 
     def __init__(self, public: Path, keys: TufKeys) -> None:
         self._public = public
         self._targets = public / "targets"
+        self._keys = keys
         self._metadata = MetadataFolder(public / "metadata", keys)
         self._verifier = ArtifactVerifier()
+        self._warned: set[str] = set()
         self._seen: tuple[bytes, Published] | None = None
 
     def init_root(self, now: datetime) -> bytes:
@@ -101,10 +109,13 @@ class Publisher:
         published. The call that published the current generation may be repeated and changes nothing.
 
         Raises `Refused` if the generation does not rise, or an artifact is missing, altered, unsigned or signed by
-        another key; `TryAgain` if the disk refuses or another process publishes.
+        another key; `Unusable` if the targets key is not here; `TryAgain` if the disk refuses or another process
+        publishes.
         """
         if not 1 <= generation <= _LARGEST_GENERATION:
             raise Unusable(f"{generation} is no generation", f"it runs from 1 to {_LARGEST_GENERATION}")
+        for role in ("targets", *ONLINE):
+            self._keys.signer(role)
         with only_writer(self._public):
             self._init_root(now)
             roles = self._metadata.roles()
@@ -125,28 +136,41 @@ class Publisher:
             self._make_visible(roles, self._metadata.write_targets(generation, targets, now), now)
 
     def refresh(self, now: datetime) -> bool:
-        """Sign again what has used up half of its life; True if something had. The generation stays.
+        """Sign again what has used up half of its life; True if something was. The generation stays.
 
-        Raises `Refused` if what is published is damaged, `TryAgain` as `publish` does.
+        The root and the targets are left as they are while their key is elsewhere (see `unrenewable`), with a warning
+        in the log. Raises `Refused` if what is published is damaged, `Unusable` if an online key that is needed is not
+        here, `TryAgain` as `publish` does.
         """
         with only_writer(self._public):
-            root = self._metadata.root()
-            root_due = root is not None and is_due(root, now)
-            if root is not None and root_due:
-                self._metadata.write_root(root.version + 1, now)
+            renewed = self._renew_root(now)
             roles = self._metadata.roles()
             if roles is None:
-                return root_due
+                return renewed
+            self._warn(roles, now)
             meta = roles.snapshot.meta["targets.json"]
-            if is_due(roles.targets, now) or meta.hashes is None:
+            if (is_due(roles.targets, now) or meta.hashes is None) and "targets" in self._keys.signers:
                 self._refresh_targets(roles, now)
             elif is_due(roles.snapshot, now):
                 self._make_visible(roles, meta, now)
             elif is_due(roles.timestamp, now):
                 self._metadata.write_timestamp(roles.timestamp.version + 1, roles.timestamp.snapshot_meta, now)
             else:
-                return root_due
+                return renewed
             return True
+
+    def key_ids(self) -> dict[str, str]:
+        """{role: id of the key that the newest root names}; empty before there is one. Raises as `published` does."""
+        root = self._metadata.root()
+        return {role: root.roles[role].keyids[0] for role in ROLES} if root else {}
+
+    def unrenewable(self, now: datetime) -> dict[str, datetime]:
+        """The roles that are due to be signed again with a key that is not here, and when their signature ends.
+
+        Devices take nothing any more after that. Raises `Refused` as `published` does.
+        """
+        roles = self._metadata.roles()
+        return self._unrenewable(roles, now) if roles else {}
 
     def artifact(self, digest: str) -> PublishedArtifact:
         """A published artifact and its signature, not verified. Raises `Refused` if it is not published."""
@@ -163,9 +187,31 @@ class Publisher:
         target = roles.targets.targets.get(SIGNING_KEYS_TARGET) if roles else None
         return tuple(json.loads(self._read(target, LARGEST_SIGNATURE))["keys"]) if target else ()
 
+    def _unrenewable(self, roles: Roles, now: datetime) -> dict[str, datetime]:
+        elsewhere = [role for role in (roles.root, roles.targets) if role.type not in self._keys.signers]
+        return {role.type: role.expires for role in elsewhere if is_due(role, now)}
+
+    def _warn(self, roles: Roles, now: datetime) -> None:
+        """Once per process and role: the loop refreshes at every tick."""
+        due = self._unrenewable(roles, now)
+        for role in due.keys() - self._warned:
+            log.warning(
+                "tuf-%s.pem is not here, and what it signed ends at %s: bring it back, and reconcile once",
+                role,
+                due[role].isoformat(),
+            )
+        self._warned |= due.keys()
+
+    def _renew_root(self, now: datetime) -> bool:
+        root = self._metadata.root()
+        if root is None or not is_due(root, now) or "root" not in self._keys.signers:
+            return False
+        self._metadata.renew_root(root, now)
+        return True
+
     def _init_root(self, now: datetime) -> bytes:
         if self._metadata.root() is None:
-            self._metadata.write_root(1, now)
+            self._metadata.write_first_root(now)
         return self._metadata.first_root() or b""
 
     def _verify(

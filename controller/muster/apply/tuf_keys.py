@@ -1,17 +1,32 @@
-"""The four keys that sign desired state: one per TUF role, so that a stolen online key cannot widen a rollout.
+"""The four keys that sign desired state, one per TUF role.
 
-| key         | signs                          | if it is stolen                                         |
-|-------------|--------------------------------|---------------------------------------------------------|
-| `root`      | which keys count               | everything; keep a copy of it away from the controller  |
-| `targets`   | what each device should run    | a rollout can be widened, to signed artifacts only      |
-| `snapshot`  | which metadata belong together | nothing without `timestamp`                             |
-| `timestamp` | that this is the newest        | devices can be held at what was published before        |
+| key         | signs                          | what a thief can do with it                        | needed           |
+|-------------|--------------------------------|----------------------------------------------------|------------------|
+| `root`      | which keys count               | everything                                         | twice a year     |
+| `targets`   | what each device should run,   | with both online keys: have devices run anything;  | at every publish |
+|             | whose artifacts it accepts     | without them, nothing                              |                  |
+| `snapshot`  | which metadata belong together | nothing without `timestamp`                        | every few days   |
+| `timestamp` | that this is the newest        | hold devices at what was published before          | twice a day      |
 
-Ed25519, in the controller's key folder as `tuf-<role>.pem`, mode 0600.
+Ed25519, in the controller's key folder as `tuf-<role>.pem`, mode 0600. `muster keys init` makes all four there: whoever
+takes that folder then takes them all. A stolen online key (`snapshot`, `timestamp`) cannot widen a rollout where the
+others lie elsewhere, so two of them may be moved away once the first root is made:
+
+- `root`: publishing and refreshing go on without it. It is needed to sign the root again, which holds for a year and is
+  renewed after half of that: bring it back for one `muster run --once`. While it is due, the controller says so.
+- `targets`: refreshing goes on without it, for 90 days at most, since its own signature ends. Nothing is published
+  without it, a halt included: the controller cannot stop a release by itself while this key is away.
+
+Reading what is published needs no private key: the public halves are those of the roots on disk. Where a private key
+is here, it must be the one that the root names.
+
+Replacing a key (rotation) is not built: every root names the four keys of the first. A controller whose keys are lost
+or stolen is set up anew, and its devices are enrolled again with the new root.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -25,13 +40,15 @@ from muster.attest.private_files import create_private, make_private_folder, rea
 from muster.kinds.errors import Unusable
 
 ROLES: Final = ("root", "targets", "snapshot", "timestamp")
+MAY_BE_ELSEWHERE: Final = ("root", "targets")
+ONLINE: Final = ("snapshot", "timestamp")
 
 
 @dataclass(frozen=True)
 class TufKeys:
-    """A signer per role."""
+    """The signers that are here, by role; none is needed for reading."""
 
-    signers: dict[str, CryptoSigner] = field(repr=False)
+    signers: dict[str, CryptoSigner] = field(repr=False, default_factory=dict)
 
     @classmethod
     def create(cls, folder: Path) -> TufKeys:
@@ -43,17 +60,30 @@ class TufKeys:
 
     @classmethod
     def load(cls, folder: Path) -> TufKeys:
-        """Load all four. Raises `Unusable` (missing, no Ed25519 key) or `Refused` (open to others)."""
-        return cls({role: _load(key_path(folder, role)) for role in ROLES})
+        """Load the online keys, and of the others those that are there.
+
+        Raises `Unusable` (an online key is missing, no Ed25519 key) or `Refused` (open to others).
+        """
+        here = [role for role in ROLES if role in ONLINE or key_path(folder, role).exists()]
+        return cls({role: _load(key_path(folder, role)) for role in here})
 
     @classmethod
-    def missing(cls, folder: Path) -> tuple[Path, ...]:
-        """Paths of the keys that are not there."""
-        return tuple(path for role in ROLES if not (path := key_path(folder, role)).exists())
+    def missing(cls, folder: Path, roles: Sequence[str] = ROLES) -> tuple[Path, ...]:
+        """Paths of the keys (of these roles) that are not there."""
+        return tuple(path for role in roles if not (path := key_path(folder, role)).exists())
+
+    def signer(self, role: str) -> CryptoSigner:
+        """What signs for a role. Raises `Unusable` if that key is not here."""
+        if role not in self.signers:
+            raise Unusable(
+                f"nothing can be signed for {role}: tuf-{role}.pem is not in the key folder",
+                "bring it back from where it is kept, with mode 0600",
+            )
+        return self.signers[role]
 
     @property
     def key_ids(self) -> dict[str, str]:
-        """{role: TUF key id}"""
+        """{role: TUF key id} of the keys that are here."""
         return {role: signer.public_key.keyid for role, signer in self.signers.items()}
 
 

@@ -2,7 +2,10 @@
 
 Rules: consistent snapshots, so that `<version>.<role>.json` keeps what a device in mid-update asks for; `targets` has
 the generation as its version; the timestamp is renamed into place last and decides what is published. What is read
-back is verified against our own keys: a file on disk is no authority by itself.
+back is verified as a device does it: the first root by itself, each later one by the one before it, the other roles by
+the newest root. No private key is needed for that. The private keys that are here must be those that the root names.
+
+Key rotation is out of scope: every root that is written names the keys of the one before it (see `tuf_keys`).
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
-from securesystemslib.exceptions import UnverifiedSignatureError
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
@@ -82,21 +84,21 @@ class MetadataFolder:
         return read_bounded(self._folder / "1.root.json", _LARGEST["root"])
 
     def root(self) -> Root | None:
-        """The newest root, None before there is one. Raises `Refused` if it is damaged or not of our keys."""
+        """The newest root, None before there is one. Raises `Refused` if it is damaged, or not of the keys here."""
         newest: Root | None = None
         for version in range(1, _MOST_ROOTS + 1):
             path = self._folder / f"{version}.root.json"
             data = read_bounded(path, _LARGEST["root"])
             if data is None:
                 break
-            newest = self._verified(path, data, Root)
+            newest = _verified(path, data, Root, newest)
             if newest.version != version:
                 raise Refused(f"{path} is damaged: it says version {newest.version}", RESTORE)
             self._refuse_other_keys(path, newest)
         return newest
 
     def roles(self) -> Roles | None:
-        """What is published, None before anything is. Raises `Refused` if it is damaged or not of our keys."""
+        """What is published, None before anything is. Raises `Refused` if it is damaged, or not of the keys here."""
         root = self.root()
         path = self.timestamp_path
         data = read_bounded(path, _LARGEST["timestamp"])
@@ -105,19 +107,30 @@ class MetadataFolder:
             return None
         if root is None:
             raise Refused(f"{self._folder / '1.root.json'} is missing", RESTORE)
-        timestamp = self._verified(path, data, Timestamp)
-        snapshot = self._listed(timestamp.snapshot_meta, Snapshot)
+        timestamp = _verified(path, data, Timestamp, root)
+        snapshot = self._listed(timestamp.snapshot_meta, Snapshot, root)
         if "targets.json" not in snapshot.meta:
             raise Refused(f"{self._folder} is damaged: the snapshot names no targets", RESTORE)
-        targets = self._listed(snapshot.meta["targets.json"], Targets)
+        targets = self._listed(snapshot.meta["targets.json"], Targets, root)
         return Roles(root, timestamp, snapshot, targets)
 
-    def write_root(self, version: int, now: datetime) -> None:
-        """Sign and write a root that trusts our four keys."""
-        root = Root(version=version, expires=_expiry("root", now), consistent_snapshot=True)
+    def write_first_root(self, now: datetime) -> None:
+        """Sign and write a root that trusts our four keys. Raises `Unusable` unless all of them are here."""
+        root = Root(version=1, expires=_expiry("root", now), consistent_snapshot=True)
         for role in ROLES:
-            root.add_key(self._keys.signers[role].public_key, role)
-        self._write(f"{version}.root.json", root)
+            root.add_key(self._keys.signer(role).public_key, role)
+        self._write("1.root.json", root)
+
+    def renew_root(self, root: Root, now: datetime) -> None:
+        """Sign and write the root that follows `root`, with the same keys."""
+        renewed = Root(
+            version=root.version + 1,
+            expires=_expiry("root", now),
+            keys=root.keys,
+            roles=root.roles,
+            consistent_snapshot=True,
+        )
+        self._write(f"{renewed.version}.root.json", renewed)
 
     def write_targets(self, generation: int, targets: Mapping[str, TargetFile], now: datetime) -> MetaFile:
         """Sign and write the targets of a generation; no device sees them before `write_timestamp`."""
@@ -136,7 +149,7 @@ class MetadataFolder:
 
     def _write(self, name: str, signed: _Role) -> MetaFile:
         metadata = Metadata(signed)
-        metadata.sign(self._keys.signers[signed.type])
+        metadata.sign(self._keys.signer(signed.type))
         data = metadata.to_bytes()
         if len(data) > _LARGEST[signed.type]:
             raise Refused(
@@ -146,7 +159,7 @@ class MetadataFolder:
         write_durably(self._folder / name, data)
         return MetaFile(signed.version, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
 
-    def _listed(self, meta: MetaFile, kind: type[_Role]) -> _Role:
+    def _listed(self, meta: MetaFile, kind: type[_Role], root: Root) -> _Role:
         path = self._folder / f"{meta.version}.{kind.type}.json"
         data = read_bounded(path, _LARGEST[kind.type])
         if data is None:
@@ -155,29 +168,10 @@ class MetadataFolder:
             meta.verify_length_and_hashes(data)
         except RepositoryError as error:
             raise Refused(f"{path} is damaged: it is not the file that was published", RESTORE) from error
-        signed = self._verified(path, data, kind)
+        signed = _verified(path, data, kind, root)
         if signed.version != meta.version:
             raise Refused(f"{path} is damaged: it says version {signed.version}", RESTORE)
         return signed
-
-    def _verified(self, path: Path, data: bytes, kind: type[_Role]) -> _Role:
-        try:
-            metadata = Metadata[_Role].from_bytes(data)
-            if not isinstance(metadata.signed, kind):
-                raise Refused(f"{path} is damaged: it holds no {kind.type}", RESTORE)
-            key = self._keys.signers[kind.type].public_key
-            signature = metadata.signatures.get(key.keyid)
-            if signature is None:
-                raise Refused(
-                    f"{path} was not signed by this controller's {kind.type} key",
-                    _OTHER_KEYS,
-                )
-            key.verify_signature(signature, metadata.signed_bytes)
-        except (DeserializationError, RepositoryError) as error:
-            raise Refused(f"{path} is damaged: {error}", RESTORE) from error
-        except UnverifiedSignatureError as error:
-            raise Refused(f"{path} is damaged: its signature does not hold", RESTORE) from error
-        return metadata.signed
 
     def _refuse_other_keys(self, path: Path, root: Root) -> None:
         for role, key_id in self._keys.key_ids.items():
@@ -189,6 +183,24 @@ class MetadataFolder:
         # again at generation 1 would be refused by every device.
         if (self._folder / "2.snapshot.json").exists():
             raise Refused(f"{self.timestamp_path} is missing", RESTORE)
+
+
+def _verified(path: Path, data: bytes, kind: type[_Role], trusted: Root | None) -> _Role:
+    """What a file says, once its signature holds: by `trusted`; a root also by itself, the first by itself alone."""
+    try:
+        metadata = Metadata[_Role].from_bytes(data)
+        signed = metadata.signed
+        if not isinstance(signed, kind):
+            raise Refused(f"{path} is damaged: it holds no {kind.type}", RESTORE)
+        for root in (trusted, signed if isinstance(signed, Root) else None):
+            if root is None or root.get_verification_result(kind.type, metadata.signed_bytes, metadata.signatures):
+                continue
+            if not set(root.roles[kind.type].keyids) & set(metadata.signatures):
+                raise Refused(f"{path} was not signed by this controller's {kind.type} key", _OTHER_KEYS)
+            raise Refused(f"{path} is damaged: its signature does not hold", RESTORE)
+    except (DeserializationError, RepositoryError) as error:
+        raise Refused(f"{path} is damaged: {error}", RESTORE) from error
+    return signed
 
 
 def _expiry(role: str, now: datetime) -> datetime:

@@ -1,4 +1,7 @@
-"""`muster keys`: make and show the keys of this controller. No secret is ever printed."""
+"""`muster keys`: make and show the keys of this controller. No secret is ever printed.
+
+Replacing a key (rotation) is out of scope: see `muster.apply.tuf_keys`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,11 @@ from muster.cli.output import emit, output_option, state_option, table
 
 @click.group()
 def keys() -> None:
-    """Make and show the keys of this controller."""
+    """Make and show the keys of this controller.
+
+    The TUF root key and targets key may be kept elsewhere once they are made; the first is needed twice a year, the
+    second whenever something is published, a halt included. Keys are not rotated: new keys mean a new controller.
+    """
 
 
 @keys.command()
@@ -31,13 +38,19 @@ def init(state: str, repository: str, name: str, output: str) -> None:
     from muster.apply.key_setup import initialise_keys
 
     made = initialise_keys(Path(state), Path(repository), name, datetime.now(UTC))
-    value = {"signingKey": made.signing_key_id, "made": [str(path) for path in made.made]}
+    value = {
+        "signingKey": made.signing_key_id,
+        "made": [str(path) for path in made.made],
+        "elsewhere": [str(path) for path in made.elsewhere],
+    }
 
     def text() -> None:
         for path in made.made:
             click.echo(f"made {path}")
+        for path in made.elsewhere:
+            click.echo(f"not here: {path}; kept elsewhere, and not made anew")
         if not made.made:
-            click.echo("nothing to make: every key is there")
+            click.echo("nothing to make" + ("" if made.elsewhere else ": every key is there"))
         declared = [str(path) for path in made.made if path.is_relative_to(repository) and "policies" in path.parts]
         if declared:
             click.echo(f"commit, so that devices trust them: git add {' '.join(declared)}")
@@ -66,5 +79,5 @@ def show(state: str, output: str) -> None:
         }
         for key in found
     ]
-    rows = [(key.name, key.use, key.mode, key.key_id or "-", key.path) for key in found]
+    rows = [(key.name, key.use, key.mode or "elsewhere", key.key_id or "-", key.path) for key in found]
     emit(value, output, lambda: table(("NAME", "USE", "MODE", "KEY ID", "PATH"), rows))

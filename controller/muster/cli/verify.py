@@ -78,10 +78,12 @@ def _published(release: str, state: Path, keys: list[str]) -> tuple[Path, bytes,
     """Tar, signature and trusted keys of a published release, found by the digest that its document pins."""
     from muster.apply.publish import Publisher
     from muster.apply.tuf_keys import TufKeys
-    from muster.attest.state_keys import StateKeys
     from muster.attest.verification import digest_of_tar
 
-    publisher = Publisher(state / "public", TufKeys.load(StateKeys.of(state).folder))
+    if not (state / "public").is_dir():
+        raise Unusable(f"no controller published anything in {state}", "name its state folder with --state")
+    # Public keys are enough to read: those of the published root.
+    publisher = Publisher(state / "public", TufKeys())
     documents = publisher.published().documents.values()
     entry = next((entry for document in documents for entry in document.entries if entry.release == release), None)
     if entry is None:
