@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -121,7 +121,8 @@ class Controller:
             return None
         self._executor.settle(fleet, now)
         self._executor.record_published(now)
-        plan = make_plan(fleet, self._world(now), now)
+        self._name_releases(fleet, now)
+        plan = make_plan(fleet, self._world(fleet, now), now)
         failed = self._executor.execute(plan, fleet, now)
         self._say(conditions, plan, fleet, failed, now)
         return Tick(plan, failed)
@@ -130,7 +131,7 @@ class Controller:
         """The plan for the newest commit that is valid, without carrying it out."""
         fetched = self._fetch(now)
         fleet, declared = self._declared(now)
-        plan = make_plan(fleet, self._world(now), now) if fleet else None
+        plan = make_plan(fleet, self._world(fleet, now), now) if fleet else None
         return Preview(plan, tuple(item.message for item in (fetched, declared) if item.status != "True"))
 
     @property
@@ -192,9 +193,19 @@ class Controller:
             with writing(self.engine) as connection:
                 write_status(connection, "declared", {"commit": fleet.commit}, now)
 
-    def _world(self, now: datetime) -> World:
+    def _name_releases(self, fleet: Fleet, now: datetime) -> None:
+        """Say which releases are declared, before any device can be offered one: reports on others are not taken."""
+        with self.engine.connect() as connection:
+            known = read_status(connection, "releases") or {}
+        named = {**known, **release_pins(fleet)}
+        if named != known:
+            with writing(self.engine) as connection:
+                write_status(connection, "releases", named, now)
+
+    def _world(self, fleet: Fleet | None, now: datetime) -> World:
         published = self.publisher.published()
         with self.engine.connect() as connection:
+            suspended = suspensions.load_suspensions(connection)
             return World(
                 signer=self._signer,
                 published=published,
@@ -202,8 +213,8 @@ class Controller:
                 unbuildable=self._builds.unbuildable(now),
                 building=self._builds.building(),
                 damaged=frozenset(self._executor.damaged),
-                suspensions=suspensions.load_suspensions(connection),
-                observed=observed(connection, now, _since(published)),
+                suspensions=suspended,
+                observed=observed(connection, now, _since(fleet, published, suspended)),
             )
 
     def _say(
@@ -215,7 +226,7 @@ class Controller:
         now: datetime,
     ) -> None:
         """Write down what this tick found, for `serve` and the command line."""
-        world = self._world(now)
+        world = self._world(fleet, now)
         generation = world.published.generation
         conditions = [*conditions, _steps(failed, now, generation)]
         if fleet is not None:
@@ -232,8 +243,6 @@ class Controller:
                 classes = {item.metadata.name: list(item.spec.models) for item in fleet.device_classes}
                 write_status(connection, "classes", classes, now)
                 write_status(connection, "polls", _polls(world.published), now)
-                known = read_status(connection, "releases") or {}
-                write_status(connection, "releases", {**known, **release_pins(fleet)}, now)
 
 
 def _served(fleet: Fleet, world: World, now: datetime) -> Condition:
@@ -260,13 +269,20 @@ def _steps(failed: tuple[Failed, ...], now: datetime, generation: int) -> Condit
     )
 
 
-def _since(published: Published) -> dict[tuple[str, str], int]:
-    """When each release came (back) on offer on each device class."""
-    return {
-        (entry.release, device_class): entry.since
-        for (_, device_class), document in published.documents.items()
-        for entry in document.entries
+def _since(fleet: Fleet | None, published: Published, suspended: Collection[str]) -> dict[tuple[str, str], int]:
+    """The generation from which on each release is judged on each device class: when it came (back) on offer.
+
+    What is not published yet comes with the next generation; what is suspended keeps the evidence against it.
+    """
+    since = {
+        (release.name, runtime.device_class): published.generation + 1
+        for release in (fleet.releases if fleet else ())
+        for runtime in release.spec.runtimes
+        if release.name not in suspended
     }
+    for (_, device_class), document in published.documents.items():
+        since |= {(entry.release, device_class): entry.since for entry in document.entries}
+    return since
 
 
 def _polls(published: Published) -> dict[str, int]:

@@ -353,3 +353,21 @@ def test_the_preview_says_that_the_newest_commit_is_refused(scene: Scene) -> Non
     assert preview.plan
     assert preview.plan.commit == valid
     assert "does not pass `muster check`" in preview.complaints[0]
+
+
+def test_a_release_that_is_named_again_on_purpose_gets_another_chance(scene: Scene) -> None:
+    """Reverting the revert offers it again; what devices showed before says nothing, what they show now does."""
+    scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    scene.tick(controller)
+    scene.commit_release("1.1.0", {"canary": "100%"})
+    scene.tick(controller)
+    fail_canary(scene, controller)
+    scene.tick(controller)
+    scene.tick(controller)
+    git(scene.repository, "revert", "--no-edit", "HEAD")
+    assert scene.tick(controller) == ["publish"]
+    assert scene.tick(controller) == []
+    assert versions(controller) == ["1.1.0", "1.0.0"]
+    fail_canary(scene, controller)
+    assert scene.tick(controller) == ["suspend", "publish", "revert"]

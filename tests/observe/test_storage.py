@@ -56,6 +56,9 @@ def test_the_database_is_its_owners_alone(tmp_path: Path) -> None:
     state = tmp_path / "state"
     open_storage(state).dispose()
     assert (state.stat().st_mode & 0o777, (state / "muster.db").stat().st_mode & 0o777) == (0o700, 0o600)
+    state.chmod(0o775)
+    open_storage(state).dispose()
+    assert state.stat().st_mode & 0o777 == 0o755
     state.chmod(0o777)
     with pytest.raises(Refused, match="others can write"):
         open_storage(state)

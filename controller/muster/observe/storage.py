@@ -130,12 +130,15 @@ status = Table(
 def open_storage(state: Path) -> Engine:
     """Open the database of a state folder, making its tables if they are missing.
 
-    It holds the inventory and hashes of secrets, so that it is for its owner alone. Raises `Refused` if others could
-    replace it.
+    It holds the inventory and hashes of secrets, so that it is for its owner alone: a folder that the group could
+    write is closed to it. Raises `Refused` if everybody could replace it.
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if state.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    mode = state.stat().st_mode
+    if mode & stat.S_IWOTH:
         raise Refused(f"others can write into {state}", f"chmod go-w {state}")
+    if mode & stat.S_IWGRP:
+        state.chmod(stat.S_IMODE(mode) & ~stat.S_IWGRP)
     database = state / "muster.db"
     database.touch(mode=0o600)
     engine = create_engine(f"sqlite:///{database}", connect_args={"timeout": 30})
