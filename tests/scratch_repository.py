@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from muster.source.git import Repository, make_repository
+
 
 def git(folder: Path, *arguments: str, given: bytes = b"") -> str:
     """Run git as a user would, with a fixed identity and time."""
@@ -32,6 +34,15 @@ def write(folder: Path, files: Mapping[str, str | bytes]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def repository_of(folder: Path, files: Mapping[str, str | bytes]) -> Repository:
+    """A new repository whose first commit, on main, holds these files."""
+    folder.mkdir()
+    repository = make_repository(folder, "main")
+    write(folder, files)
+    commit_all(folder, "first")
+    return repository
 
 
 def commit_all(folder: Path, message: str = "change") -> str:

@@ -9,7 +9,7 @@ import pytest
 from muster.cli import exit_code_of
 from muster.source.git import make_repository
 from scratch_fleet import fleet_files
-from scratch_repository import commit_all, git, write
+from scratch_repository import commit_all, git, repository_of, write
 
 CLASS = "devices/classes/cam.yaml"
 
@@ -17,12 +17,7 @@ CLASS = "devices/classes/cam.yaml"
 @pytest.fixture
 def folder(tmp_path):
     """A repository whose only commit passes."""
-    folder = tmp_path / "fleet"
-    folder.mkdir()
-    make_repository(folder, "main")
-    write(folder, fleet_files())
-    commit_all(folder)
-    return folder
+    return repository_of(tmp_path / "fleet", fleet_files()).path
 
 
 def test_a_fleet_that_holds(folder, capsys):

@@ -7,9 +7,8 @@ import json
 import pytest
 
 from muster.cli import exit_code_of
-from muster.source.git import make_repository
 from scratch_fleet import fleet_files, release_yaml
-from scratch_repository import commit_all, git, write
+from scratch_repository import commit_all, git, repository_of, write
 
 OLD, NEW = "releases/reader/1.0.0.yaml", "releases/reader/1.1.0.yaml"
 
@@ -17,11 +16,7 @@ OLD, NEW = "releases/reader/1.0.0.yaml", "releases/reader/1.1.0.yaml"
 @pytest.fixture
 def folder(tmp_path):
     """1.0.0 is everywhere; 1.1.0 went to the canary, then to a quarter of the fleet."""
-    folder = tmp_path / "fleet"
-    folder.mkdir()
-    make_repository(folder, "main")
-    write(folder, fleet_files())
-    commit_all(folder, "first")
+    folder = repository_of(tmp_path / "fleet", fleet_files()).path
     write(folder, {NEW: release_yaml("1.1.0", cohorts={"canary": "100%"})})
     commit_all(folder, "canary")
     write(folder, {NEW: release_yaml("1.1.0", cohorts={"canary": "100%", "fleet": "25%"})})

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from muster.source.git import Repository, make_repository
-from scratch_repository import commit_all, write
+from muster.source.git import Repository
+from scratch_repository import repository_of
 
 
 @pytest.fixture
@@ -16,11 +16,6 @@ def repository_with(tmp_path: Path) -> Callable[[Mapping[str, str | bytes]], Rep
     """Make a repository whose first commit holds these files."""
 
     def make(files: Mapping[str, str | bytes]) -> Repository:
-        folder = tmp_path / "origin"
-        folder.mkdir()
-        repository = make_repository(folder, "main")
-        write(folder, files)
-        commit_all(folder, "first")
-        return repository
+        return repository_of(tmp_path / "origin", files)
 
     return make

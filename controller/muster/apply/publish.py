@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
-from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import MetaFile, TargetFile
 
 from muster.apply.published_artifact import ArtifactVerifier, PublishedArtifact, same_file
 from muster.apply.static_files import only_writer, place_file, read_bounded
 from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys
-from muster.apply.tuf_metadata import RESTORE, MetadataFolder, Roles, is_due
+from muster.apply.tuf_metadata import RESTORE, MetadataFolder, Roles, is_due, read_published
 from muster.artifacts.bundle import CONFIG, MODEL
 from muster.artifacts.durable import write_durably
 from muster.attest.keys import key_id
@@ -282,15 +281,7 @@ class Publisher:
         return document
 
     def _read(self, target: TargetFile, limit: int) -> bytes:
-        path = self._path(target)
-        data = read_bounded(path, limit)
-        if data is None:
-            raise Refused(f"{path} is missing", RESTORE)
-        try:
-            target.verify_length_and_hashes(data)
-        except LengthOrHashMismatchError as error:
-            raise Refused(f"{path} is damaged: it is not the file that was published", RESTORE) from error
-        return data
+        return read_published(self._path(target), target, limit)
 
     def _path(self, target: TargetFile) -> Path:
         return self._targets / target.get_prefixed_paths()[0]

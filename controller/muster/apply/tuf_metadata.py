@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
-from tuf.api.exceptions import RepositoryError
+from tuf.api.exceptions import LengthOrHashMismatchError, RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 
@@ -65,6 +65,18 @@ class Roles:
 def is_due(role: Signed, now: datetime) -> bool:
     """True if half of the role's life is over."""
     return now >= role.expires - LIVES[role.type] / 2
+
+
+def read_published(path: Path, listed: MetaFile | TargetFile, limit: int) -> bytes:
+    """A file, once it has the length and the hashes that are listed for it. Raises `Refused`."""
+    data = read_bounded(path, limit)
+    if data is None:
+        raise Refused(f"{path} is missing", RESTORE)
+    try:
+        listed.verify_length_and_hashes(data)
+    except LengthOrHashMismatchError as error:
+        raise Refused(f"{path} is damaged: it is not the file that was published", RESTORE) from error
+    return data
 
 
 class MetadataFolder:
@@ -161,14 +173,7 @@ class MetadataFolder:
 
     def _listed(self, meta: MetaFile, kind: type[_Role], root: Root) -> _Role:
         path = self._folder / f"{meta.version}.{kind.type}.json"
-        data = read_bounded(path, _LARGEST[kind.type])
-        if data is None:
-            raise Refused(f"{path} is missing", RESTORE)
-        try:
-            meta.verify_length_and_hashes(data)
-        except RepositoryError as error:
-            raise Refused(f"{path} is damaged: it is not the file that was published", RESTORE) from error
-        signed = _verified(path, data, kind, root)
+        signed = _verified(path, read_published(path, meta, _LARGEST[kind.type]), kind, root)
         if signed.version != meta.version:
             raise Refused(f"{path} is damaged: it says version {signed.version}", RESTORE)
         return signed
