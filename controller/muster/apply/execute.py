@@ -7,7 +7,7 @@ whole, commits depend on their inputs alone, and an event enters the ledger unde
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -24,7 +24,7 @@ from muster.kinds.errors import MusterError, TryAgain, Unusable
 from muster.kinds.fleet import Fleet
 from muster.kinds.release import Release
 from muster.observe.storage import writing
-from muster.plan.planner import Action, Lift, Plan, Prepare, Publish, Revert, Suspend, release_path
+from muster.plan.planner import Action, Lift, Plan, Prepare, Publish, Revert, Suspend, signs_for
 from muster.plan.world import Suspension
 from muster.source.git import Repository
 
@@ -87,27 +87,27 @@ class Executor:
 
     def _publish(self, action: Publish, fleet: Fleet, now: datetime) -> None:
         by_artifact = {release.spec.artifact.digest: release for release in fleet.releases}
-        artifacts = {digest: self._artifact(digest, by_artifact.get(digest)) for digest in action.artifacts}
-        keys = self._keys(action, by_artifact, [key.spec.public_key for key in fleet.signing_keys])
+        pins = self.prepared.pins()
+        prepared = {
+            digest: release
+            for digest in action.artifacts
+            if (release := by_artifact.get(digest)) is not None and release.pins in pins
+        }
+        artifacts = {digest: self._artifact(digest, prepared.get(digest)) for digest in action.artifacts}
+        keys = [key.spec.public_key for key in fleet.signing_keys]
+        if len(prepared) < len(action.artifacts) or not signs_for(fleet, self.signer):
+            # A key that was replaced or taken out of the repository must not keep a halt from being published: those
+            # that devices know stay, until all that is on offer is signed with a declared one.
+            keys = list(dict.fromkeys([*keys, *self.publisher.signing_keys()]))
         self.publisher.publish(action.generation, action.documents.values(), artifacts, keys, now)
         self.record_published(now)
 
-    def _keys(self, action: Publish, releases: Mapping[str, Release], declared: list[str]) -> list[str]:
-        """The declared keys; and those that devices know, until all that is on offer is signed with a declared one.
-
-        A key that was replaced or taken out of the repository must not keep a halt from being published.
-        """
-        prepared = self.prepared.pins() if self.signer in declared else frozenset()
-        if all(digest in releases and releases[digest].pins in prepared for digest in action.artifacts):
-            return declared
-        return list(dict.fromkeys([*declared, *self.publisher.signing_keys()]))
-
     def _artifact(self, digest: str, release: Release | None) -> PublishedArtifact:
-        """What is new comes from the store; what is published already can stay from its own files.
+        """What is prepared (for this release) comes from the store; what is published can stay from its own files.
 
         An artifact that is altered or gone in both is remembered as damaged: the next plan does without it.
         """
-        if release is not None and release.pins in self.prepared.pins():
+        if release is not None:
             try:
                 path = self.store.path(digest)
                 return PublishedArtifact(path, digest, path.stat().st_size, self.prepared.signature(release))
@@ -180,7 +180,7 @@ class Executor:
         release = fleet.release(action.release)
         if release is None or fleet.commit is None:
             raise Unusable(f"{action.release} is not declared")
-        declared = self.repository.show_file(fleet.commit, release_path(release))
+        declared = self.repository.show_file(fleet.commit, release.path)
         lock = self.repository.show_file(fleet.commit, release.spec.builder.lock)
         if declared is None or lock is None:
             raise Unusable(

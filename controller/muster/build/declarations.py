@@ -44,8 +44,8 @@ def locate_release(name: str, folder: Path) -> tuple[Path, str]:
 def read_release(folder: Path, path: str) -> Release:
     """The release at `path` in a fleet's folder. Raises `Refused` with the places of what is wrong, `Unusable`."""
     release = _read(folder, path, Release)
-    if path != f"releases/{release.name}.yaml":
-        raise Refused(f"{path} declares {release.name}", f"name it releases/{release.name}.yaml")
+    if path != release.path:
+        raise Refused(f"{path} declares {release.name}", f"name it {release.path}")
     return release
 
 

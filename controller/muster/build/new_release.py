@@ -123,7 +123,7 @@ def release_text(release: Release) -> str:
     body = body.replace("\nspec:\n", f"\nspec:\n{PINS_COMMENT}", 1)
     before, _, rollout = body.rpartition("\n  rollout:\n")
     text = f"{HEADER}{before}\n\n{ROLLOUT_COMMENT}  rollout:\n{rollout}"
-    if validate(f"releases/{release.name}.yaml", Release, parse(text.encode())) != release:
+    if validate(release.path, Release, parse(text.encode())) != release:
         raise Refused("the release does not read back from YAML", f"report it with: {json.dumps(data)[:200]}")
     return text
 

@@ -200,6 +200,11 @@ class Release(Resource):
         return f"{self.model}/{self.version}"
 
     @property
+    def path(self) -> str:
+        """Where the release is declared."""
+        return f"releases/{self.name}.yaml"
+
+    @property
     def salt(self) -> str:
         """What the devices' buckets are salted with: the release's name unless the rollout says otherwise."""
         return self.spec.rollout.salt or self.name

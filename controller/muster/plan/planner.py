@@ -92,11 +92,6 @@ class Plan:
     verdicts: tuple[Verdict, ...]
 
 
-def release_path(release: Release) -> str:
-    """Where a release is declared."""
-    return f"releases/{release.model}/{release.version}.yaml"
-
-
 def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
     """Decide everything. The executor makes no choices."""
     verdicts, new = _judge(fleet, world, now)
@@ -107,7 +102,7 @@ def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
     actions: list[Action] = [Suspend(suspension.release, suspension.reason) for suspension in new.values()]
     actions += publish
     actions += [
-        Revert(name, release_path(offered[name]), suspension.reason)
+        Revert(name, offered[name].path, suspension.reason)
         for name, suspension in sorted(suspensions.items())
         if name in offered
     ]

@@ -47,7 +47,7 @@ def plan_rollback(  # noqa: PLR0913 - what a rollback consists of
     """
     loader = Loader()
     releases = _chosen(loader.commit(repository, head).fleet_or_refuse("the newest commit"), model, version, to)
-    reverts = [plan_revert(repository, head, f"releases/{release.name}.yaml", why) for release in releases]
+    reverts = [plan_revert(repository, head, release.path, why) for release in releases]
     reverted = {taken.commit: taken for revert in reverts for taken in revert.reverted}
     together = Revert(
         changes={path: data for revert in reverts for path, data in revert.changes.items()},
