@@ -94,7 +94,7 @@ class Executor:
             if (release := by_artifact.get(digest)) is not None and release.pins in pins
         }
         artifacts = {digest: self._artifact(digest, prepared.get(digest)) for digest in action.artifacts}
-        keys = [key.spec.public_key for key in fleet.signing_keys]
+        keys = [key.spec.public_key for key in fleet.keys_for("artifacts")]
         if len(prepared) < len(action.artifacts) or not signs_for(fleet, self.signer):
             # A key that was replaced or taken out of the repository must not keep a halt from being published: those
             # that devices know stay, until all that is on offer is signed with a declared one.

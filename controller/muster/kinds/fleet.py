@@ -5,21 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
+from muster.kinds.checklist import Checklist
 from muster.kinds.cohort import Cohort
 from muster.kinds.device_class import DeviceClass
 from muster.kinds.digest import version_key
+from muster.kinds.freeze import Freeze
+from muster.kinds.owners import Owners
 from muster.kinds.policy import Policy, Tier
+from muster.kinds.policy_test import PolicyTest
 from muster.kinds.release import Release
 from muster.kinds.resource import Declared
-from muster.kinds.signing_key import SigningKey
+from muster.kinds.signing_key import KeyUse, SigningKey
+from muster.kinds.waiver import Waiver
 
-AnyResource = Release | DeviceClass | Cohort | Policy | SigningKey
+AnyResource = Release | DeviceClass | Cohort | Policy | Owners | Checklist | Freeze | Waiver | PolicyTest | SigningKey
 
 KINDS: dict[str, type[AnyResource]] = {
     "Release": Release,
     "DeviceClass": DeviceClass,
     "Cohort": Cohort,
     "Policy": Policy,
+    "Owners": Owners,
+    "Checklist": Checklist,
+    "Freeze": Freeze,
+    "Waiver": Waiver,
+    "PolicyTest": PolicyTest,
     "SigningKey": SigningKey,
 }
 
@@ -36,6 +46,10 @@ class Fleet(Declared):
     cohorts: tuple[Cohort, ...]
     policies: tuple[Policy, ...]
     signing_keys: tuple[SigningKey, ...]
+    owners: Owners | None = None
+    checklist: Checklist | None = None
+    freezes: tuple[Freeze, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
 
     @classmethod
     def of(cls, resources: Iterable[AnyResource], commit: str | None = None) -> Fleet:
@@ -51,6 +65,10 @@ class Fleet(Declared):
             cohorts=tuple(sorted(cohorts, key=lambda cohort: (cohort.spec.order, cohort.metadata.name))),
             policies=tuple(_by_name(resource for resource in everything if isinstance(resource, Policy))),
             signing_keys=tuple(_by_name(resource for resource in everything if isinstance(resource, SigningKey))),
+            owners=next((resource for resource in everything if isinstance(resource, Owners)), None),
+            checklist=next((resource for resource in everything if isinstance(resource, Checklist)), None),
+            freezes=tuple(_by_name(resource for resource in everything if isinstance(resource, Freeze))),
+            waivers=tuple(_by_name(resource for resource in everything if isinstance(resource, Waiver))),
         )
 
     @property
@@ -70,12 +88,16 @@ class Fleet(Declared):
             if release.model == model and (device_class is None or release.runtime_for(device_class))
         )
 
+    def keys_for(self, use: KeyUse) -> tuple[SigningKey, ...]:
+        """The keys that are trusted for a use."""
+        return tuple(key for key in self.signing_keys if use in key.spec.uses)
+
     def tier(self, release: Release) -> Tier | None:
         """The tier that the release is declared to be in."""
         return next((tier for policy in self.policies if (tier := policy.tier(release.spec.tier))), None)
 
 
-_Named = TypeVar("_Named", DeviceClass, Policy, SigningKey)
+_Named = TypeVar("_Named", DeviceClass, Policy, SigningKey, Freeze, Waiver)
 
 
 def _by_name(resources: Iterable[_Named]) -> list[_Named]:

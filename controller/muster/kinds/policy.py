@@ -1,7 +1,8 @@
-"""Policy: tiers, and the gates and guardrails that each tier asks for.
+"""Policy: tiers, and what each tier asks for before and during a rollout.
 
-Today guardrails and health windows are in force. Gates, steps and soak are declared and checked for their shape; the
-pull-request gate, which decides them, is not built yet.
+The tier table: `research` is reproducible and pinned; `production` adds promotion gates, a canary, a rehearsed rollback
+and a logged transition; `regulated` adds named approvers, immutable events and full evidence. What that means in
+numbers stands in the policy file.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from muster.kinds.digest import Name
-from muster.kinds.quantity import Decimal, Duration, Percent
-from muster.kinds.resource import AsTuple, Declared, Resource
+from muster.kinds.owners import PathPattern, Role
+from muster.kinds.quantity import Duration, Percent, Threshold
+from muster.kinds.resource import AsTuple, Declared, Resource, Text
 
 TierName = Literal["research", "production", "regulated"]
+TIERS: tuple[TierName, ...] = ("research", "production", "regulated")
+"""From the least at stake to the most."""
+
 Severity = Literal["block", "warn"]
 GateMetric = Literal[
     "accuracy",
@@ -23,6 +28,7 @@ GateMetric = Literal[
     "peak-ram",
     "load-time",
     "artifact-size",
+    "package-size",
     "fairness-gap",
     "robustness",
     "calibration-samples",
@@ -37,18 +43,29 @@ GateMetric = Literal[
 ]
 """What a gate can be about; a name that nobody measures would be a gate that nothing passes, or everything."""
 
+Comparator = Literal["<", "<=", ">", ">=", "=="]
+RelativeTo = Literal["absolute", "source", "superseded", "budget"]
+
 
 class Gate(Declared):
-    """One typed, binary rule with a threshold, for the time before anything reaches a device. Not decided yet."""
+    """One typed, binary rule with a threshold, decided before anything reaches a device.
+
+    With `relativeTo`, the threshold is a ratio: the measured value over that of the source model, of the superseded
+    release, or over the budget of the device class. With `bound`, the lower or upper confidence bound is compared
+    instead of the measured value itself, so that the sampling error counts. Without `model`, every model is meant.
+    """
 
     name: Name
     metric: GateMetric
-    comparator: Literal["<", "<=", ">", ">=", "=="]
-    threshold: Decimal
-    relative_to: Literal["absolute", "source", "superseded", "budget"] = "absolute"
+    comparator: Comparator
+    threshold: Threshold
+    relative_to: RelativeTo = "absolute"
+    model: Name | None = None
     device_class: Name | None = None
     slice: Name | None = None
-    min_samples: Annotated[int, Field(ge=1)] | None = None
+    min_samples: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    bound: Literal["lower", "upper"] | None = None
+    max_age: Duration | None = None
     severity: Severity = "block"
 
 
@@ -71,21 +88,58 @@ class Health(Declared):
     poll_interval: Duration
 
 
+class Reviewers(Declared):
+    """So many approvals by people of this role."""
+
+    role: Role
+    count: Annotated[int, Field(ge=1, le=16)] = 1
+
+
 class Tier(Declared):
-    """How much is at stake. `steps` and `soak` are declared for a rollout that a later version paces by itself."""
+    """How much is at stake, and what that asks for.
+
+    `steps` and `soak` pace a rollout: a percentage never skips a step, and stays for the soak before the next.
+    `deployable` releases with `rehearsedWithin` must stay ready to go back to. `approvals` are by role;
+    `namedApprovers` of those that the owners file names for the tier.
+    """
 
     name: TierName
-    steps: Annotated[tuple[Percent, ...], AsTuple, Field(min_length=1, max_length=20)]
+    steps: Annotated[tuple[Percent, ...], AsTuple, Field(min_length=1, max_length=20)] = (
+        50_000,
+        250_000,
+        500_000,
+        1_000_000,
+    )
     soak: Duration
     health: Health
     gates: Annotated[tuple[Gate, ...], AsTuple, Field(max_length=64)] = ()
     guardrails: Annotated[tuple[Guardrail, ...], AsTuple, Field(max_length=32)] = ()
+    evidence_max_age: Duration | None = None
+    deployable: Annotated[int, Field(ge=0, le=16)] = 0
+    rehearsed_within: Duration | None = None
+    approvals: Annotated[tuple[Reviewers, ...], AsTuple, Field(max_length=16)] = ()
+    named_approvers: Annotated[int, Field(ge=0, le=16)] = 0
+    signed_commits: bool = False
+    checklist: bool = False
+
+
+class ImpactRule(Declared):
+    """A change that touches one of these paths, or one of these fields of a release or a device class, must change a
+    diagram (or a playbook), or say in the pull request why it need not. `fields` are dotted: `spec.inference`.
+    """
+
+    name: Name
+    needs: Literal["diagram", "playbook"]
+    paths: Annotated[tuple[PathPattern, ...], AsTuple, Field(max_length=64)] = ()
+    fields: Annotated[tuple[Text, ...], AsTuple, Field(max_length=64)] = ()
+    why: Text
 
 
 class PolicySpec(Declared):
-    """All tiers of a fleet."""
+    """All tiers of a fleet, and which changes concern diagrams and playbooks."""
 
     tiers: Annotated[tuple[Tier, ...], AsTuple, Field(min_length=1, max_length=3)]
+    impact: Annotated[tuple[ImpactRule, ...], AsTuple, Field(max_length=64)] = ()
 
 
 class Policy(Resource):

@@ -7,6 +7,7 @@
 | `Size`     | "512B", "64KiB", "1.5GiB"     | bytes                |
 | `Rate`     | "2G/s", "800M/s"              | units per second     |
 | `Decimal`  | "0.94", "-1.5"                | `decimal.Decimal`    |
+| `Threshold`| "0.94", "99%", "20ms", "4MiB" | the text; `measure_of` gives amount and dimension |
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from __future__ import annotations
 import decimal
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal as _Decimal
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema
 
 PPM = 1_000_000
+Dimension = Literal["number", "time", "size"]
 
 _Amount = TypeVar("_Amount")
 _NUMBER = r"(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,6})?"
@@ -106,6 +109,38 @@ def parse_decimal(text: Any) -> _Decimal:
     return _Decimal(text)
 
 
+@dataclass(frozen=True)
+class Measure:
+    """An exact amount with its dimension: a plain number (a share is one: "99%" is 0.99), µs, or bytes."""
+
+    amount: _Decimal
+    dimension: Dimension
+
+    def __str__(self) -> str:
+        if self.dimension == "number" or self.amount != int(self.amount):
+            return _plain(self.amount) + {"number": "", "time": "us", "size": "B"}[self.dimension]
+        return {"time": format_duration, "size": format_size}[self.dimension](int(self.amount))
+
+
+def measure_of(text: Any) -> Measure:
+    """The amount that a threshold names. Raises `ValueError` for what is neither number, percentage, time nor size."""
+    if isinstance(text, str) and text.endswith("%"):
+        return Measure(_Decimal(parse_percent(text)) / PPM, "number")
+    if isinstance(text, str) and text.endswith("B"):
+        return Measure(_Decimal(parse_size(text)), "size")
+    if isinstance(text, str) and text[-1:].isalpha():
+        return Measure(_Decimal(parse_duration(text)), "time")
+    return Measure(parse_decimal(text), "number")
+
+
+def _threshold(text: Any) -> str:
+    try:
+        measure_of(text)
+    except ValueError as error:
+        raise ValueError(f'not a threshold: {text!r}; write "0.99", "99%", "20ms" or "4MiB", in quotes') from error
+    return str(text)
+
+
 def _plain(value: _Decimal) -> str:
     return f"{value.normalize(decimal.Context(prec=40)):f}"
 
@@ -160,4 +195,14 @@ Decimal = Annotated[
     BeforeValidator(_reader(parse_decimal)),
     PlainSerializer(_plain),
     _schema(_DECIMAL.pattern, "An exact decimal number.", "0.94"),
+]
+Threshold = Annotated[
+    str,
+    BeforeValidator(_threshold),
+    _schema(
+        f"({_DECIMAL.pattern}|{_PERCENT.pattern}|{_unit_pattern(_DURATION_UNITS)}|{_unit_pattern(_SIZE_UNITS)})",
+        "What a gate compares with: a number, a percentage, a duration or a size.",
+        "0.99",
+        "20ms",
+    ),
 ]

@@ -1,12 +1,14 @@
-"""SigningKey: a public key that the fleet trusts for artifacts."""
+"""SigningKey: a public key that the fleet trusts, and what for."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
-from muster.kinds.resource import Declared, Resource
+from muster.kinds.resource import AsTuple, Declared, Resource
+
+KeyUse = Literal["artifacts", "evidence", "approvals"]
 
 PublicKeyPem = Annotated[
     str,
@@ -21,6 +23,7 @@ class SigningKeySpec(Declared):
 
     scheme: Literal["ecdsa-p256-sha256"] = "ecdsa-p256-sha256"
     public_key: PublicKeyPem
+    uses: Annotated[tuple[KeyUse, ...], AsTuple, Field(min_length=1, max_length=3)] = ("artifacts",)
 
 
 class SigningKey(Resource):

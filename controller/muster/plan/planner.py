@@ -199,7 +199,7 @@ def _prepare(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) 
 
 def signs_for(fleet: Fleet, signer: str | None) -> bool:
     """True if the fleet declares this public key (PEM) for signing artifacts."""
-    declared = {key.spec.public_key.strip() for key in fleet.signing_keys}
+    declared = {key.spec.public_key.strip() for key in fleet.keys_for("artifacts")}
     return signer is not None and signer.strip() in declared
 
 

@@ -3,6 +3,11 @@
     releases/<model>/<version>.yaml     Release
     devices/classes/<name>.yaml         DeviceClass
     devices/cohorts/<name>.yaml         Cohort
+    policies/owners.yaml                Owners
+    policies/checklist.yaml             Checklist
+    policies/freezes/<name>.yaml        Freeze
+    policies/waivers/<name>.yaml        Waiver
+    policies/tests/<name>.yaml          PolicyTest
     policies/<name>.yaml                Policy
     policies/keys/<name>.yaml           SigningKey
 
@@ -14,12 +19,17 @@ from __future__ import annotations
 
 import re
 
+from muster.kinds.checklist import Checklist
 from muster.kinds.cohort import Cohort
 from muster.kinds.device_class import DeviceClass
 from muster.kinds.fleet import AnyResource
+from muster.kinds.freeze import Freeze
+from muster.kinds.owners import Owners
 from muster.kinds.policy import Policy
+from muster.kinds.policy_test import PolicyTest
 from muster.kinds.release import Release
 from muster.kinds.signing_key import SigningKey
+from muster.kinds.waiver import Waiver
 
 FOLDERS = ("releases", "devices", "policies")
 
@@ -28,13 +38,18 @@ _PLACES: tuple[tuple[re.Pattern[str], type[AnyResource]], ...] = (
     (re.compile(rf"releases/{_NAME}/{_NAME}\.yaml"), Release),
     (re.compile(rf"devices/classes/{_NAME}\.yaml"), DeviceClass),
     (re.compile(rf"devices/cohorts/{_NAME}\.yaml"), Cohort),
+    (re.compile(r"policies/owners\.yaml"), Owners),
+    (re.compile(r"policies/checklist\.yaml"), Checklist),
     (re.compile(rf"policies/{_NAME}\.yaml"), Policy),
+    (re.compile(rf"policies/freezes/{_NAME}\.yaml"), Freeze),
+    (re.compile(rf"policies/waivers/{_NAME}\.yaml"), Waiver),
+    (re.compile(rf"policies/tests/{_NAME}\.yaml"), PolicyTest),
     (re.compile(rf"policies/keys/{_NAME}\.yaml"), SigningKey),
 )
 
 WHERE = (
     "releases/<model>/<version>.yaml, devices/classes/<name>.yaml, devices/cohorts/<name>.yaml, "
-    "policies/<name>.yaml or policies/keys/<name>.yaml"
+    "policies/<name>.yaml or policies/{keys,freezes,waivers,tests}/<name>.yaml"
 )
 
 PATH_HINT = "name it folder/file: no .., no .git, no backslash, no hyphen at its beginning"

@@ -1,0 +1,41 @@
+"""Case: everything that a change is judged on, gathered beforehand. Judging it touches nothing else.
+
+Rule 4 lives in this shape: `policy`, `owners`, `freezes`, `waivers`, `checklist` and keys are read from `change.base`,
+and no judge takes them from `change.head`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from muster.check.change import Change
+from muster.kinds.evidence import Evidence
+from muster.kinds.field_state import FieldState
+from muster.kinds.pull_request import PullRequest
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Since when git has declared a cohort's percentage of a release: committer time of the commit on the base."""
+
+    ppm: int
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Case:
+    """`evidence` holds what stands at the head below `evidence/<digest>/` for every artifact that is judged.
+
+    `field` is None where no controller was asked. `declared` is by (release name, cohort). `files` maps paths at the
+    head (documents, whatever a checklist item names) to their text; None where it is absent or cannot be read.
+    """
+
+    change: Change
+    request: PullRequest
+    now: datetime
+    evidence: tuple[Evidence, ...] = ()
+    field: FieldState | None = None
+    declared: Mapping[tuple[str, str], Declared] = field(default_factory=dict)
+    files: Mapping[str, str | None] = field(default_factory=dict)

@@ -1,0 +1,59 @@
+"""PolicyTest: a small change, and the verdicts that the policies of this repository must come to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from muster.kinds.owners import Login
+from muster.kinds.resource import AsTuple, Declared, Resource, Text
+
+TreePath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$", max_length=200)]
+FileText = Annotated[str, StringConstraints(max_length=200_000)]
+Instant = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
+
+
+class Replacement(Declared):
+    """The first occurrence of `find` becomes `replace`. A text that does not occur is an error of the test."""
+
+    find: Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+    replace: Annotated[str, StringConstraints(max_length=10_000)]
+
+
+class FileChange(Declared):
+    """Exactly one: the whole file, replacements in it, or its deletion."""
+
+    path: TreePath
+    text: FileText | None = None
+    edits: Annotated[tuple[Replacement, ...], AsTuple, Field(max_length=32)] = ()
+    delete: bool = False
+
+
+class Expected(Declared):
+    """A verdict that must be there. What is left out may be anything."""
+
+    rule: Text
+    outcome: Literal["pass", "fail", "error", "inconclusive"]
+    subject: Text | None = None
+    contains: Text | None = None
+
+
+class PolicyTestSpec(Declared):
+    """`base` changes this repository's tree into the case's base; `head` changes that into the proposed head."""
+
+    at: Instant
+    author: Login
+    body: Annotated[str, StringConstraints(max_length=10_000)] = ""
+    approved_by: Annotated[tuple[Login, ...], AsTuple, Field(max_length=16)] = ()
+    base: Annotated[tuple[FileChange, ...], AsTuple, Field(max_length=64)] = ()
+    head: Annotated[tuple[FileChange, ...], AsTuple, Field(min_length=1, max_length=64)]
+    blocked: bool
+    expect: Annotated[tuple[Expected, ...], AsTuple, Field(max_length=64)] = ()
+
+
+class PolicyTest(Resource):
+    """policies/tests/<name>.yaml"""
+
+    kind: Literal["PolicyTest"] = "PolicyTest"
+    spec: PolicyTestSpec
