@@ -28,7 +28,7 @@ class Declared:
 class Case:
     """`evidence` holds what stands at the head below `evidence/<digest>/` for every artifact that is judged.
 
-    `field` is None where no controller was asked. `declared` is by (release name, cohort). `files` maps paths at the
+    `controller` is None where no controller was asked. `declared` is by (release name, cohort). `files` maps paths at the
     head (documents, whatever a checklist item names) to their text; None where it is absent or cannot be read.
     """
 
@@ -36,6 +36,6 @@ class Case:
     request: PullRequest
     now: datetime
     evidence: tuple[Evidence, ...] = ()
-    field: FieldState | None = None
+    controller: FieldState | None = None
     declared: Mapping[tuple[str, str], Declared] = field(default_factory=dict)
     files: Mapping[str, str | None] = field(default_factory=dict)

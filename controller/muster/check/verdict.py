@@ -51,8 +51,8 @@ class Verdict:
     evidence: str | None = None
     lifts_at: str | None = None
     """When a verdict that only time can lift does so, as an ISO time."""
-    where: Pointer = Pointer(".")
-    place: Place = Place(".")
+    where: Pointer | None = None
+    place: Place | None = None
     waived: Waived | None = None
 
     @property
