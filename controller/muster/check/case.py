@@ -28,8 +28,8 @@ class Declared:
 class Case:
     """`evidence` holds what stands at the head below `evidence/<digest>/` for every artifact that is judged.
 
-    `controller` is None where no controller was asked. `declared` is by (release name, cohort). `files` maps paths at the
-    head (documents, whatever a checklist item names) to their text; None where it is absent or cannot be read.
+    `controller` is None where no controller was asked. `declared` is by (release name, cohort). `files` maps paths at
+    the head (documents, whatever a checklist item names) to their text; None where it is absent or cannot be read.
     """
 
     change: Change
