@@ -10,62 +10,33 @@ bound and no path is ignored; the files must be the signed ones, all of them and
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, ConfigDict, Field
 
-from muster.attest.keys import key_id, private_key, public_half, public_key
+from muster.attest.dsse import (
+    LARGEST,
+    PAYLOAD_TYPE,
+    STATEMENT_TYPE,
+    Hex,
+    UntrustedKey,
+    open_bundle,
+    read_part,
+    sign_payload,
+)
+from muster.attest.keys import key_id
 from muster.kinds.canonical import canonical_json
 from muster.kinds.digest import hex_of
 from muster.kinds.errors import Refused
 
-MEDIA_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
-PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
-STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
+__all__ = ["LARGEST", "PAYLOAD_TYPE", "PREDICATE_TYPE", "sign_files", "verify_files"]
+
 PREDICATE_TYPE: Final = "https://model_signing/signature/v1.0"
-LARGEST: Final = 1024 * 1024
-"""Largest signature that is read, in bytes."""
 
 _UNSIGNED = "build and sign the artifact again"
-_Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, alias_generator=to_camel)
-
-
-class _Hint(_Part):
-    hint: _Hex
-
-
-class _Material(_Part):
-    public_key: _Hint
-
-
-class _Signature(_Part):
-    sig: str
-
-
-class _Envelope(_Part):
-    payload: str
-    payload_type: Literal["application/vnd.in-toto+json"]
-    signatures: Annotated[list[_Signature], Field(min_length=1, max_length=1)]
-
-
-class _Bundle(_Part):
-    media_type: Literal["application/vnd.dev.sigstore.bundle.v0.3+json"]
-    verification_material: _Material
-    dsse_envelope: _Envelope
 
 
 class _Snake(BaseModel):
@@ -73,7 +44,7 @@ class _Snake(BaseModel):
 
 
 class _SubjectDigest(_Snake):
-    sha256: _Hex
+    sha256: Hex
 
 
 class _Subject(_Snake):
@@ -84,7 +55,7 @@ class _Subject(_Snake):
 class _Resource(_Snake):
     name: str
     algorithm: Literal["sha256"]
-    digest: _Hex
+    digest: Hex
 
 
 class _Serialization(_Snake):
@@ -105,9 +76,6 @@ class _Statement(_Snake):
     subject: Annotated[list[_Subject], Field(min_length=1, max_length=1)]
     predicate_type: Annotated[Literal["https://model_signing/signature/v1.0"], Field(alias="predicateType")]
     predicate: _Predicate
-
-
-_AnyPart = TypeVar("_AnyPart", bound=BaseModel)
 
 
 def sign_files(files: Mapping[str, str], private_key_pem: bytes) -> bytes:
@@ -134,23 +102,7 @@ def sign_files(files: Mapping[str, str], private_key_pem: bytes) -> bytes:
             },
         }
     )
-    # RFC 6979: no random number that could leak the key, and a repeated build signs the same.
-    signature = private_key(private_key_pem).sign(
-        _authenticated(payload), ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
-    )
-    bundle = {
-        "mediaType": MEDIA_TYPE,
-        "verificationMaterial": {
-            "publicKey": {"hint": hex_of(key_id(public_half(private_key_pem)))},
-            "tlogEntries": [],
-        },
-        "dsseEnvelope": {
-            "payload": base64.b64encode(payload).decode(),
-            "payloadType": PAYLOAD_TYPE,
-            "signatures": [{"sig": base64.b64encode(signature).decode(), "keyid": ""}],
-        },
-    }
-    return canonical_json(bundle)
+    return sign_payload(payload, private_key_pem)
 
 
 def verify_files(files: Mapping[str, str], signature: bytes, public_keys_pem: Sequence[str]) -> str:
@@ -160,24 +112,27 @@ def verify_files(files: Mapping[str, str], signature: bytes, public_keys_pem: Se
     not in the format, if its key is not trusted, or if a file is changed, renamed, missing or added; `Unusable` if a
     trusted key is no EC P-256 key.
     """
-    bundle = _parse(_Bundle, signature, "signature")
-    signer = f"sha256:{bundle.verification_material.public_key.hint}"
+    if not signature:
+        raise Refused("the artifact is not signed", _UNSIGNED)
     trusted = {key_id(pem): pem for pem in public_keys_pem}
-    if signer not in trusted:
-        raise Refused(
-            f"the artifact is signed by a key that is not trusted: {signer}",
-            f"trusted: {', '.join(sorted(trusted)) or 'none'}; declare a key under policies/keys/",
-        )
-    envelope = bundle.dsse_envelope
-    payload = _base64(envelope.payload)
     try:
-        public_key(trusted[signer]).verify(
-            _base64(envelope.signatures[0].sig), _authenticated(payload), ec.ECDSA(hashes.SHA256())
-        )
-    except InvalidSignature as error:
-        raise Refused(f"the signature does not hold for key {signer}", _UNSIGNED) from error
-    _compare(_signed_files(_parse(_Statement, payload, "signed statement")), files)
+        payload, signer = open_bundle(signature, trusted, _UNSIGNED)
+    except UntrustedKey as error:
+        raise Refused(
+            f"the artifact is signed by a key that is not trusted: {error.key_id}",
+            f"trusted: {', '.join(sorted(trusted)) or 'none'}; declare a key under policies/keys/",
+        ) from error
+    _compare(_signed_files(_read_statement(payload)), files)
     return signer
+
+
+def _read_statement(payload: bytes) -> _Statement:
+    try:
+        return read_part(_Statement, payload, "signed statement", _UNSIGNED)
+    except Refused as error:
+        if "predicate.serialization.ignore_paths" in error.message:
+            raise Refused(error.message, "sign with --no-ignore-git-paths") from error
+        raise
 
 
 def _signed_files(statement: _Statement) -> dict[str, str]:
@@ -212,45 +167,6 @@ def _compare(signed: Mapping[str, str], found: Mapping[str, str]) -> None:
 def _root(digests: Sequence[str]) -> str:
     """The subject's digest: sha256 over the files' raw digests, in the order of the resources."""
     return hashlib.sha256(b"".join(bytes.fromhex(digest) for digest in digests)).hexdigest()
-
-
-def _authenticated(payload: bytes) -> bytes:
-    """What is signed: DSSE's pre-authentication encoding."""
-    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
-
-
-def _parse(part: type[_AnyPart], data: bytes, what: str) -> _AnyPart:
-    if not data:
-        raise Refused("the artifact is not signed", _UNSIGNED)
-    if len(data) > LARGEST:
-        raise Refused(f"the {what} has {len(data)} bytes, more than {LARGEST}", _UNSIGNED)
-    try:
-        value = json.loads(data.decode(), object_pairs_hook=_no_duplicates)
-        return part.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(step) for step in first["loc"])
-        raise Refused(f"not a {what}: {place}: {first['msg']}", _hint(place)) from error
-    except (ValueError, RecursionError) as error:
-        raise Refused(f"not a {what}: it is not plain JSON", _UNSIGNED) from error
-
-
-def _hint(place: str) -> str:
-    return "sign with --no-ignore-git-paths" if place.startswith("predicate.serialization.ignore_paths") else _UNSIGNED
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a key stands twice")
-    return value
-
-
-def _base64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise Refused("not a signature: it holds broken base64", _UNSIGNED) from error
 
 
 def _refuse_name(name: str) -> None:
