@@ -36,12 +36,21 @@ class Row:
 
 @dataclass(frozen=True)
 class NeededApproval:
-    """An approval that the change needs: for what, by whom it may be given, who has given it."""
+    """An approval that the change needs: for what, by whom it may be given, who has given it.
+
+    `rule`, `subject` and `tier` are those of the verdict that it ends in. `possible` is False if fewer people exist
+    than are needed, whoever approves.
+    """
 
     what: str
     by: tuple[str, ...]
     count: int
     given: tuple[str, ...]
+    rule: str = "approval/path"
+    subject: str = ""
+    tier: TierName | None = None
+    why: str = ""
+    possible: bool = True
 
     @property
     def complete(self) -> bool:
