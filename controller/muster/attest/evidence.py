@@ -1,0 +1,184 @@
+"""Evidence files: signing an in-toto statement about artifacts, and reading one that somebody else may have written.
+
+Rules: what is read is hostile until a trusted key vouches for it, and its values stay so; a file that is not to be
+believed is a value with its problem, never an exception; a file counts only in the folder of an artifact of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from muster.attest.dsse import STATEMENT_TYPE, Hex, UntrustedKey, open_bundle, read_part, sign_payload
+from muster.attest.keys import key_id
+from muster.kinds.canonical import canonical_json
+from muster.kinds.digest import hex_of
+from muster.kinds.errors import Refused, Unusable
+from muster.kinds.evidence import LARGEST, MEASUREMENT, PROVENANCE, REBUILD, REHEARSAL, Evidence
+from muster.kinds.signing_key import SigningKey
+from muster.source.git_program import printable
+
+DEEPEST: Final = 32
+"""How many objects and lists may stand inside each other."""
+
+_AGAIN = "make it again with: muster evidence"
+_FILE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_PLACE = re.compile(r"(?:.*/)?evidence/([0-9a-f]{64})/[^/]+\.json", re.DOTALL)
+_UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|\+00:00)")
+_MADE_AT: Mapping[str, tuple[str, ...]] = {
+    MEASUREMENT: ("measuredAt",),
+    REBUILD: ("rebuiltAt",),
+    REHEARSAL: ("rehearsedAt",),
+    PROVENANCE: ("runDetails", "metadata", "finishedOn"),
+}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class _DigestSet(_Part):
+    """Other algorithms may stand beside it; this one is the artifact's."""
+
+    sha256: Hex
+
+
+class _Subject(_Part):
+    digest: _DigestSet
+
+
+class _Statement(_Part):
+    type_: Annotated[Literal["https://in-toto.io/Statement/v1"], Field(alias="_type")]
+    subject: Annotated[list[_Subject], Field(min_length=1, max_length=64)]
+    predicate_type: Annotated[
+        str, StringConstraints(pattern=r"^[!-~]+$", min_length=1, max_length=256), Field(alias="predicateType")
+    ]
+    predicate: dict[str, Any]
+
+
+def evidence_path(artifact: str, name: str) -> str:
+    """Where evidence about an artifact's digest stands in a repository. Raises `Unusable` for a bad name."""
+    if not _FILE_NAME.fullmatch(name):
+        raise Unusable(
+            f"{name!r} is no name of an evidence file", "write lower-case letters, digits and inner hyphens, 63 at most"
+        )
+    return f"evidence/{hex_of(artifact)}/{name}.json"
+
+
+def sign_evidence(
+    subjects: Mapping[str, str], predicate_type: str, predicate: Mapping[str, Any], private_key_pem: bytes
+) -> bytes:
+    """The file for a statement about `subjects` {name: artifact digest}. The same input gives the same bytes.
+
+    Raises `Unusable` for anything but an EC P-256 key, `Refused` for no subject or more than 1 MiB.
+    """
+    if not subjects:
+        raise Refused("evidence is about no artifact", "name the digest of one")
+    statement = {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": name, "digest": {"sha256": hex_of(subjects[name])}} for name in sorted(subjects)],
+        "predicateType": predicate_type,
+        "predicate": dict(predicate),
+    }
+    signed = sign_payload(canonical_json(statement), private_key_pem) + b"\n"
+    if len(signed) > LARGEST:
+        raise Refused(f"the evidence has {len(signed)} bytes, more than {LARGEST}", "say less in one file")
+    return signed
+
+
+def read_evidence(path: str, data: bytes, keys: Sequence[SigningKey]) -> Evidence:
+    """What the bytes at `path` (`evidence/<hex>/<name>.json`) claim, and whether one of `keys` vouches for it.
+
+    Of `keys`, only those with use `evidence` count. Never raises for what `path` and `data` hold.
+    """
+    trusted = _trusted(keys)
+    try:
+        payload, signer = open_bundle(data, {key: pem for key, (_, pem) in trusted.items()}, _AGAIN)
+        statement = read_part(_Statement, payload, "statement", _AGAIN)
+        _refuse_odd(statement.predicate)
+    except UntrustedKey as error:
+        names = ", ".join(sorted(name for name, _ in trusted.values())) or "none"
+        return _unbelieved(path, "foreign", f"{error.message}; trusted for evidence: {names}")
+    except Refused as error:
+        return _unbelieved(path, "broken", error.message)
+    found = Evidence(
+        path=path,
+        subjects=tuple(f"sha256:{subject.digest.sha256}" for subject in statement.subject),
+        predicate_type=statement.predicate_type,
+        predicate=statement.predicate,
+        made_at=_made_at(statement.predicate_type, statement.predicate),
+        signer=trusted[signer][0],
+    )
+    return _in_place(found)
+
+
+def _in_place(found: Evidence) -> Evidence:
+    """Evidence is about the artifact whose folder it stands in, or it is evidence for something else."""
+    place = _PLACE.fullmatch(found.path)
+    if place is None:
+        problem = "it does not stand in evidence/<digest of an artifact>/"
+    elif f"sha256:{place[1]}" not in found.subjects:
+        problem = f"it is about {', '.join(found.subjects[:4])}, not about the artifact in whose folder it stands"
+    else:
+        return found
+    return Evidence(
+        found.path,
+        found.subjects,
+        found.predicate_type,
+        found.predicate,
+        found.made_at,
+        found.signer,
+        problem,
+        "other-artifact",
+    )
+
+
+def _unbelieved(path: str, kind: Literal["foreign", "broken"], problem: str) -> Evidence:
+    return Evidence(path, (), "", None, None, None, printable(problem)[:1_000], kind)
+
+
+def _trusted(keys: Sequence[SigningKey]) -> dict[str, tuple[str, str]]:
+    """{key id: (name, public PEM)} of the keys that may sign evidence. One that is no P-256 key signs nothing."""
+    found: dict[str, tuple[str, str]] = {}
+    for key in keys:
+        if "evidence" in key.spec.uses:
+            try:
+                found.setdefault(key_id(key.spec.public_key), (key.metadata.name, key.spec.public_key))
+            except Unusable:
+                continue
+    return found
+
+
+def _refuse_odd(value: Any, depth: int = 0) -> None:
+    """JSON that Python reads and others do not, or that would harm whoever shows it. Raises `Refused`."""
+    if depth > DEEPEST:
+        raise Refused(f"the predicate is more than {DEEPEST} levels deep", _AGAIN)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_odd(key, depth + 1)
+            _refuse_odd(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_odd(item, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise Refused("the predicate holds a number that is not finite", _AGAIN)
+    elif isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise Refused("the predicate holds text that is not Unicode", _AGAIN)
+
+
+def _made_at(predicate_type: str, predicate: Any) -> datetime | None:
+    """When the statement says that it came about; None if it does not say so in ISO 8601 and UTC."""
+    value = predicate
+    for step in _MADE_AT.get(predicate_type, ("",)):
+        value = value.get(step) if isinstance(value, dict) else None
+    if not isinstance(value, str) or not _UTC.fullmatch(value):
+        return None
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except ValueError:
+        return None
