@@ -63,14 +63,19 @@ class Declarations:
         return {path.removeprefix(folder).removesuffix(".yaml") for path in self.unreadable if path.startswith(folder)}
 
 
-def complaints(resources: Mapping[str, AnyResource], unreadable: Collection[str] = ()) -> list[Complaint]:
-    """Every complaint about how the files fit each other."""
-    declared = Declarations(resources, unreadable)
+def complaints(
+    resources: Mapping[str, AnyResource], unreadable: Collection[str] = (), unread: Collection[str] = ()
+) -> list[Complaint]:
+    """Every complaint about how the files fit each other.
+
+    `unread` are releases that were left out on purpose: they are declared, and reach no device.
+    """
+    declared = Declarations(resources, {*unreadable, *unread})
     found = [
         *_misnamed(declared),
         *_duplicates(declared),
         *_policy(declared),
-        *lineage_complaints(declared.of(Release), unreadable),
+        *lineage_complaints(declared.of(Release), declared.unreadable),
     ]
     for path, release in declared.of(Release).items():
         found += _release(declared, path, release)

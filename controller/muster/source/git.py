@@ -9,10 +9,11 @@ Rules it keeps:
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +71,7 @@ class Repository:
         git_folder, bare = answer.output.decode(errors="surrogateescape").rstrip("\n").rsplit("\n", 1)
         self.git_folder = Path(git_folder)
         self.bare = bare == "true"
+        self._objects: dict[str, str] = {}
         self.path = self.git_folder
         if not self.bare:
             top = run_git(["rev-parse", "--show-toplevel"], named)
@@ -93,8 +95,23 @@ class Repository:
     def git(self, *arguments: str, given: bytes = b"", limit: int = 64 * MIB, seconds: float = 60.0) -> Answer:
         """One call of git on this repository, answered whatever its exit code."""
         return run_git(
-            [f"--git-dir={self.git_folder}", *arguments], self.path, given=given, limit=limit, seconds=seconds
+            [f"--git-dir={self.git_folder}", *arguments],
+            self.path,
+            given=given,
+            environment=self._objects,
+            limit=limit,
+            seconds=seconds,
         )
+
+    @contextlib.contextmanager
+    def scratch_objects(self, folder: Path) -> Iterator[None]:
+        """While it lasts, objects are written into `folder` instead of this repository, and read from both."""
+        own = self.git("rev-parse", "--path-format=absolute", "--git-path", "objects").text
+        self._objects = {"GIT_OBJECT_DIRECTORY": str(folder), "GIT_ALTERNATE_OBJECT_DIRECTORIES": own}
+        try:
+            yield
+        finally:
+            self._objects = {}
 
     def fetch(self) -> None:
         """Bring every branch of the mirrored origin up to date. Raises `TryAgain` if that cannot be done now."""
@@ -148,17 +165,25 @@ class Repository:
         return found
 
     def log(
-        self, path: str | None, limit: int, revision: str = "HEAD", *, first_parent: bool = False
+        self,
+        path: str | None,
+        limit: int,
+        revision: str = "HEAD",
+        *,
+        first_parent: bool = False,
+        without: str | None = None,
     ) -> tuple[CommitInfo, ...]:
         """The newest `limit` commits (that touch `path`) up to a revision, newest first.
 
-        `first_parent` follows the branch itself: a merge counts as one commit. Raises `Unusable`.
+        `first_parent` follows the branch itself: a merge counts as one commit. `without` leaves out what a commit
+        already has. Raises `Unusable`.
         """
         commit = self.resolve(revision)
         form = "--format=tformat:%H%x00%P%x00%an <%ae>%x00%ct%x00%s%x00%b"
         options = [f"--max-count={limit}", *(["--first-parent", "-m"] if first_parent else [])]
         paths = ["--", check_path(path)] if path is not None else []
-        answer = self.git("log", "-z", "--no-color", form, *options, "--end-of-options", commit, *paths)
+        revisions = [commit] if without is None else [commit, f"^{self.resolve(without)}"]
+        answer = self.git("log", "-z", "--no-color", form, *options, "--end-of-options", *revisions, *paths)
         self._must(answer, f"read the history of {commit}")
         fields = answer.output.decode(errors="replace").split("\0")
         return tuple(_commit_info(fields[start : start + 6]) for start in range(0, len(fields) - 5, 6))

@@ -8,8 +8,9 @@ Rules it keeps:
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +29,12 @@ MAX_DECLARED = 20_000
 MAX_TOTAL = 64 * MIB
 MAX_FINDINGS = 1_000
 _COMMITS_KEPT = 8
+
+# The end of a release file as Muster and its documents write it: every cohort named, every one at 0%. A file that
+# ends in any other way is parsed.
+_AT_REST = re.compile(
+    rb"\n  rollout:\n(?:    #[^\n]*\n)*    cohorts:(?: \{\}\n|\n(?:      [a-z0-9-]{1,63}: (?:0%|\"0%\"|'0%')\n)+)\s*\Z"
+)
 
 Key = tuple[str, str]
 Parsed = AnyResource | tuple[Finding, ...]
@@ -61,6 +68,7 @@ class Loader:
         self._files: dict[Key, Parsed] = {}
         self._newest: dict[Key, Parsed] = {}
         self._commits: OrderedDict[str, Loaded] = OrderedDict()
+        self._at_rest: dict[Key, bool] = {}
 
     def commit(self, repository: Repository, commit: str) -> Loaded:
         """The fleet of a commit. Raises `Refused` for a tree without bounds, `Unusable` if it cannot be read."""
@@ -76,6 +84,31 @@ class Loader:
         if len(self._commits) > _COMMITS_KEPT:
             self._commits.popitem(last=False)
         return loaded
+
+    def part(self, repository: Repository, tree: str, models: Collection[str], wanted: Collection[str]) -> Loaded:
+        """The fleet of a commit or tree as far as a change of `models` concerns it.
+
+        Devices and policies are read whole. Of these models' releases, those in `wanted`, what they supersede, and all
+        that reach a device; the others are left out unparsed, since they neither offer nor lack anything.
+        """
+        folders = ("devices", "policies", *(f"releases/{model}" for model in sorted(models)))
+        entries = repository.tree(tree, folders)
+
+        def read(asked: Iterable[TreeEntry]) -> Mapping[str, bytes]:
+            return repository.blobs(entry.blob for entry in asked)
+
+        releases = [entry for entry in entries if entry.path.startswith("releases/") and _declares(entry)]
+        idle = self._idle([entry for entry in releases if entry.path not in wanted], read)
+        return self._load(tuple(entries), read, None, unread=idle)
+
+    def _idle(self, entries: list[TreeEntry], read: Read) -> set[str]:
+        """Paths of releases that reach no device, told by the last lines of their files without parsing them."""
+        unknown = [entry for entry in entries if (entry.path, entry.blob) not in self._at_rest]
+        contents = read(unknown) if unknown else {}
+        self._at_rest.update(
+            {(entry.path, entry.blob): bool(_AT_REST.search(contents[entry.blob])) for entry in unknown}
+        )
+        return {entry.path for entry in entries if self._at_rest[entry.path, entry.blob]}
 
     def work_tree(self, folder: Path) -> Loaded:
         """The fleet of a folder as it stands. Raises `Refused` for a tree without bounds, `Unusable`."""
@@ -93,8 +126,11 @@ class Loader:
             entries.append(entry)
         return self._load(tuple(entries), lambda _: contents, None)
 
-    def _load(self, entries: tuple[TreeEntry, ...], read: Read, commit: str | None) -> Loaded:
+    def _load(
+        self, entries: tuple[TreeEntry, ...], read: Read, commit: str | None, unread: Collection[str] = ()
+    ) -> Loaded:
         findings, declared = _sort_out(entries)
+        declared = [entry for entry in declared if entry.path not in unread]
         total = sum(entry.size for entry in declared)
         if len(declared) > MAX_DECLARED or total > MAX_TOTAL:
             message = f"{len(declared)} declarations of {total} bytes in total"
@@ -108,7 +144,7 @@ class Loader:
             else:
                 resources[path] = result
         unreadable = {finding.place.file for finding in findings if kind_at(finding.place.file)}
-        found = complaints(resources, unreadable)
+        found = complaints(resources, unreadable, unread)
         findings += _placed(found, {entry.path: entry for entry in declared}, read)
         findings = _in_order(findings)
         refused = any(finding.severity == "error" for finding in findings)
