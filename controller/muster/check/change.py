@@ -72,17 +72,21 @@ class Item:
 
 @dataclass(frozen=True)
 class Move:
-    """One release of both sides whose rollout differs: percentages (ppm) by cohort, before and after."""
+    """One release whose rollout differs: percentages (ppm) by cohort, before and after.
+
+    `resalted`: its devices are drawn anew, so that others than before get it.
+    """
 
     release: Release
     before: Mapping[str, int]
     after: Mapping[str, int]
     tier_before: str | None
+    resalted: bool = False
 
     @property
     def widens(self) -> bool:
-        """True if some cohort gets more of it."""
-        return any(ppm > self.before.get(cohort, 0) for cohort, ppm in self.after.items())
+        """True if some cohort gets more of it, or other devices do."""
+        return self.resalted or any(ppm > self.before.get(cohort, 0) for cohort, ppm in self.after.items())
 
     @property
     def narrows(self) -> bool:
@@ -109,11 +113,12 @@ class Change:
 
     @property
     def is_rollback(self) -> bool:
-        """True if no release reaches more devices than before, and at least one reaches fewer.
+        """True if some release reaches fewer devices than before, none reaches others, and nothing else moves devices.
 
         Devices return to what they ran: steps, soak and freezes do not hold that up.
         """
-        return bool(self.moves or self.removed) and not any(move.widens for move in self.moves)
+        others = any(item.what in ("device class", "cohort") for item in self.items)
+        return bool(self.moves) and not others and not any(move.widens for move in self.moves)
 
     @property
     def judged(self) -> tuple[Release, ...]:
@@ -135,7 +140,7 @@ def difference(
     repinned = tuple(
         (new[name], fields)
         for name in sorted(old.keys() & new.keys())
-        if (fields := tuple(_differing(_pinned(old[name]), _pinned(new[name]))))
+        if (fields := tuple(differing(_pinned(old[name]), _pinned(new[name]))))
     )
     items = (
         *_release_items(old, new, {move.release.name: move for move in moves}, reverted),
@@ -158,7 +163,7 @@ def _moves(old: Mapping[str, Release], new: Mapping[str, Release]) -> Iterator[M
         release = new.get(name) or old[name]
         salted = name in old and name in new and old[name].salt != new[name].salt and any(after.values())
         if before != after or salted:
-            yield Move(release, before, after, old[name].spec.tier if name in old else None)
+            yield Move(release, before, after, old[name].spec.tier if name in old else None, salted)
 
 
 def _shares(release: Release | None) -> dict[str, int]:
@@ -171,12 +176,12 @@ def _pinned(release: Release) -> Any:
     return data
 
 
-def _differing(before: Any, after: Any, prefix: str = "") -> Iterator[str]:
+def differing(before: Any, after: Any, prefix: str = "") -> Iterator[str]:
     """Dotted names of the fields that differ, as deep as both sides have fields."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted(before.keys() | after.keys()):
             if before.get(key) != after.get(key):
-                yield from _differing(before.get(key), after.get(key), f"{prefix}.{key}" if prefix else key)
+                yield from differing(before.get(key), after.get(key), f"{prefix}.{key}" if prefix else key)
     elif before != after:
         yield prefix
 
@@ -213,7 +218,7 @@ def _move_lines(move: Move) -> tuple[str, ...]:
 
 
 def _resource_items(base: Fleet, head: Fleet) -> Iterator[Item]:
-    before, after = _resources(base), _resources(head)
+    before, after = resources_of(base), resources_of(head)
     for path in sorted(before.keys() | after.keys()):
         old, new = before.get(path), after.get(path)
         if old == new:
@@ -221,7 +226,7 @@ def _resource_items(base: Fleet, head: Fleet) -> Iterator[Item]:
         resource = new or old
         assert resource is not None
         kind: Kind = "added" if old is None else "removed" if new is None else "changed"
-        details = tuple(_differing(_dumped(old), _dumped(new)))[:20] if old and new else ()
+        details = tuple(differing(_dumped(old), _dumped(new)))[:20] if old and new else ()
         yield Item(_WHAT[type(resource).__name__], kind, resource.metadata.name, path, details)
 
 
@@ -249,7 +254,8 @@ def path_of(resource: AnyResource) -> str:
     return f"{_FOLDERS[type(resource).__name__]}/{resource.metadata.name}.yaml"
 
 
-def _resources(fleet: Fleet) -> dict[str, AnyResource]:
+def resources_of(fleet: Fleet) -> dict[str, AnyResource]:
+    """Everything that a fleet declares, by path, but releases."""
     alone = [resource for resource in (fleet.owners, fleet.checklist) if resource is not None]
     everything: list[AnyResource] = [
         *fleet.device_classes,
