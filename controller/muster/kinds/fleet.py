@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from muster.kinds.checklist import Checklist
 from muster.kinds.cohort import Cohort
+from muster.kinds.components import Components
 from muster.kinds.device_class import DeviceClass
 from muster.kinds.digest import version_key
 from muster.kinds.freeze import Freeze
@@ -18,7 +19,19 @@ from muster.kinds.resource import Declared
 from muster.kinds.signing_key import KeyUse, SigningKey
 from muster.kinds.waiver import Waiver
 
-AnyResource = Release | DeviceClass | Cohort | Policy | Owners | Checklist | Freeze | Waiver | PolicyTest | SigningKey
+AnyResource = (
+    Release
+    | DeviceClass
+    | Cohort
+    | Policy
+    | Owners
+    | Checklist
+    | Freeze
+    | Waiver
+    | PolicyTest
+    | SigningKey
+    | Components
+)
 
 KINDS: dict[str, type[AnyResource]] = {
     "Release": Release,
@@ -31,6 +44,7 @@ KINDS: dict[str, type[AnyResource]] = {
     "Waiver": Waiver,
     "PolicyTest": PolicyTest,
     "SigningKey": SigningKey,
+    "Components": Components,
 }
 
 
