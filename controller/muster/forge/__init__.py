@@ -1,0 +1,1 @@
+"""Pull-request hosts: read a change and its reviews, post verdicts."""

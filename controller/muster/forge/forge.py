@@ -1,0 +1,119 @@
+"""Forge: where a change is proposed, reviewed and answered. One interface, one conformance suite.
+
+Rules every driver keeps:
+- What a forge says about people counts only as far as the forge vouches for it: the *state* of a review does, its text
+  does not, because others may edit it.
+- An approval is bound to one commit, and the author never gives one.
+- A comment is sticky: posting again edits the comment that this same author left, found by a hidden line.
+- Posting is safe to repeat. Only Muster's own errors come out, and never a secret in one of them.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from muster.forge.cut import cut_markdown
+from muster.kinds.errors import Unusable
+from muster.kinds.pull_request import PullRequest
+
+MARKER: Final = "<!-- muster:check -->"
+"""A line of its own in every comment of ours; no reader of the comment sees it."""
+MOST_RUNS: Final = 250
+MOST_COMMITS: Final = 250
+"""A change with more commits is refused: GitHub lists no more, and what is not listed was not judged."""
+
+Conclusion = Literal["success", "neutral", "failure"]
+Level = Literal["notice", "warning", "failure"]
+
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A remark on one line of a file at the head; lines count from 1. `message` is plain text."""
+
+    path: str
+    line: int
+    level: Level
+    message: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class CheckRun:
+    """What came of one gate, or of all. `summary` is Markdown in which hostile text has no effect any more."""
+
+    name: str
+    conclusion: Conclusion
+    title: str
+    summary: str
+    annotations: tuple[Annotation, ...] = ()
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a forge can show. `comment_bytes`: larger comments are cut, so a report does better to cut by itself.
+
+    `narrowed_approvals`: whether approvals of one thing ("checklist/<item>") can be given there.
+    """
+
+    comment_bytes: int
+    annotations: bool
+    narrowed_approvals: bool
+
+
+class Forge(ABC):
+    """One repository on one forge. Drivers write the three methods with an underscore."""
+
+    name: str
+    capabilities: Capabilities
+
+    def read(self, reference: str) -> PullRequest:
+        """The pull request that `reference` names, as it stands now.
+
+        Raises `Unusable` if there is none, `Refused` if it is too large to be judged, `TryAgain` if it changes at this
+        moment or nobody answers.
+        """
+        return self._read(reference)
+
+    def post_checks(self, request: PullRequest, runs: Sequence[CheckRun]) -> None:
+        """Show these runs at the head, in this order. Raises `Unusable` (not allowed to), `TryAgain`."""
+        _check_head(request)
+        names = [run.name for run in runs]
+        if len(runs) > MOST_RUNS or len(set(names)) != len(names):
+            raise Unusable(
+                f"{len(runs)} check runs with {len(set(names))} names",
+                f"give each a name of its own, {MOST_RUNS} at most",
+            )
+        self._post_checks(request, runs)
+
+    def post_comment(self, request: PullRequest, markdown: str) -> None:
+        """Show the report instead of the one posted before. Raises `Unusable` (not allowed to), `TryAgain`."""
+        _check_head(request)
+        text = "\n".join(line for line in markdown.split("\n") if line.strip() != MARKER).strip("\n")
+        room = self.capabilities.comment_bytes - len(MARKER) - 2
+        self._post_comment(request, f"{cut_markdown(text, room)}\n\n{MARKER}")
+
+    @abstractmethod
+    def _read(self, reference: str) -> PullRequest: ...
+
+    @abstractmethod
+    def _post_checks(self, request: PullRequest, runs: Sequence[CheckRun]) -> None: ...
+
+    @abstractmethod
+    def _post_comment(self, request: PullRequest, body: str) -> None:
+        """`body` fits, and its last line is the marker."""
+
+
+def has_marker(body: str) -> bool:
+    """True if the hidden line stands in a comment."""
+    return any(line.strip() == MARKER for line in body.split("\n"))
+
+
+def _check_head(request: PullRequest) -> None:
+    if not _COMMIT.fullmatch(request.head):
+        raise Unusable("the head of the pull request is no full commit id", "read the pull request from the forge")

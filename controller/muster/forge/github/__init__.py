@@ -1,0 +1,1 @@
+"""GitHub: pull requests, reviews and check runs through its REST API."""
