@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from muster.kinds.fleet import AnyResource, Fleet
-from muster.kinds.policy import TIERS
+from muster.kinds.policy import TIERS, TierName
 from muster.kinds.quantity import format_percent
 from muster.kinds.release import Release
 
@@ -120,12 +121,36 @@ class Change:
         others = any(item.what in ("device class", "cohort") for item in self.items)
         return bool(self.moves) and not others and not any(move.widens for move in self.moves)
 
-    @property
+    @cached_property
     def judged(self) -> tuple[Release, ...]:
         """Releases that gates are asked about: added ones, and those that reach more devices than before."""
         chosen = {release.name: release for release in self.added}
         chosen.update({move.release.name: move.release for move in self.moves if move.widens})
         return tuple(chosen[name] for name in sorted(chosen))
+
+    @cached_property
+    def base_releases(self) -> Mapping[str, Release]:
+        """The base's releases by name."""
+        return {release.name: release for release in self.base.releases}
+
+    @cached_property
+    def head_releases(self) -> Mapping[str, Release]:
+        """The head's releases by name."""
+        return {release.name: release for release in self.head.releases}
+
+    @cached_property
+    def base_tiers(self) -> Mapping[str, TierName]:
+        """Model → the highest tier of its releases on the base."""
+        found: dict[str, TierName] = {}
+        for release in self.base.releases:
+            found[release.model] = max(found.get(release.model, release.spec.tier), release.spec.tier, key=tier_rank)
+        return found
+
+    @cached_property
+    def base_running(self) -> Mapping[str, Release]:
+        """Model → the newest of its releases on the base that reaches any device."""
+        newest_last = reversed(self.base.releases)
+        return {release.model: release for release in newest_last if release.spec.rollout.reaches_any}
 
 
 def difference(

@@ -1,114 +1,53 @@
-"""`muster check`: load a fleet and name every complaint with its place."""
+"""`muster check`: name every complaint about a fleet, or judge a change of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from muster.cli.output import emit, output_option
+from muster.cli.output import emit
 from muster.kinds.errors import Unusable
 
-if TYPE_CHECKING:
-    from muster.source.git import Repository
-    from muster.source.load import Loaded
+_FORMS = ("text", "json", "yaml", "markdown", "github", "sarif", "junit")
 
 
 @click.command()
 @click.argument("path", type=click.Path(file_okay=False, path_type=Path), default=Path())
-@click.option("--revision", default="HEAD", show_default=True, help="The commit to check.")
+@click.option("--base", help="Judge a change: the revision it would be merged into.")
+@click.option("--head", default="HEAD", show_default=True, help="The revision that would be merged, with --base.")
+@click.option("--revision", default="HEAD", show_default=True, help="The commit to check, without --base.")
 @click.option("--work-tree", is_flag=True, help="Check the files as they stand, committed or not.")
-@output_option
-def check(path: Path, revision: str, work_tree: bool, output: str) -> int:
-    """Load the fleet of the repository at PATH (bare or not) and name every complaint.
+@click.option("--each", metavar="SINCE", help="Judge every commit of the branch after SINCE against the one before it.")
+@click.option("--fleet", metavar="URL", help="Ask this controller for devices, guardrails and soak.")
+@click.option(
+    "--state", type=click.Path(file_okay=False), default=".muster", envvar="MUSTER_STATE", help="With --fleet."
+)
+@click.option("--github", is_flag=True, help="Read the pull request from GitHub's environment, and answer there.")
+@click.option("--approvals", type=click.Choice(["git"]), help="Without a forge: signed approvals in git notes.")
+@click.option("--at", metavar="TIME", help="Judge as of this UTC time (2026-03-01T09:00:00Z) instead of now.")
+@click.option("-o", "--output", type=click.Choice(_FORMS), default="text", show_default=True)
+def check(path: Path, output: str, **options: Any) -> int:
+    """Name every complaint about the fleet of the repository at PATH, or judge a change of it.
 
-    Exit code: 0 no errors, 1 errors, 2 could not be read.
+    Without --base: load one commit (or the work tree). With --base: judge what merging --head would do, by the policies
+    of --base.
+
+    Exit code: 0 passes, 1 blocked, 2 could not be judged.
     """
-    from muster.source.load import Loader
+    from muster.cli import check_change, check_fleet
 
-    note = None
-    if work_tree:
-        loaded = Loader().work_tree(path)
-    else:
-        repository = _repository(path)
-        loaded = Loader().commit(repository, repository.resolve(revision))
-        note = _uncommitted(repository, loaded) if revision == "HEAD" else None
-    report = _report(loaded)
-    emit({**report, "note": note}, output, lambda: _text(loaded, report, note))
+    asked = [name for name in ("base", "each", "github", "work_tree") if options[name]]
+    if len(asked) > 1:
+        names = " and ".join("--" + name.replace("_", "-") for name in asked)
+        raise Unusable(f"{names} ask different questions", "give one of them")
+    if options["base"] or options["github"]:
+        return check_change.check_request(path, output, options)
+    if options["each"]:
+        return check_change.check_each(path, output, options)
+    if output not in ("text", "json", "yaml"):
+        raise Unusable(f"-o {output} reports on a change", "give --base REV as well")
+    report, text = check_fleet.check_fleet(path, options["revision"], work_tree=options["work_tree"])
+    emit(report, output, text)
     return 0 if report["ok"] else 1
-
-
-def _repository(path: Path) -> Repository:
-    from muster.source.git import Repository
-
-    try:
-        return Repository(path)
-    except Unusable as error:
-        raise Unusable(error.message, f"{error.hint}, or check a plain folder with --work-tree") from error
-
-
-def _uncommitted(repository: Repository, loaded: Loaded) -> str | None:
-    """One line, if the work tree says something else than the commit that was checked."""
-    from muster.source.work_tree import differences
-
-    if repository.bare or loaded.commit is None:
-        return None
-    changed = differences(repository, loaded.commit)
-    if not changed:
-        return None
-    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-    return f"{changed[0]}{more} differ in the work tree; `muster check --work-tree` checks them"
-
-
-def _report(loaded: Loaded) -> dict[str, Any]:
-    errors = sum(1 for finding in loaded.findings if finding.severity == "error")
-    fleet = loaded.fleet
-    return {
-        "ok": fleet is not None,
-        "commit": loaded.commit,
-        "errors": errors,
-        "warnings": len(loaded.findings) - errors,
-        "declared": None
-        if fleet is None
-        else {
-            "releases": len(fleet.releases),
-            "deviceClasses": len(fleet.device_classes),
-            "cohorts": len(fleet.cohorts),
-            "policies": len(fleet.policies),
-            "signingKeys": len(fleet.signing_keys),
-        },
-        "findings": [
-            {
-                "file": finding.place.file,
-                "line": finding.place.line,
-                "column": finding.place.column,
-                "severity": finding.severity,
-                "rule": finding.rule,
-                "message": finding.message,
-                "hint": finding.hint,
-            }
-            for finding in loaded.findings
-        ],
-    }
-
-
-def _text(loaded: Loaded, report: dict[str, Any], note: str | None) -> None:
-    for finding in loaded.findings:
-        click.echo(str(finding))
-    what = f"commit {loaded.commit[:12]}" if loaded.commit else "the work tree"
-    counts = f"{_count(report['errors'], 'error')}, {_count(report['warnings'], 'warning')}"
-    summary = f"{what}: {counts}"
-    if loaded.fleet is not None:
-        fleet = loaded.fleet
-        summary += (
-            f"; {_count(len(fleet.releases), 'release')}, {_count(len(fleet.device_classes), 'device class', 'es')}, "
-            f"{_count(len(fleet.cohorts), 'cohort')}"
-        )
-    click.echo(summary)
-    if note:
-        click.echo(f"note: {note}", err=True)
-
-
-def _count(number: int, word: str, plural: str = "s") -> str:
-    return f"{number} {word}{'' if number == 1 else plural}"

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from muster.kinds.evidence import Measurement
 from muster.kinds.owners import Login
 from muster.kinds.resource import AsTuple, Declared, Resource, Text
 
@@ -39,8 +40,18 @@ class Expected(Declared):
     contains: Text | None = None
 
 
+class Said(Declared):
+    """What a controller answers in the case: every guardrail alike, and everything on offer since one moment."""
+
+    guardrails: Literal["holds", "harm", "undecided"]
+    since: Instant
+
+
 class PolicyTestSpec(Declared):
-    """`base` changes this repository's tree into the case's base; `head` changes that into the proposed head."""
+    """`base` changes this repository's tree into the case's base; `head` changes that into the proposed head.
+
+    `measurements` are signed with a key that the case's base trusts. Without `controller`, none is asked.
+    """
 
     at: Instant
     author: Login
@@ -48,6 +59,8 @@ class PolicyTestSpec(Declared):
     approved_by: Annotated[tuple[Login, ...], AsTuple, Field(max_length=16)] = ()
     base: Annotated[tuple[FileChange, ...], AsTuple, Field(max_length=64)] = ()
     head: Annotated[tuple[FileChange, ...], AsTuple, Field(min_length=1, max_length=64)]
+    measurements: Annotated[tuple[Measurement, ...], AsTuple, Field(max_length=16)] = ()
+    controller: Said | None = None
     blocked: bool
     expect: Annotated[tuple[Expected, ...], AsTuple, Field(max_length=64)] = ()
 

@@ -254,7 +254,12 @@ class Repository:
         return bool(self.git("for-each-ref", "--count=1", "refs/heads").output)
 
     def _write(self, arguments: list[str], environment: Mapping[str, str], given: bytes = b"") -> str:
-        answer = run_git([f"--git-dir={self.git_folder}", *arguments], self.path, given=given, environment=environment)
+        answer = run_git(
+            [f"--git-dir={self.git_folder}", *arguments],
+            self.path,
+            given=given,
+            environment={**self._objects, **environment},
+        )
         self._must(answer, f"write a commit ({arguments[0]})")
         return answer.text
 

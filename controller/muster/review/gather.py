@@ -1,0 +1,162 @@
+"""Gathering a case: everything that judging a change needs, read once, from the side that may say it.
+
+From the base: policies, owners, trust roots, freezes, waivers, checklist. From the merge result: releases, evidence,
+documents. From the forge: who asks and who approved. From a controller: what the fleet does. Nothing of the head runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from muster.attest.evidence import read_evidence
+from muster.check.case import Case
+from muster.check.change import Change, Touched, difference
+from muster.kinds.digest import hex_of
+from muster.kinds.evidence import LARGEST, Evidence
+from muster.kinds.field_state import FieldState
+from muster.kinds.finding import Finding, Place
+from muster.kinds.fleet import Fleet
+from muster.kinds.pull_request import PullRequest
+from muster.kinds.release import Release
+from muster.kinds.signing_key import SigningKey
+from muster.review.history import declared_since, reverted
+from muster.review.sides import Sides, read_sides
+from muster.review.texts import read_texts
+from muster.source.comparison import merged, proposed_commits, touched
+from muster.source.git import Repository, TreeEntry
+from muster.source.git_program import printable
+from muster.source.load import Loader
+
+MOST_EVIDENCE = 64
+"""Files in one artifact's folder."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """`findings` are complaints about the merge result as such; with an error among them the change is empty."""
+
+    case: Case
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    tree: str
+
+
+@contextmanager
+def gathered(
+    repository: Repository, request: PullRequest, now: datetime, controller: FieldState | None, loader: Loader
+) -> Iterator[Gathered]:
+    """Read a change from `request.base` (where it would be merged to) to `request.head`.
+
+    The merge result can be read from `tree` while the context lasts.
+    Raises `Refused` for a change without bounds, `Unusable` if base or head cannot be read.
+    """
+    base, head = request.base, request.head
+    with merged(repository, base, head) as result:
+        files = touched(repository, base, result.tree)
+        if result.conflicts:
+            yield _conflicting(loader, repository, request, now, result.conflicts)
+            return
+        sides = read_sides(loader, repository, base, result.tree, files)
+        commits = proposed_commits(repository, base, head)
+        change = _change(sides, files, reverted(repository, base, files, commits))
+        found, evidence = _evidence(repository, change, (result.tree, base))
+        texts, more = read_texts(repository, result.tree, files, change.base.checklist)
+        case = Case(
+            change=change,
+            request=request,
+            now=now,
+            evidence=evidence,
+            controller=controller,
+            declared=declared_since(repository, base, change.moves),
+            files=texts,
+        )
+        yield Gathered(case, (*sides.findings, *found, *more), tuple(_notes(sides, base)), result.tree)
+
+
+def _change(sides: Sides, files: tuple[Touched, ...], reverts: frozenset[str]) -> Change:
+    return difference(sides.base, sides.head or sides.base, files, reverts)
+
+
+def _notes(sides: Sides, base: str) -> Iterator[str]:
+    if sides.judged_by != base:
+        yield f"the base {base[:12]} does not load; the policies of {sides.judged_by[:12]} judge, the newest that do"
+
+
+def _conflicting(
+    loader: Loader, repository: Repository, request: PullRequest, now: datetime, paths: Sequence[str]
+) -> Gathered:
+    sides = read_sides(loader, repository, request.base, request.base, ())
+    found = tuple(
+        Finding(Place(printable(path)), "conflict", "base and head change this in two ways", "rebase onto the base")
+        for path in paths
+    )
+    return Gathered(
+        Case(difference(sides.base, sides.base, ()), request, now), found, tuple(_notes(sides, request.base))
+    )
+
+
+def _evidence(
+    repository: Repository, change: Change, trees: tuple[str, str]
+) -> tuple[list[Finding], tuple[Evidence, ...]]:
+    """Evidence about every artifact that the change concerns: the head's, and what the head would take away.
+
+    A negative result counts and stays: a pull request cannot delete it.
+    """
+    folders = sorted({f"evidence/{hex_of(digest)}" for digest in _concerned(change)})
+    if not folders:
+        return [], ()
+    findings: list[Finding] = []
+    entries: dict[tuple[str, str], TreeEntry] = {}
+    for side in trees:
+        for entry in repository.tree(side, folders):
+            entries.setdefault((entry.path, entry.blob), entry)
+    regular = []
+    for entry in sorted(entries.values(), key=lambda entry: (entry.path, entry.blob)):
+        finding = _objection(entry)
+        if finding is None:
+            regular.append(entry)
+        else:
+            findings.append(finding)
+    most = MOST_EVIDENCE * len(folders)
+    if len(regular) > most:
+        findings.append(Finding(Place("evidence"), "too-many", f"{len(regular)} evidence files", f"keep to {most}"))
+        regular = regular[:most]
+    contents = repository.blobs(entry.blob for entry in regular)
+    keys: tuple[SigningKey, ...] = change.base.keys_for("evidence")
+    return findings, tuple(read_evidence(entry.path, contents[entry.blob], keys) for entry in regular)
+
+
+def _objection(entry: TreeEntry) -> Finding | None:
+    """Why an entry below evidence/ is not read."""
+    place = Place(printable(entry.path))
+    if not entry.mode.startswith("100"):
+        return Finding(place, "link", "evidence that is a link or a submodule", "commit the file itself")
+    if entry.size > LARGEST:
+        return Finding(place, "too-large", f"the file has {entry.size} bytes", f"keep it under {LARGEST} bytes")
+    return None
+
+
+def _concerned(change: Change) -> Iterator[str]:
+    """Digests of the artifacts that gates and transitions ask about."""
+    models = {release.model for release in change.judged}
+    for release in _on_offer((change.base, change.head), models):
+        yield release.spec.artifact.digest
+    yield from (release.spec.artifact.digest for release in change.judged)
+    yield from (older.spec.artifact.digest for older in _superseded(change))
+
+
+def _on_offer(fleets: Iterable[Fleet], models: set[str]) -> Iterator[Release]:
+    for fleet in fleets:
+        yield from (
+            release for release in fleet.releases if release.model in models and release.spec.rollout.reaches_any
+        )
+
+
+def _superseded(change: Change) -> Iterator[Release]:
+    for release in change.judged:
+        older = change.head.release(f"{release.model}/{release.spec.supersedes}")
+        if older is not None:
+            yield older

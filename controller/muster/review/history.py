@@ -1,0 +1,77 @@
+"""What the base's own history says of a change: since when a percentage stands, and what goes back to an old state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from muster.check.case import Declared
+from muster.check.change import Move, Touched
+from muster.kinds.release import Release
+from muster.source.comparison import Appearance, appearances
+from muster.source.git import CommitInfo, Repository
+from muster.source.validate import validate
+from muster.source.yaml_events import YamlFault, parse
+
+_REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{7,64})", re.MULTILINE)
+
+
+def declared_since(repository: Repository, base: str, moves: Iterable[Move]) -> Mapping[tuple[str, str], Declared]:
+    """(release, cohort) → the percentage at the base, and the time of the commit that brought it there.
+
+    Only cohorts that get more of a release which they have some of already: nothing else has to have soaked.
+    """
+    found: dict[tuple[str, str], Declared] = {}
+    for move in moves:
+        wanted = {cohort: ppm for cohort, ppm in move.before.items() if 0 < ppm < move.after.get(cohort, 0)}
+        if wanted:
+            history = appearances(repository, base, move.release.path)
+            for cohort, ppm in wanted.items():
+                since = _since(repository, move.release.path, history, cohort, ppm)
+                if since is not None:
+                    found[move.release.name, cohort] = Declared(ppm, since.at)
+    return found
+
+
+def _since(
+    repository: Repository, path: str, history: tuple[Appearance, ...], cohort: str, ppm: int
+) -> Appearance | None:
+    """The oldest appearance of an unbroken run, from the newest back, in which the cohort has this percentage."""
+    since = None
+    for appearance in history:
+        release = _release_at(repository, path, appearance.blob)
+        if release is None or release.spec.rollout.cohorts.get(cohort, 0) != ppm:
+            break
+        since = appearance
+    return since
+
+
+def _release_at(repository: Repository, path: str, blob: str | None) -> Release | None:
+    """None for a state that does not load, or in which there was no file."""
+    if blob is None:
+        return None
+    try:
+        result = validate(path, Release, parse(repository.blobs([blob])[blob]))
+    except YamlFault:
+        return None
+    return result if isinstance(result, Release) else None
+
+
+def reverted(
+    repository: Repository, base: str, touched: Iterable[Touched], commits: Iterable[CommitInfo]
+) -> frozenset[str]:
+    """Names of releases whose file goes back to a state that it had on the base's branch before.
+
+    So it does if the very bytes stood there before, or if a commit says that it reverts one which touched the file.
+    """
+    said = [match[1] for commit in commits for match in _REVERTS.finditer(commit.body)]
+    found: set[str] = set()
+    for file in touched:
+        parts = file.path.split("/")
+        if parts[0] != "releases" or len(parts) != 3 or file.before is None or not (said or file.after):
+            continue
+        history = appearances(repository, base, file.path)
+        stood_before = file.after is not None and file.after in {appearance.blob for appearance in history[1:]}
+        if stood_before or any(appearance.commit.startswith(commit) for appearance in history for commit in said):
+            found.add(f"{parts[1]}/{parts[2].removesuffix('.yaml')}")
+    return frozenset(found)

@@ -1,0 +1,104 @@
+"""Reading both sides of a change: the fleet of the base, the fleet of the merge result, and what differs between them.
+
+Cost follows the change: unless devices or tiers change, only the models that are touched are read, and of those only
+the releases that are touched, that they supersede, or that reach a device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from muster.check.change import Touched
+from muster.kinds.cohort import Cohort
+from muster.kinds.device_class import DeviceClass
+from muster.kinds.errors import Unusable
+from muster.kinds.finding import Finding
+from muster.kinds.fleet import Fleet
+from muster.kinds.policy import Policy
+from muster.kinds.release import Release
+from muster.source.git import Repository
+from muster.source.layout import FOLDERS, kind_at, leaves_the_tree
+from muster.source.load import Loaded, Loader
+
+_FURTHEST_BACK = 50
+
+
+@dataclass(frozen=True)
+class Sides:
+    """`head` is None if the merge result does not load; `findings` then say why.
+
+    `judged_by` is the commit whose policies count: the base, or the newest commit before it that loads.
+    """
+
+    base: Fleet
+    head: Fleet | None
+    findings: tuple[Finding, ...]
+    judged_by: str
+
+
+def read_sides(loader: Loader, repository: Repository, base: str, tree: str, touched: tuple[Touched, ...]) -> Sides:
+    """Load both sides. Raises `Unusable` if neither the base nor any of the 50 commits before it loads."""
+    scope = _scope(touched)
+    judged_by, old = _base(loader, repository, base, scope)
+    if judged_by != base or old.fleet is None:
+        # What the base cannot say about itself is asked of the whole tree.
+        new = loader.commit(repository, tree)
+    else:
+        new = _load(loader, repository, tree, scope)
+    assert old.fleet is not None
+    return Sides(old.fleet, new.fleet, new.findings, judged_by)
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """The models that a change is about, and their touched files; `models` is None if everything has to be read."""
+
+    models: frozenset[str] | None
+    files: frozenset[str]
+
+
+def _scope(touched: tuple[Touched, ...]) -> _Scope:
+    ours = [file.path for file in touched if file.path.startswith(tuple(f"{folder}/" for folder in FOLDERS))]
+    releases = [path for path in ours if kind_at(path) is Release]
+    wide = any(_concerns_everything(path) for path in ours)
+    models = frozenset(path.split("/")[1] for path in releases)
+    return _Scope(None if wide else models, frozenset(releases))
+
+
+def _concerns_everything(path: str) -> bool:
+    """True for classes, cohorts and tiers, and for whatever stands where nothing is declared."""
+    kind = kind_at(path)
+    return kind in (DeviceClass, Cohort, Policy, None) or leaves_the_tree(path)
+
+
+def _load(loader: Loader, repository: Repository, tree: str, scope: _Scope) -> Loaded:
+    if scope.models is None:
+        return loader.commit(repository, tree)
+    wanted = set(scope.files)
+    loaded = loader.part(repository, tree, scope.models, wanted)
+    superseded = _superseded(loaded.fleet, wanted) if loaded.fleet else set()
+    return loader.part(repository, tree, scope.models, wanted | superseded) if superseded else loaded
+
+
+def _superseded(fleet: Fleet, touched: set[str]) -> set[str]:
+    """Files of the releases that the touched ones supersede, as far as they were not read."""
+    return {
+        f"releases/{release.model}/{release.spec.supersedes}.yaml"
+        for release in fleet.releases
+        if release.path in touched
+        and release.spec.supersedes is not None
+        and fleet.release(f"{release.model}/{release.spec.supersedes}") is None
+    }
+
+
+def _base(loader: Loader, repository: Repository, base: str, scope: _Scope) -> tuple[str, Loaded]:
+    loaded = _load(loader, repository, base, scope)
+    if loaded.fleet is not None:
+        return base, loaded
+    for commit in repository.log(None, _FURTHEST_BACK, base, first_parent=True)[1:]:
+        # A broken base must not block its own mending, and must not judge either.
+        older = loader.commit(repository, commit.commit)
+        if older.fleet is not None:
+            return commit.commit, older
+    first = next(finding for finding in loaded.findings if finding.severity == "error")
+    raise Unusable(f"the base {base[:12]} does not load: {first.place}: {first.message}", first.hint)
