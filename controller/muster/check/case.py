@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from muster.check.change import Change
+from muster.check.reviews import Reviews
 from muster.kinds.evidence import Evidence
 from muster.kinds.field_state import FieldState
 from muster.kinds.pull_request import PullRequest
@@ -39,3 +41,8 @@ class Case:
     controller: FieldState | None = None
     declared: Mapping[tuple[str, str], Declared] = field(default_factory=dict)
     files: Mapping[str, str | None] = field(default_factory=dict)
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        """Whose approvals count: the pull request, as the people of the base see it."""
+        return Reviews(self.change.base.owners, self.request)

@@ -36,7 +36,7 @@ def superseded(change: Change, release: Release) -> Release | None:
     if release.spec.supersedes is None:
         return None
     name = f"{release.model}/{release.spec.supersedes}"
-    return change.base.release(name) or change.head.release(name)
+    return change.base_releases.get(name) or change.head_releases.get(name)
 
 
 def changes_inference(change: Change, release: Release) -> bool:
@@ -44,8 +44,8 @@ def changes_inference(change: Change, release: Release) -> bool:
 
     The latter because a release says itself what it supersedes. The first of a model changes it, too.
     """
-    running = next((old for old in change.base.releases_of(release.model) if old.spec.rollout.reaches_any), None)
-    before = [old for old in (superseded(change, release), running) if old is not None and old.name != release.name]
+    candidates = (superseded(change, release), change.base_running.get(release.model))
+    before = [old for old in candidates if old is not None and old.name != release.name]
     return not before or any(old.spec.inference != release.spec.inference for old in before)
 
 

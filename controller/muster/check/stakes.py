@@ -6,17 +6,11 @@ To lower it takes an approval of the policy owners; without one, the release is 
 
 from __future__ import annotations
 
-from muster.check.approvers import approved_by, policy_owners
 from muster.check.case import Case
 from muster.check.change import tier_rank
 from muster.kinds.fleet import Fleet
 from muster.kinds.policy import Tier, TierName
 from muster.kinds.release import Release
-
-
-def tier_of_model(base: Fleet, model: str) -> TierName | None:
-    """The highest tier of the model's releases on the base; None for a model that is new."""
-    return max((release.spec.tier for release in base.releases_of(model)), key=tier_rank, default=None)
 
 
 def lowered(case: Case) -> tuple[Release, ...]:
@@ -28,14 +22,14 @@ def lowered(case: Case) -> tuple[Release, ...]:
 
 def is_lowered(case: Case, release: Release) -> bool:
     """True if the release is below the tier of its model."""
-    of_model = tier_of_model(case.change.base, release.model)
+    of_model = case.change.base_tiers.get(release.model)
     return of_model is not None and tier_rank(release.spec.tier) < tier_rank(of_model)
 
 
 def tier_held_to(case: Case, release: Release) -> TierName:
     """The tier whose rules the release must keep."""
-    of_model = tier_of_model(case.change.base, release.model)
-    if of_model is None or not is_lowered(case, release) or approved_by(case, policy_owners(case)):
+    of_model = case.change.base_tiers.get(release.model)
+    if of_model is None or not is_lowered(case, release) or case.reviews.approved_by(case.reviews.policy_owners):
         return release.spec.tier
     return of_model
 
