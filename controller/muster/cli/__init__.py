@@ -18,6 +18,7 @@ from muster.kinds.errors import MusterError
 # verb -> (module:function, one line of help). The line stands here so that `muster --help` imports no verb.
 VERBS: dict[str, tuple[str, str]] = {
     "agent": ("muster.cli.agent:agent", "Run on a device: enrol, fetch, verify, load, report."),
+    "approve": ("muster.cli.approve:approve", "Approve a commit with your own key, without any forge."),
     "build": ("muster.cli.build:build", "Build a release's artifact, or prove that it rebuilds."),
     "check": ("muster.cli.check:check", "Load a fleet and name every complaint with its place."),
     "demo": ("muster.cli.demo:demo", "Play the whole loop on a scratch fleet of real agents."),
