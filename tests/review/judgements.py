@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from fleets import make_fleet, make_release
 from muster.check.change import Touched, difference
 from muster.check.judgement import Judgement, NeededApproval, Row
 from muster.check.verdict import Verdict, Waived
 from muster.kinds.finding import Place, Pointer
 from muster.kinds.pull_request import PullRequest
-
-from fleets import make_fleet, make_release
 
 OLD, NEW = "meter-reader/1.0.0", "meter-reader/1.1.0"
 NEW_FILE = "releases/meter-reader/1.1.0.yaml"

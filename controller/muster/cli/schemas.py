@@ -15,14 +15,16 @@ from muster.kinds.errors import Unusable
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is not what would be written.")
 @output_option
 def schemas(out: Path, check: bool, output: str) -> int:
-    """Write the JSON Schemas of the kinds, one file each."""
+    """Write the JSON Schemas of the kinds and of the report on a change, one file each."""
     from muster.artifacts.durable import write_durably
+    from muster.review.reports.as_data import schema_text
     from muster.source.schema import schema_files
 
+    files = schema_files() | {"judgement.json": schema_text()}
     try:
-        stale = [name for name, text in schema_files().items() if _read(out / name) != text.encode()]
+        stale = [name for name, text in files.items() if _read(out / name) != text.encode()]
         for name in () if check else stale:
-            write_durably(out / name, schema_files()[name].encode())
+            write_durably(out / name, files[name].encode())
     except OSError as error:
         raise Unusable(f"cannot use {error.filename}: {error.strerror}", "name another folder with --out") from error
     said = "{}: differs from the kinds" if check else "wrote {}"

@@ -180,9 +180,11 @@ def _verdicts(judgement: Judgement) -> Iterator[Part]:
         holding = sum(standing(verdict) == "pass" for verdict in group.verdicts)
         title = f"{group.title}: {holding} of {len(group.verdicts)} hold"
         if group.section != "gate":
-            yield Part([_item(verdict) for verdict in by_weight(group.verdicts)], title, [""])
+            # What blocks stands above already.
+            told = [verdict for verdict in by_weight(group.verdicts) if not verdict.blocks]
+            yield Part(list(map(_item, told)), title, [""])
             continue
-        told = [_item(verdict) for verdict in group.verdicts if standing(verdict) in ("warns", "waived")]
+        told = [verdict for verdict in group.verdicts if standing(verdict) in ("warns", "waived")]
         yield Part(
             [_gate_row(verdict) for verdict in by_weight(group.verdicts)],
             title,
@@ -194,7 +196,7 @@ def _verdicts(judgement: Judgement) -> Iterator[Part]:
                 "|---|---|---|---|",
             ],
         )
-        yield Part(told, f"{group.title} that do not hold and do not block: {len(told)}", [""])
+        yield Part(list(map(_item, told)), f"{group.title} that do not hold and do not block: {len(told)}", [""])
 
 
 def _gate_row(verdict: Verdict) -> str:
