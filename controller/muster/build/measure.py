@@ -71,14 +71,20 @@ def measure(
 
 def count_answers(session: Session, snapshot: bytes, inference: Inference) -> Answers:
     """How a session answers a snapshot with `frames` and `labels`. Raises `Unusable`."""
-    frames, labels = tensor_of(snapshot, FRAMES), tensor_of(snapshot, LABELS)
-    _check_labels(frames, labels, len(inference.output.labels))
+    frames, labels = labelled(snapshot, inference)
     found, confidence = answer(session.run(inference.input.name, normalize(frames, inference.input)))
     return Answers(
         frames=len(frames),
         right=int((found == labels).sum()),
         confident=int(confident(confidence, inference.thresholds).sum()),
     )
+
+
+def labelled(snapshot: bytes, inference: Inference) -> tuple[Tensor, Tensor]:
+    """Raw frames and their labels, which fit the config. Raises `Unusable`."""
+    frames, labels = tensor_of(snapshot, FRAMES), tensor_of(snapshot, LABELS)
+    _check_labels(frames, labels, len(inference.output.labels))
+    return frames, labels
 
 
 def _check_labels(frames: Tensor, labels: Tensor, count: int) -> None:

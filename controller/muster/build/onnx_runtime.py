@@ -5,43 +5,65 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from muster.artifacts.inference import Float32
 from muster.build.calibration_table import CalibrationTable
 from muster.build.complaints import first_line
-from muster.kinds.errors import Refused
+from muster.kinds.errors import Refused, Unusable
 from muster.kinds.recipe import QuantizeStage
 
 # Before the import: the library reads it once, when it is loaded.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime
-from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
 
 BATCH = 64
 
 
-class Session:
-    """A model in ONNX Runtime on the CPU: one thread, sequential, as the golden run of a device does it."""
+VERSION: str = onnxruntime.__version__
+CPU: Final = "CPUExecutionProvider"
 
-    def __init__(self, model: bytes) -> None:
+
+class Session:
+    """A model in ONNX Runtime, on the CPU by default: one thread, sequential, as the golden run of a device does it.
+
+    With `trace`, what every node does is written to a file that begins so: see `end_trace`.
+    """
+
+    def __init__(self, model: bytes, provider: str = CPU, trace: Path | None = None) -> None:
+        if provider not in onnxruntime.get_available_providers():
+            raise Unusable(
+                f"this machine has no {provider}",
+                f"it has {', '.join(onnxruntime.get_available_providers())}; measure on a device that has it",
+            )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         # Fatal only: complaints become `Refused`, and must not reach the terminal twice.
         options.log_severity_level = 4
+        if trace is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(trace)
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(model, options, providers=[provider])
         except Exception as error:  # its exceptions share no base class
             raise Refused(
                 f"ONNX Runtime does not load the model: {first_line(error)}",
-                f"export it with operators and an opset that onnxruntime {onnxruntime.__version__} runs on the CPU",
+                f"export it with operators and an opset that onnxruntime {VERSION} runs on {provider}",
             ) from error
+
+    @property
+    def provider(self) -> str:
+        """The provider that comes first; it may have left nodes to the CPU."""
+        return str(self._session.get_providers()[0])
+
+    def end_trace(self) -> Path:
+        """The file with the trace: JSON, one event per node and run."""
+        return Path(self._session.end_profiling())
 
     def run(self, name: str, inputs: Float32) -> Float32:
         """Output 0 for `inputs` [N, ...] under the input's name, in batches. Raises `Refused`."""
@@ -60,6 +82,10 @@ class Session:
 
 def quantize(model: bytes, table: CalibrationTable, stage: QuantizeStage) -> bytes:
     """Static QDQ quantization of `model` from the ranges of `table`, as the runtime writes it. Raises `Refused`."""
+    # Loaded here: a process whose memory is measured loads the runtime and not its tools.
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, quantize_static
+    from onnxruntime.quantization.calibrate import save_tensors_data
+
     # The library writes beside its input under fixed names: a private folder per call.
     with tempfile.TemporaryDirectory(prefix="muster-quantize-") as name:
         folder = Path(name)
@@ -88,6 +114,9 @@ def quantize(model: bytes, table: CalibrationTable, stage: QuantizeStage) -> byt
 
 
 def _ranges(table: CalibrationTable) -> Any:
+    from onnxruntime.quantization import CalibrationMethod
+    from onnxruntime.quantization.calibrate import TensorData, TensorsData
+
     data = {
         name: TensorData(lowest=np.array([lowest], np.float32), highest=np.array([highest], np.float32))
         for name, (lowest, highest) in sorted(table.ranges.items())
@@ -96,4 +125,6 @@ def _ranges(table: CalibrationTable) -> Any:
 
 
 def _type_of(name: str) -> Any:
+    from onnxruntime.quantization import QuantType
+
     return {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}[name]

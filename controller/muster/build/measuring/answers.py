@@ -1,0 +1,106 @@
+"""How well an artifact answers: accuracy, per slice, across slices, and on perturbed frames.
+
+Every candidate sees the same frames. Beside each share stand the paired counts: frames that both, only the artifact, or
+only the baseline got right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from muster.artifacts.inference import answer, normalize
+from muster.artifacts.tensors import Tensor
+from muster.build.measure import labelled
+from muster.build.measuring.frames import Mask, perturbed, slices_of
+from muster.build.measuring.numbers import CONFIDENCE, share_of
+from muster.build.measuring.subject import Candidate, Subject
+from muster.build.onnx_runtime import Session
+from muster.kinds.evidence import Baseline, Result
+
+Right = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """All candidates, loaded."""
+
+    subject: Subject
+    sessions: Mapping[str, Session]
+
+    def right(self, frames: Tensor, labels: Tensor) -> dict[str, Right]:
+        """Which frames each candidate reads right, by its role."""
+        names = np.array(self.subject.artifact.inference.output.labels)[labels]
+        return {
+            candidate.role: _right(candidate, self.sessions[candidate.role], frames, names)
+            for candidate in self.subject.candidates
+        }
+
+
+def answer_results(subject: Subject) -> Iterator[Result]:
+    """Accuracy as a whole and per slice, the fairness gap, and robustness. Raises `Refused`, `Unusable`."""
+    frames, labels = labelled(subject.evaluation, subject.artifact.inference)
+    panel = _Panel(subject, {candidate.role: Session(candidate.model) for candidate in subject.candidates})
+    right = panel.right(frames, labels)
+    everything = np.ones(len(labels), dtype=np.bool_)
+    yield _result(subject, "accuracy", None, right, everything)
+    per_slice = [
+        _result(subject, "accuracy", name, right, mask) for name, mask in slices_of(subject.evaluation).items()
+    ]
+    yield from per_slice
+    yield _gap(subject, per_slice)
+    under = [
+        _result(subject, "robustness", name, panel.right(changed, labels), everything)
+        for name, changed in perturbed(frames).items()
+    ]
+    yield from under
+    yield min(under, key=lambda result: result.value).model_copy(update={"slice": None})
+
+
+def _right(candidate: Candidate, session: Session, frames: Tensor, names: npt.NDArray[np.str_]) -> Right:
+    config = candidate.inference
+    found, _ = answer(session.run(config.input.name, normalize(frames, config.input)))
+    # By name: another release may list its labels in another order.
+    return np.asarray(np.array(config.output.labels)[found] == names, dtype=np.bool_)
+
+
+def _result(
+    subject: Subject,
+    metric: Literal["accuracy", "robustness"],
+    name: str | None,
+    right: Mapping[str, Right],
+    mask: Mask,
+) -> Result:
+    mine = right["artifact"][mask]
+    share = share_of(int(mine.sum()), len(mine))
+    return Result(
+        metric=metric,
+        value=share.value,
+        slice=name,
+        samples=share.samples,
+        successes=int(mine.sum()),
+        lower=share.lower,
+        upper=share.upper,
+        confidence=CONFIDENCE,
+        baselines=tuple(_baseline(item, mine, right[item.role][mask]) for item in subject.others),
+    )
+
+
+def _baseline(candidate: Candidate, mine: Right, other: Right) -> Baseline:
+    pairs = (int((mine & other).sum()), int((mine & ~other).sum()), int((other & ~mine).sum()))
+    return candidate.baseline(share_of(int(other.sum()), len(other)).value, pairs)
+
+
+def _gap(subject: Subject, per_slice: list[Result]) -> Result:
+    """The largest accuracy of a slice less the smallest, and that of each baseline."""
+    values = [result.value for result in per_slice]
+    baselines = []
+    for number, candidate in enumerate(subject.others):
+        others = [result.baselines[number].value for result in per_slice]
+        baselines.append(candidate.baseline(max(others) - min(others)))
+    fewest = min(result.samples or 0 for result in per_slice)
+    return Result(metric="fairness-gap", value=max(values) - min(values), samples=fewest, baselines=tuple(baselines))

@@ -1,0 +1,95 @@
+"""The predicate of a measurement: every result, with what it was measured on and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from muster import __version__
+from muster.build.measure import labelled
+from muster.build.measuring.answers import answer_results
+from muster.build.measuring.costs import cost_results
+from muster.build.measuring.delegate import delegate_result
+from muster.build.measuring.frames import DESCRIPTIONS
+from muster.build.measuring.machine import Machine, refuse_other_class, software
+from muster.build.measuring.memory import memory_result
+from muster.build.measuring.soak import soak_result
+from muster.build.measuring.speed import Clock, Effort, Place, speed_results
+from muster.build.measuring.subject import Subject
+from muster.kinds.device_class import DeviceClass
+from muster.kinds.errors import Refused
+from muster.kinds.evidence import Measurement, Result
+from muster.kinds.release import Release
+
+HARNESS: Final = f"muster {__version__}, measuring/v1"
+
+
+@dataclass(frozen=True)
+class OnDevice:
+    """How to measure on a machine that stands for a class. `superseded` names the provider of the baseline there."""
+
+    declared: DeviceClass
+    superseded: Release | None
+    clock: Clock
+    effort: Effort
+    soak: int = 0
+    """Microseconds; 0 for none."""
+
+
+def measure_anywhere(subject: Subject, package_size: Result, machine: Machine, now: datetime) -> Measurement:
+    """What does not depend on the kind of device: answers, sizes, costs. Raises `Refused`, `Unusable`."""
+    results = [*answer_results(subject), *cost_results(subject), package_size]
+    environment = {f"perturbation.{name}": text for name, text in DESCRIPTIONS.items()}
+    environment["slices"] = "dim-half and bright-half: at the median of the frames' mean brightness; others: declared"
+    return _measurement(subject, results, machine, now, environment)
+
+
+def measure_on_device(subject: Subject, device: OnDevice, machine: Machine, now: datetime) -> Measurement:
+    """What depends on the device. Raises `Refused`: this machine cannot be of that class, or the release does not go
+    there; `Unusable`, `TryAgain`.
+    """
+    refuse_other_class(machine, device.declared)
+    place = _place(subject, device)
+    frames, _ = labelled(subject.evaluation, subject.artifact.inference)
+    steps: tuple[Callable[[], Sequence[Result]], ...] = (
+        lambda: [delegate_result(subject.artifact, place, frames)],
+        lambda: list(speed_results(subject, place, frames, device.clock, device.effort)),
+        lambda: [memory_result(subject, place, frames)],
+        lambda: [soak_result(subject, place, device.clock, device.soak)] if device.soak else [],
+    )
+    results = [result for step in steps for result in step()]
+    environment = {"deviceClass": place.device_class, "provider": place.providers["artifact"], "threads": "1"}
+    return _measurement(subject, results, machine, now, environment)
+
+
+def utc_text(moment: datetime) -> str:
+    """As evidence writes times: whole seconds, UTC, `Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _place(subject: Subject, device: OnDevice) -> Place:
+    name = device.declared.metadata.name
+    runtime = subject.release.runtime_for(name)
+    if runtime is None:
+        classes = ", ".join(item.device_class for item in subject.release.spec.runtimes)
+        raise Refused(f"{subject.release.name} does not go to {name}", f"it goes to {classes}")
+    older = device.superseded.runtime_for(name) if device.superseded else None
+    providers = {"artifact": runtime.provider, "source": runtime.provider}
+    return Place(name, {**providers, "superseded": older.provider if older else runtime.provider})
+
+
+def _measurement(
+    subject: Subject, results: Sequence[Result], machine: Machine, now: datetime, environment: Mapping[str, str]
+) -> Measurement:
+    pins = subject.release.spec.snapshots
+    absent = {"superseded": f"not measured: {subject.note}"} if subject.note else {}
+    return Measurement(
+        release=subject.release.name,
+        measured_at=utc_text(now),
+        harness=HARNESS,
+        environment={**machine.described(), **software(), **environment, **absent},
+        snapshots={"calibration": pins.calibration, "evaluation": pins.evaluation, "golden": pins.golden.inputs},
+        results=tuple(results),
+    )

@@ -1,0 +1,66 @@
+"""Peak RAM of one model in a process of its own: Python, runtime and model, and nothing else of weight."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+from muster.artifacts.inference import normalize
+from muster.artifacts.tensors import Tensor, dump_tensors
+from muster.build.measuring.numbers import CONFIDENCE, quantile_of
+from muster.build.measuring.speed import Place
+from muster.build.measuring.subject import Candidate, Subject
+from muster.kinds.errors import Refused, TryAgain
+from muster.kinds.evidence import Result
+
+PROCESSES: Final = 7
+RUNS: Final = 50
+_SECONDS: Final = 120
+
+
+def memory_result(subject: Subject, place: Place, frames: Tensor) -> Result:
+    """The median peak of several processes, artifact and baselines in turns. Raises `Refused`, `TryAgain`."""
+    peaks: list[list[int]] = [[] for _ in subject.candidates]
+    with tempfile.TemporaryDirectory(prefix="muster-memory-") as name:
+        commands = [_command(Path(name), item, place, frames) for item in subject.candidates]
+        for _ in range(PROCESSES):
+            for which, command in enumerate(commands):
+                peaks[which].append(_peak(command))
+    mine, *others = [quantile_of(one, Fraction(1, 2)) for one in peaks]
+    return Result(
+        metric="peak-ram",
+        value=mine.value,
+        device_class=place.device_class,
+        samples=mine.samples,
+        lower=mine.lower,
+        upper=mine.upper,
+        confidence=CONFIDENCE,
+        baselines=tuple(item.baseline(other.value) for item, other in zip(subject.others, others, strict=True)),
+    )
+
+
+def _command(folder: Path, candidate: Candidate, place: Place, frames: Tensor) -> list[str]:
+    model, inputs = folder / f"{candidate.role}.onnx", folder / f"{candidate.role}.tensors"
+    model.write_bytes(candidate.model)
+    inputs.write_bytes(dump_tensors({"inputs": normalize(frames[:RUNS], candidate.inference.input)}))
+    arguments = [str(model), str(inputs), candidate.inference.input.name, place.providers[candidate.role]]
+    return [sys.executable, "-m", "muster.build.measuring.peak", *arguments]
+
+
+def _peak(command: Sequence[str]) -> int:
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603 - our own module
+    except subprocess.TimeoutExpired as error:
+        raise TryAgain("the process whose memory is measured did not end", "see whether the machine is busy") from error
+    text = done.stdout.decode(errors="replace").strip()
+    if done.returncode or not text.isdigit():
+        raise Refused(
+            f"the process whose memory is measured ended with exit code {done.returncode}",
+            "see that the model loads and runs on this provider",
+        )
+    return int(text)

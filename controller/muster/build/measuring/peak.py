@@ -1,0 +1,28 @@
+"""`python -m muster.build.measuring.peak MODEL INPUTS NAME PROVIDER`: run a model, frame by frame, and print the most
+memory that this process ever held, in bytes. It imports what a device would have loaded, and little else.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from muster.artifacts.tensors import load_tensors
+from muster.build.onnx_runtime import Session
+
+
+def main(model: str, inputs: str, name: str, provider: str) -> None:
+    """`inputs` is a file of tensors with `inputs` [N, ...], normalised."""
+    session = Session(Path(model).read_bytes(), provider)
+    rows = np.asarray(load_tensors(Path(inputs).read_bytes())["inputs"], dtype=np.float32)
+    for row in range(len(rows)):
+        session.run(name, rows[row : row + 1])
+    unit = 1 if sys.platform == "darwin" else 1_024
+    sys.stdout.write(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
