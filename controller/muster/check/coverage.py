@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 from muster.kinds.cohort import Cohort
 from muster.kinds.desired import MOST_COHORTS, MOST_ENTRIES
@@ -18,8 +19,13 @@ from muster.kinds.quantity import PPM
 from muster.kinds.release import Release
 
 
-def coverage_complaints(resources: Mapping[str, AnyResource], unreadable: Collection[str] = ()) -> Iterator[Complaint]:
-    """Complaints about devices that would be left without a model; `resources` by file path."""
+def coverage_complaints(
+    resources: Mapping[str, AnyResource], unreadable: Collection[str] = (), models: Collection[str] | None = None
+) -> Iterator[Complaint]:
+    """Complaints about devices that would be left without a model; `resources` by file path.
+
+    `models` are those whose releases were read; None: all.
+    """
     cohorts = {path: found for path, found in resources.items() if isinstance(found, Cohort)}
     classes = {path: found for path, found in resources.items() if isinstance(found, DeviceClass)}
     if any(path.startswith("devices/cohorts/") for path in unreadable):
@@ -40,7 +46,20 @@ def coverage_complaints(resources: Mapping[str, AnyResource], unreadable: Collec
     names = [cohort.metadata.name for _, cohort in ordered]
     for path, device_class in sorted(classes.items()):
         if not device_class.spec.may_be_empty:
-            yield from _device_class(path, device_class, names, whole, unreadable)
+            yield from _device_class(path, device_class, names, whole, _Known(models, unreadable))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What was read: of which models, and which files could not be."""
+
+    models: Collection[str] | None
+    unreadable: Collection[str]
+
+    def whole(self, model: str) -> bool:
+        """True if every release of the model that reaches a device is known."""
+        unread = self.models is not None and model not in self.models
+        return not unread and not any(path.startswith(f"releases/{model}/") for path in self.unreadable)
 
 
 def _cohorts(ordered: list[tuple[str, Cohort]]) -> Iterator[Complaint]:
@@ -100,11 +119,11 @@ def _device_class(
     device_class: DeviceClass,
     cohorts: list[str],
     whole: Mapping[tuple[str, str], set[str]],
-    unreadable: Collection[str],
+    known: _Known,
 ) -> Iterator[Complaint]:
     name = device_class.metadata.name
     for index, model in enumerate(device_class.spec.models):
-        if any(other.startswith(f"releases/{model}/") for other in unreadable):
+        if not known.whole(model):
             continue
         missing = [cohort for cohort in cohorts if cohort not in whole.get((model, name), ())]
         if missing:

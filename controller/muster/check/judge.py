@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from muster.check.attributes import attribute_verdicts
 from muster.check.case import Case
 from muster.check.effect import rows
 from muster.check.judgement import Judgement
@@ -22,7 +23,7 @@ def judge(case: Case, findings: tuple[Finding, ...] = (), notes: tuple[str, ...]
     found = tuple(finding_verdicts(findings))
     if any(finding.severity == "error" for finding in findings):
         return Judgement(case.change, case.request, (), (*found, *unseen_verdicts(case)), (), notes)
-    verdicts = (*found, *pin_verdicts(case), *unseen_verdicts(case))
+    verdicts = (*found, *pin_verdicts(case), *unseen_verdicts(case), *attribute_verdicts(case.change))
     return Judgement(
         change=case.change,
         request=case.request,

@@ -64,11 +64,15 @@ class Declarations:
 
 
 def complaints(
-    resources: Mapping[str, AnyResource], unreadable: Collection[str] = (), unread: Collection[str] = ()
+    resources: Mapping[str, AnyResource],
+    unreadable: Collection[str] = (),
+    unread: Collection[str] = (),
+    models: Collection[str] | None = None,
 ) -> list[Complaint]:
     """Every complaint about how the files fit each other.
 
-    `unread` are releases that were left out on purpose: they are declared, and reach no device.
+    `unread` are releases that were left out on purpose: they are declared, and reach no device. `models` are those whose
+    releases were read; None: all.
     """
     declared = Declarations(resources, {*unreadable, *unread})
     found = [
@@ -81,7 +85,7 @@ def complaints(
         found += _release(declared, path, release)
         for index, runtime in enumerate(release.spec.runtimes):
             found += _runtime(declared, Pointer(path, ("spec", "runtimes", index)), release, runtime)
-    return [*found, *coverage_complaints(resources, unreadable)]
+    return [*found, *coverage_complaints(resources, unreadable, models)]
 
 
 def _misnamed(declared: Declarations) -> Iterator[Complaint]:

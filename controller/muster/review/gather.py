@@ -93,9 +93,8 @@ def _conflicting(
         Finding(Place(printable(path)), "conflict", "base and head change this in two ways", "rebase onto the base")
         for path in paths
     )
-    return Gathered(
-        Case(difference(sides.base, sides.base, ()), request, now), found, tuple(_notes(sides, request.base))
-    )
+    case = Case(difference(sides.base, sides.base, ()), request, now)
+    return Gathered(case, found, tuple(_notes(sides, request.base)), request.base)
 
 
 def _evidence(

@@ -42,6 +42,14 @@ Read = Callable[[Iterable[TreeEntry]], Mapping[str, bytes]]
 
 
 @dataclass(frozen=True)
+class _Part:
+    """What of a fleet is loaded: releases left out on purpose, and the models that the others are of."""
+
+    unread: frozenset[str]
+    models: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Loaded:
     """`fleet` is None if any finding is an error. `commit` is None for a working tree."""
 
@@ -99,7 +107,7 @@ class Loader:
 
         releases = [entry for entry in entries if entry.path.startswith("releases/") and _declares(entry)]
         idle = self._idle([entry for entry in releases if entry.path not in wanted], read)
-        return self._load(tuple(entries), read, None, unread=idle)
+        return self._load(tuple(entries), read, None, _Part(frozenset(idle), frozenset(models)))
 
     def _idle(self, entries: list[TreeEntry], read: Read) -> set[str]:
         """Paths of releases that reach no device, told by the last lines of their files without parsing them."""
@@ -127,9 +135,10 @@ class Loader:
         return self._load(tuple(entries), lambda _: contents, None)
 
     def _load(
-        self, entries: tuple[TreeEntry, ...], read: Read, commit: str | None, unread: Collection[str] = ()
+        self, entries: tuple[TreeEntry, ...], read: Read, commit: str | None, part: _Part | None = None
     ) -> Loaded:
         findings, declared = _sort_out(entries)
+        unread = part.unread if part else frozenset[str]()
         declared = [entry for entry in declared if entry.path not in unread]
         total = sum(entry.size for entry in declared)
         if len(declared) > MAX_DECLARED or total > MAX_TOTAL:
@@ -144,7 +153,7 @@ class Loader:
             else:
                 resources[path] = result
         unreadable = {finding.place.file for finding in findings if kind_at(finding.place.file)}
-        found = complaints(resources, unreadable, unread)
+        found = complaints(resources, unreadable, unread, part.models if part else None)
         findings += _placed(found, {entry.path: entry for entry in declared}, read)
         findings = _in_order(findings)
         refused = any(finding.severity == "error" for finding in findings)
