@@ -64,6 +64,7 @@ class Fleet(Declared):
     checklist: Checklist | None = None
     freezes: tuple[Freeze, ...] = ()
     waivers: tuple[Waiver, ...] = ()
+    policy_tests: tuple[PolicyTest, ...] = ()
 
     @classmethod
     def of(cls, resources: Iterable[AnyResource], commit: str | None = None) -> Fleet:
@@ -83,6 +84,7 @@ class Fleet(Declared):
             checklist=next((resource for resource in everything if isinstance(resource, Checklist)), None),
             freezes=tuple(_by_name(resource for resource in everything if isinstance(resource, Freeze))),
             waivers=tuple(_by_name(resource for resource in everything if isinstance(resource, Waiver))),
+            policy_tests=tuple(_by_name(resource for resource in everything if isinstance(resource, PolicyTest))),
         )
 
     @property
@@ -111,7 +113,7 @@ class Fleet(Declared):
         return next((tier for policy in self.policies if (tier := policy.tier(release.spec.tier))), None)
 
 
-_Named = TypeVar("_Named", DeviceClass, Policy, SigningKey, Freeze, Waiver)
+_Named = TypeVar("_Named", DeviceClass, Policy, SigningKey, Freeze, Waiver, PolicyTest)
 
 
 def _by_name(resources: Iterable[_Named]) -> list[_Named]:
