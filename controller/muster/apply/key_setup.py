@@ -7,6 +7,7 @@ for the owner to review and commit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,12 +19,12 @@ from muster.apply.publish import Publisher
 from muster.apply.static_files import read_bounded
 from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys, key_path
 from muster.artifacts.durable import write_durably
-from muster.attest.keys import key_id, public_half
-from muster.attest.private_files import mode_of
+from muster.attest.keys import key_id, new_private_key, public_half
+from muster.attest.private_files import create_private, make_private_folder, mode_of
 from muster.attest.state_keys import StateKeys
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.resource import Metadata
-from muster.kinds.signing_key import SigningKey, SigningKeySpec
+from muster.kinds.signing_key import KeyUse, SigningKey, SigningKeySpec
 
 ROOT_FILE: Final = "policies/trust/root.json"
 """What devices are set up with, in the fleet's repository."""
@@ -113,9 +114,25 @@ def describe_keys(state: Path) -> tuple[KeyInfo, ...]:
     return tuple(found)
 
 
-def _declaration(name: str, public: str) -> bytes:
+def new_named_key(state: Path, name: str, uses: Sequence[KeyUse]) -> tuple[Path, str]:
+    """Make a private key that is nobody else's, `keys/named/<name>.pem`; returns its path and the YAML to declare it.
+
+    Raises `Refused` if there is one of that name, `Unusable` for a bad name or no use, `TryAgain` if the disk refuses.
+    """
+    private = new_private_key()
+    declaration = _declaration(name, public_half(private), uses)
+    keys = StateKeys.of(state)
+    make_private_folder(keys.folder)
+    make_private_folder(keys.folder / "named")
+    path = keys.folder / "named" / f"{name}.pem"
+    if not create_private(path, private):
+        raise Refused(f"{path} is there already", "choose another name: a key is not replaced")
+    return path, declaration.decode()
+
+
+def _declaration(name: str, public: str, uses: Sequence[KeyUse] = ("artifacts",)) -> bytes:
     try:
-        key = SigningKey(metadata=Metadata(name=name), spec=SigningKeySpec(public_key=public))
+        key = SigningKey(metadata=Metadata(name=name), spec=SigningKeySpec(public_key=public, uses=tuple(uses)))
     except ValidationError as error:
         raise Unusable(
             f"{name!r} is no name for a key", "write lower-case letters, digits and inner hyphens, 63 at most"
@@ -130,6 +147,7 @@ def _declaration(name: str, public: str) -> bytes:
         f"  scheme: {key.spec.scheme}",
         "  publicKey: |",
         *(f"    {line}" for line in key.spec.public_key.splitlines()),
+        *([] if key.spec.uses == ("artifacts",) else [f"  uses: [{', '.join(key.spec.uses)}]"]),
     ]
     return ("\n".join(lines) + "\n").encode()
 

@@ -5,6 +5,8 @@ Replacing a key (rotation) is out of scope: see `muster.apply.tuf_keys`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from muster.cli.output import emit, output_option, state_option, table
@@ -56,6 +58,37 @@ def init(state: str, repository: str, name: str, output: str) -> None:
             click.echo(f"commit, so that devices trust them: git add {' '.join(declared)}")
 
     emit(value, output, text)
+
+
+@keys.command()
+@click.argument("name")
+@click.option(
+    "--use",
+    "uses",
+    type=click.Choice(["artifacts", "evidence", "approvals"]),
+    multiple=True,
+    required=True,
+    help="What signatures of this key count for; may be repeated.",
+)
+@state_option
+@output_option
+def new(name: str, uses: tuple[Any, ...], state: str, output: str) -> None:
+    """Make a key of its own for signing evidence or approvals, and print what declares it.
+
+    Its private half stays in the state folder; the declaration belongs into policies/keys/NAME.yaml, for the owners of
+    policy to approve: muster keys new lab --use evidence > policies/keys/lab.yaml
+    """
+    from pathlib import Path
+
+    from muster.apply.key_setup import new_named_key
+
+    path, declaration = new_named_key(Path(state), name, uses)
+
+    def text() -> None:
+        click.echo(f"made {path}", err=True)
+        click.echo(declaration, nl=False)
+
+    emit({"private": str(path), "declaration": declaration}, output, text)
 
 
 @keys.command()

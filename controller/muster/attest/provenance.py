@@ -1,0 +1,84 @@
+"""SLSA Provenance v1 of a build: what went in, on what it ran, and what came out.
+
+Whoever reads it can repeat the build: the parameters are everything that decides the artifact's bytes, and every
+dependency stands there by digest. Times stand here and never in an artifact.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from muster import __version__
+from muster.build.measuring.machine import Machine
+from muster.build.measuring.measurement import utc_text
+from muster.build.pipeline import BuildResult
+from muster.kinds.digest import hex_of
+from muster.kinds.errors import Unusable
+from muster.kinds.release import Release
+
+BUILD_TYPE: Final = "muster:build/v1"
+"""The stages of `muster.build.pipeline`, in their order; parameters as below."""
+
+LOCAL_BUILDER: Final = "muster:builder/local"
+"""A build on somebody's own machine: trusted as far as whoever signs it."""
+
+
+def provenance_of(
+    release: Release, result: BuildResult, ran: tuple[datetime, datetime], builder: str, machine: Machine
+) -> dict[str, Any]:
+    """The predicate for a build that ran from one moment to another. Raises `Unusable` for a builder that is no URI."""
+    if not _is_uri(builder):
+        raise Unusable(f"{builder!r} is no URI", "name the builder, such as https://ci.example.org/builders/onnx")
+    return {
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": _parameters(release),
+            "internalParameters": {"machine": machine.described(), "threads": "1"},
+            "resolvedDependencies": _dependencies(release),
+        },
+        "runDetails": {
+            "builder": {"id": builder, "version": {"muster": __version__}},
+            "metadata": {"startedOn": utc_text(ran[0]), "finishedOn": utc_text(ran[1])},
+            "byproducts": [
+                {"name": name, "digest": {"sha256": hex_of(digest)}}
+                for name, digest in result.outputs.in_order()
+                if name != "artifact"
+            ],
+        },
+    }
+
+
+def _parameters(release: Release) -> dict[str, Any]:
+    spec = release.spec
+    return {
+        "release": release.name,
+        "pins": release.pins,
+        "recipe": spec.recipe.model_dump(mode="json"),
+        "inference": spec.inference.model_dump(mode="json"),
+        "onnx": spec.onnx.model_dump(mode="json"),
+        "tolerance": str(spec.snapshots.golden.tolerance),
+    }
+
+
+def _dependencies(release: Release) -> list[dict[str, Any]]:
+    from muster.build.environment import tool_versions
+
+    spec = release.spec
+    digests = {
+        "source": spec.source.digest,
+        "calibration": spec.snapshots.calibration,
+        "evaluation": spec.snapshots.evaluation,
+        "golden": spec.snapshots.golden.inputs,
+        "calibrationTable": spec.calibration_table,
+        spec.builder.lock: spec.builder.digest,
+    }
+    pinned = [{"name": name, "digest": {"sha256": hex_of(digest)}} for name, digest in digests.items()]
+    # Their hashes, one per platform, stand in the lock.
+    tools = [{"uri": f"pkg:pypi/{name}@{version}"} for name, version in sorted(tool_versions().items())]
+    return [*pinned, *tools]
+
+
+def _is_uri(text: str) -> bool:
+    scheme, colon, rest = text.partition(":")
+    return bool(colon and rest and scheme.isascii() and scheme[:1].isalpha() and text.isprintable() and " " not in text)
