@@ -210,7 +210,7 @@ def test_a_class_that_may_be_empty_can_be_rolled_back_to_nothing() -> None:
     classes = tuple(make_class(item.metadata.name, may_be_empty=True) for item in fleet.device_classes)
     world = published(plan_for(fleet, READY), READY)
     nobody = OLD.model_copy(update={"spec": OLD.spec.model_copy(update={"rollout": Rollout(cohorts={"fleet": 0})})})
-    emptied = make_fleet(nobody).model_copy(update={"device_classes": classes})
+    emptied = replace(make_fleet(nobody), device_classes=classes)
     step = plan_for(emptied, world).actions[0]
     assert isinstance(step, Publish)
     assert step.documents["meter-reader", "cam-day"].entries == ()
@@ -219,7 +219,7 @@ def test_a_class_that_may_be_empty_can_be_rolled_back_to_nothing() -> None:
 def test_an_undeclared_key_does_not_keep_a_halt_from_being_published() -> None:
     """The key file was removed: nothing new is prepared, and harm is halted all the same."""
     world = published(plan_for(make_fleet(NEW, OLD), READY), READY)
-    fleet = make_fleet(NEW, OLD).model_copy(update={"signing_keys": ()})
+    fleet = replace(make_fleet(NEW, OLD), signing_keys=())
     plan = plan_for(fleet, replace(world, observed=harmed(2, 3)))
     assert [Suspend, Publish, Revert] == [type(action) for action in plan.actions]
     assert any("policies/keys" in wait.reason for wait in plan.waits)

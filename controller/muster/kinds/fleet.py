@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from muster.kinds.checklist import Checklist
@@ -15,7 +16,6 @@ from muster.kinds.owners import Owners
 from muster.kinds.policy import Policy, Tier
 from muster.kinds.policy_test import PolicyTest
 from muster.kinds.release import Release
-from muster.kinds.resource import Declared
 from muster.kinds.signing_key import KeyUse, SigningKey
 from muster.kinds.waiver import Waiver
 
@@ -48,7 +48,8 @@ KINDS: dict[str, type[AnyResource]] = {
 }
 
 
-class Fleet(Declared):
+@dataclass(frozen=True)
+class Fleet:
     """What a commit declares. `commit` is None for a working tree.
 
     `releases` run from the newest version to the oldest within a model; `cohorts` run in their declared order.

@@ -29,6 +29,8 @@ class Declared(BaseModel):
         validate_by_alias=True,
         # One spelling per value: a resource written out again reads the same.
         serialize_by_alias=True,
+        # A validator is built when its kind is first read: a verb pays for the kinds that it meets.
+        defer_build=True,
     )
 
 
