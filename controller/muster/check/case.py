@@ -32,6 +32,7 @@ class Case:
 
     `controller` is None where no controller was asked. `declared` is by (release name, cohort). `files` maps paths at
     the head (documents, whatever a checklist item names) to their text; None where it is absent or cannot be read.
+    `base_files` are the documents that the change touches, as the base has them.
     """
 
     change: Change
@@ -41,6 +42,7 @@ class Case:
     controller: FieldState | None = None
     declared: Mapping[tuple[str, str], Declared] = field(default_factory=dict)
     files: Mapping[str, str | None] = field(default_factory=dict)
+    base_files: Mapping[str, str | None] = field(default_factory=dict)
 
     @cached_property
     def reviews(self) -> Reviews:

@@ -72,9 +72,12 @@ def unanswered(
             known = _names(path.removeprefix(PLAYBOOKS).removesuffix(".md") for path in playbooks)
             message = f"there is no playbook {component.playbook}"
             yield _complaint((*at, "playbook"), "dangling", message, f"{PLAYBOOKS} has {known}")
-        problem = _owner_problem(component.owner, owners)
+        problem = _owner_problem(component.owner, owners) if owners else None
         if problem:
             yield _complaint((*at, "owner"), "dangling", *problem)
+    if owners is None:
+        message = "there is no owners file that could know the owners of components"
+        yield _complaint(("spec", "components"), "dangling", message, "declare people in policies/owners.yaml")
     used = {component.trust_boundary for component in components.spec.components}
     for index, boundary in enumerate(components.spec.boundaries):
         if boundary.id not in used:
@@ -143,9 +146,7 @@ def _unknown(place: Place, message: str, what: str, known: Collection[str]) -> F
     return Finding(place, "undeclared", message, f"{what} of {COMPONENTS}: {_names(known)}")
 
 
-def _owner_problem(owner: str, owners: Owners | None) -> tuple[str, str] | None:
-    if owners is None:
-        return f"there is no owners file that could know {owner}", "declare people in policies/owners.yaml"
+def _owner_problem(owner: str, owners: Owners) -> tuple[str, str] | None:
     if owner in get_args(Role):
         if any(owner in person.roles for person in owners.spec.people):
             return None

@@ -37,12 +37,13 @@ def _structure(
 ) -> Iterator[Complaint | Finding]:
     diagrams = {path: read_diagram(path, text) for path, text in documents.diagrams.items()}
     playbooks = {path: read_playbook(path, text) for path, text in documents.playbooks.items()}
-    for path in sorted({*diagrams, *playbooks}):
-        yield from (diagrams[path] if path in diagrams else playbooks[path]).findings
+    broken = [*(one.findings for one in diagrams.values()), *(one.findings for one in playbooks.values())]
+    for findings in broken:
+        yield from findings
     components = documents.components
     if components is None or COMPONENTS in documents.unreadable:
         return
-    whole = not documents.unreadable and not any(one.findings for one in (*diagrams.values(), *playbooks.values()))
+    whole = not documents.unreadable and not any(broken)
     yield from duplicates(components)
     yield from undrawn(components, diagrams)
     if whole:

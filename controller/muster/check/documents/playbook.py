@@ -57,13 +57,14 @@ class Playbook:
 
 @dataclass(frozen=True)
 class Block:
-    """One block of Markdown outside of lists and quotes, or inside of them (`nested`)."""
+    """One block of Markdown. `nested`: inside a list or a quote; `quoted`: inside a quote."""
 
     kind: str
     text: str
     line: int
     level: int = 0
     nested: bool = False
+    quoted: bool = False
 
 
 def read_playbook(path: str, text: str) -> Playbook:
@@ -89,10 +90,12 @@ def said(text: str) -> tuple[str, ...]:
 def blocks_of(text: str) -> list[Block]:
     """The blocks of a Markdown text, in order. HTML is a block of its own; comments have no text."""
     tokens = _parser().parse(text)
-    found = []
+    found, quotes = [], 0
     for before, token in zip([None, *tokens], tokens, strict=False):
-        if token.map is not None and token.type in _KINDS:
-            found.append(_block(before, token, token.map[0] + 1))
+        if token.type in ("blockquote_open", "blockquote_close"):
+            quotes += token.nesting
+        elif token.map is not None and token.type in _KINDS:
+            found.append(_block(before, token, token.map[0] + 1, quoted=quotes > 0))
     return found
 
 
@@ -106,7 +109,7 @@ def _parser() -> MarkdownIt:
     return parser
 
 
-def _block(before: Token | None, token: Token, line: int) -> Block:
+def _block(before: Token | None, token: Token, line: int, *, quoted: bool) -> Block:
     kind, level, text = _KINDS[token.type], 0, token.content
     if before is not None and before.type == "heading_open":
         kind, level = "heading", int(before.tag[1:])
@@ -115,7 +118,7 @@ def _block(before: Token | None, token: Token, line: int) -> Block:
     if kind == "html" and re.fullmatch(r"\s*<!--(?:(?!-->).)*-->\s*", text, re.DOTALL):
         text = ""
     nested = token.level > (1 if token.type == "inline" else 0)
-    return Block(kind, text, line, level, nested)
+    return Block(kind, text, line, level, nested, quoted)
 
 
 class _Reader:

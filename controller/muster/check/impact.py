@@ -1,0 +1,147 @@
+"""Diagram and playbook impact: a change that others have to understand changes what explains it, or says why not.
+
+Which changes those are is in the `impact` rules of the base's policies. A document counts as changed if it stands at
+the head and shows something else than before: white space and comments do not count, a deletion does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from muster.check.case import Case
+from muster.check.change import Touched, resources_of
+from muster.check.documents.diagram import drawn
+from muster.check.documents.playbook import BOUNDS, said
+from muster.check.documents.tree import DIAGRAMS, PLAYBOOKS, REQUIRED
+from muster.check.field_changes import changed_fields, touches
+from muster.check.impact_line import Needs, impact_line, key_of
+from muster.check.paths import matches
+from muster.check.verdict import Outcome, Verdict
+from muster.kinds.device_class import DeviceClass
+from muster.kinds.finding import Pointer
+from muster.kinds.policy import ImpactRule
+from muster.kinds.resource import Resource
+
+_MOST_NAMED = 3
+_MOST_CHARACTERS = BOUNDS.characters
+_FOLDERS: dict[Needs, str] = {"diagram": DIAGRAMS, "playbook": PLAYBOOKS}
+_ENDINGS: dict[Needs, str] = {"diagram": ".mmd", "playbook": ".md"}
+_SHOWN: dict[Needs, Callable[[str], tuple[str, ...]]] = {"diagram": drawn, "playbook": said}
+
+
+def impact_verdicts(case: Case) -> Iterator[Verdict]:
+    """One verdict for each impact rule of the base that the change falls under, and for each document it takes away."""
+    yield from _removed(case)
+    rules = [rule for policy in case.change.base.policies for rule in policy.spec.impact]
+    fields = _fields(case) if any(rule.fields for rule in rules) else {}
+    for rule in rules:
+        concerned = _concerned(case, rule, fields)
+        if concerned:
+            yield _verdict(case, rule, concerned)
+
+
+def _removed(case: Case) -> Iterator[Verdict]:
+    """Nothing else notices if all documents go at once: a fleet without any is not held to them."""
+    for file in case.change.touched:
+        if file.path in REQUIRED and file.after is None:
+            yield Verdict(
+                "document/removed",
+                file.path,
+                "fail",
+                f"the change takes {file.path} away, which every fleet with documents has",
+                "bring the file back; change it instead",
+                where=Pointer(file.path),
+            )
+
+
+def _fields(case: Case) -> dict[str, tuple[Any, tuple[str, ...]]]:
+    """Path → a release or device class that is declared differently, as plain data, and the fields that differ.
+
+    Releases that go are left out: a rollback waits for no document.
+    """
+    change = case.change
+    resources: dict[str, Resource] = {
+        path: found
+        for fleet in (change.base, change.head)
+        for path, found in resources_of(fleet).items()
+        if isinstance(found, DeviceClass)
+    }
+    resources |= {release.path: release for release in change.head.releases}
+    return {
+        path: (resources[path].model_dump(mode="json", by_alias=True), fields)
+        for path, fields in changed_fields(case.change).items()
+        if path in resources
+    }
+
+
+def _concerned(case: Case, rule: ImpactRule, fields: dict[str, tuple[Any, tuple[str, ...]]]) -> list[str]:
+    """Paths of what falls under the rule, sorted."""
+    touched = {file.path for file in case.change.touched if any(matches(pattern, file.path) for pattern in rule.paths)}
+    declared = {
+        path
+        for path, (resource, changed) in fields.items()
+        if any(_has(resource, field) and touches(field, changed) for field in rule.fields)
+    }
+    return sorted(touched | declared)
+
+
+def _has(resource: Any, field: str) -> bool:
+    """True if this kind of resource has such a field: `spec.hardware` is about device classes, not about releases."""
+    for step in field.split("."):
+        if not isinstance(resource, dict) or step not in resource:
+            return False
+        resource = resource[step]
+    return True
+
+
+def _verdict(case: Case, rule: ImpactRule, concerned: list[str]) -> Verdict:
+    outcome, message, hint = _answer(case, rule.needs)
+    more = len(concerned) - _MOST_NAMED
+    what = ", ".join(concerned[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return Verdict(
+        f"document/{rule.needs}",
+        concerned[0],
+        outcome,
+        f"{what}: {message} ({rule.name}: {rule.why})",
+        hint,
+        where=Pointer(concerned[0]),
+    )
+
+
+def _answer(case: Case, needs: Needs) -> tuple[Outcome, str, str]:
+    """Outcome, message and hint."""
+    hint = (
+        f"change what is drawn or written in {_FOLDERS[needs]}, or write a line "
+        f"`{key_of(needs)}: none: <why>` into the pull request"
+    )
+    unknown: str | None = None
+    for file in case.change.touched:
+        changes = _changes(case, file, needs)
+        if changes:
+            return "pass", f"{file.path} changes, too", ""
+        if changes is None:
+            unknown = file.path
+    line = impact_line(case.request.body, needs)
+    if line.why:
+        return "pass", f"no {needs} changes, since: {line.why}", ""
+    if line.problem:
+        return "fail", f"no {needs} changes, and {line.problem}", hint
+    if unknown is not None:
+        return "error", f"whether {unknown} shows something else cannot be told", "keep it readable and small"
+    if not case.request.forge:
+        return "inconclusive", f"no {needs} changes, and no pull request was read that could say why", hint
+    return "fail", f"no {needs} changes, and the pull request does not say why", hint
+
+
+def _changes(case: Case, file: Touched, needs: Needs) -> bool | None:
+    """True if the file is such a document and shows something else than before; None if that cannot be told."""
+    if not (file.path.startswith(_FOLDERS[needs]) and file.path.endswith(_ENDINGS[needs])) or file.after is None:
+        return False
+    if file.mode is None or not file.mode.startswith("100"):
+        return False
+    after = case.files.get(file.path)
+    before = "" if file.before is None else case.base_files.get(file.path)
+    if after is None or before is None or max(len(after), len(before)) > _MOST_CHARACTERS:
+        return None
+    return _SHOWN[needs](after) not in (_SHOWN[needs](before), ())
