@@ -149,7 +149,7 @@ def _by_approval(case: Case, item: Item) -> Verdict:
     given = case.reviews.approved_by(people, of)
     if given:
         return _answer("pass", f"approved by {', '.join(given[:_SHOWN])}")
-    able = [login for login in case.reviews.eligible(people)]
+    able = case.reviews.eligible(people)
     who = (
         ", ".join(able[:_SHOWN]) or f"nobody: name another person of {role} in policies/owners.yaml, in a change before"
     )
