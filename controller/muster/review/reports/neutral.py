@@ -144,6 +144,8 @@ def _escape(letter: str) -> str:
 
 
 def _without_controls(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
     shown: list[str] = []
     marks = 0
     for letter in text:
