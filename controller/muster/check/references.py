@@ -14,13 +14,21 @@ from typing import Literal, TypeVar
 
 from muster.check.coverage import coverage_complaints
 from muster.check.lineage import lineage_complaints
+from muster.check.people import Naming, people_complaints
+from muster.check.readiness import checklist_complaints
+from muster.check.waivers import waiver_complaints
+from muster.kinds.checklist import Checklist
 from muster.kinds.cohort import Cohort
 from muster.kinds.device_class import DeviceClass
 from muster.kinds.finding import Complaint, Pointer
 from muster.kinds.fleet import AnyResource
+from muster.kinds.freeze import Freeze
+from muster.kinds.owners import Owners
 from muster.kinds.policy import Policy
 from muster.kinds.quantity import PPM, format_size
 from muster.kinds.release import Release, ReleaseRuntime
+from muster.kinds.signing_key import SigningKey
+from muster.kinds.waiver import Waiver
 
 # The last step of a pointer (and of a pydantic location) that means the key, not its value.
 KEY = "[key]"
@@ -47,19 +55,20 @@ class Declarations:
     @cached_property
     def class_names(self) -> set[str]:
         """Names of device classes that are declared, or would be by a file that could not be read."""
-        return self._unread("devices/classes/") | set(self.device_classes)
+        return self.unread("devices/classes/") | set(self.device_classes)
 
     @cached_property
     def cohort_names(self) -> set[str]:
         """Names of cohorts, likewise."""
-        return self._unread("devices/cohorts/") | {found.metadata.name for found in self.of(Cohort).values()}
+        return self.unread("devices/cohorts/") | {found.metadata.name for found in self.of(Cohort).values()}
 
     @cached_property
     def tiers(self) -> set[str]:
         """Names of the tiers that some policy declares."""
         return {tier.name for policy in self.of(Policy).values() for tier in policy.spec.tiers}
 
-    def _unread(self, folder: str) -> set[str]:
+    def unread(self, folder: str) -> set[str]:
+        """Names that files of this folder would declare that were not, or could not be, read."""
         return {path.removeprefix(folder).removesuffix(".yaml") for path in self.unreadable if path.startswith(folder)}
 
 
@@ -71,8 +80,8 @@ def complaints(
 ) -> list[Complaint]:
     """Every complaint about how the files fit each other.
 
-    `unread` are releases that were left out on purpose: they are declared, and reach no device. `models` are those whose
-    releases were read; None: all.
+    `unread` are releases that were left out on purpose: they are declared, and reach no device. `models` are those
+    whose releases were read; None: all.
     """
     declared = Declarations(resources, {*unreadable, *unread})
     found = [
@@ -80,6 +89,8 @@ def complaints(
         *_duplicates(declared),
         *_policy(declared),
         *lineage_complaints(declared.of(Release), declared.unreadable),
+        *_people(declared),
+        *_waivers(declared, models),
     ]
     for path, release in declared.of(Release).items():
         found += _release(declared, path, release)
@@ -167,6 +178,35 @@ def _tiers(path: str, policy: Policy, classes: set[str]) -> Iterator[Complaint]:
             if gate.device_class is not None and gate.device_class not in classes:
                 pointer = Pointer(path, (*here, "gates", number, "deviceClass"))
                 yield _dangling(pointer, f"device class {gate.device_class}", "devices/classes", classes)
+
+
+def _people(declared: Declarations) -> Iterator[Complaint]:
+    policies = declared.of(Policy)
+    yield from people_complaints(
+        Naming(
+            owners=next(iter(declared.of(Owners).items()), None),
+            policies=policies,
+            checklists=declared.of(Checklist),
+            freezes=declared.of(Freeze),
+            waivers=declared.of(Waiver),
+            keys=declared.of(SigningKey),
+            unreadable=declared.unreadable,
+        )
+    )
+    for path, checklist in declared.of(Checklist).items():
+        yield from checklist_complaints(path, checklist, policies)
+
+
+def _waivers(declared: Declarations, models: Collection[str] | None) -> Iterator[Complaint]:
+    """Complaints about waivers; one of a model whose releases were not read is taken as good."""
+    waivers = declared.of(Waiver)
+    elsewhere = {found.spec.release for found in waivers.values() if not _was_read(found, models)}
+    releases = {release.name for release in declared.of(Release).values()} | declared.unread("releases/") | elsewhere
+    yield from waiver_complaints(waivers, releases, declared.of(Policy).values())
+
+
+def _was_read(waiver: Waiver, models: Collection[str] | None) -> bool:
+    return models is None or waiver.spec.release.partition("/")[0] in models
 
 
 def _release(declared: Declarations, path: str, release: Release) -> Iterator[Complaint]:

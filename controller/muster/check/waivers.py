@@ -130,25 +130,26 @@ def _today(case: Case) -> date:
 
 
 def waiver_complaints(
-    waivers: Mapping[str, Waiver], releases: Collection[str], policies: Iterable[Policy], *, complete: bool
+    waivers: Mapping[str, Waiver], releases: Collection[str], policies: Collection[Policy]
 ) -> Iterator[Complaint]:
     """Complaints about waivers by path, before anybody knows what day it is.
 
-    `releases` are names. Unless `complete` (every file could be read), what is not found may stand in another file.
+    `releases` are the names of all that are declared, or may be by a file that was not read. Without `policies`, gates
+    are taken as good.
     """
     gates = _gates(policies)
     for path, waiver in waivers.items():
         for field, what, hint in _problems(waiver):
             yield Complaint(Pointer(path, ("spec", field)), "waiver", what, hint)
         found = gates.get(waiver.spec.gate, ())
-        if not found and complete:
+        if not found and policies:
             names = ", ".join(sorted(gates)[:20]) or "nothing"
             what = f"gate {waiver.spec.gate} is not declared"
             yield Complaint(Pointer(path, ("spec", "gate")), "dangling", what, f"the policy declares {names}")
         if found and all(gate.metric in NEVER_HIDDEN for gate in found):
             what = f"gate {waiver.spec.gate} cannot be waived: nobody would vouch for the bytes"
             yield Complaint(Pointer(path, ("spec", "gate")), "waiver", what, "produce the evidence that it reads")
-        if waiver.spec.release not in releases and complete:
+        if waiver.spec.release not in releases:
             what = f"release {waiver.spec.release} is not declared"
             yield Complaint(Pointer(path, ("spec", "release")), "dangling", what, "remove the waiver with its release")
 
