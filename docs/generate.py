@@ -13,6 +13,8 @@ from typing import Any
 from muster.cli import VERBS
 from muster.kinds.fleet import KINDS
 from muster.kinds.phases import mermaid
+from muster.source.codeowners import codeowners
+from muster.source.load import Loader
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -94,6 +96,16 @@ def _summary(schema: dict[str, Any]) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def owners_file() -> str:
+    """CODEOWNERS, from the owners of the working tree. Raises `Refused` if it does not pass the checks."""
+    owners = Loader().work_tree(ROOT).fleet_or_refuse("the working tree").owners
+    assert owners is not None
+    return codeowners(owners)
+
+
+# Files that are generated as a whole.
+FILES = {".github/CODEOWNERS": owners_file}
+
 GENERATED = {
     ("docs/architecture.md", "phases"): phases,
     ("docs/kinds.md", "kinds"): kinds,
@@ -111,14 +123,20 @@ def replace(text: str, name: str, content: str) -> str:
     return f"{before}{begin}{content}{marker}{after}"
 
 
+def _generated() -> Iterator[tuple[str, str, str]]:
+    """(path, what of it, the file's text as it should be), one after the other: several parts may share a file."""
+    for (path, name), content in GENERATED.items():
+        yield path, name, replace((ROOT / path).read_text(), name, content())
+    for path, whole in FILES.items():
+        yield path, "all of it", whole()
+
+
 def main() -> int:
     """Write or check every generated part."""
     stale = []
-    for (path, name), content in GENERATED.items():
+    for path, name, new in _generated():
         file = ROOT / path
-        text = file.read_text()
-        new = replace(text, name, content())
-        if new != text:
+        if not file.exists() or new != file.read_text():
             stale.append(f"{path}: {name}")
             if "--check" not in sys.argv:
                 file.write_text(new)
