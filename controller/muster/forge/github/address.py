@@ -13,6 +13,8 @@ from muster.source.git_program import printable
 LOOPBACK = "127.0.0.1"
 PUBLIC = "https://api.github.com"
 
+_HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+
 
 @dataclass(frozen=True)
 class Address:
@@ -25,7 +27,8 @@ class Address:
         """Raises `Unusable` unless it is https, or http on 127.0.0.1, without name, query or fragment."""
         url = _url(text)
         plain = url.scheme == "http" and url.host == LOOPBACK
-        if (url.scheme != "https" and not plain) or not url.host or url.userinfo or url.query or url.fragment:
+        odd = url.userinfo or url.query or url.fragment or not _HOST.fullmatch(url.raw_host.decode("ascii", "replace"))
+        if (url.scheme != "https" and not plain) or odd:
             raise Unusable(
                 f"not an address of the GitHub API: {printable(text)[:200]!r}",
                 f"set GITHUB_API_URL to {PUBLIC} or https://HOST/api/v3",

@@ -25,12 +25,14 @@ from muster.kinds.errors import MusterError, Refused, TryAgain, Unusable
 from muster.source.git_program import printable
 
 LARGEST_ANSWER: Final = 16 * 2**20
+PER_PAGE: Final = 100
 MOST_ATTEMPTS: Final = 6
 MOST_REDIRECTS: Final = 3
 SECONDS: Final = 120.0
 """Longest that one answer may take."""
 PATIENCE: Final = 300.0
 """Longest that all waits of one request may take together, in seconds."""
+_REDIRECTS = frozenset({301, 302, 307, 308})
 _CACHED_ANSWERS = 500
 _CACHED_BYTES = 64 * 2**20
 _TOKEN = re.compile(r"[!-~]{1,1000}")
@@ -99,16 +101,19 @@ class Client:
 
     def pages(self, path: str, most: int, **query: str | int) -> Iterator[bytes]:
         """The bodies of all pages, 100 items each. Raises `Refused` where there are more than `most` pages."""
-        url: httpx.URL | None = self._url(path, {"per_page": 100, **query})
+        url = self._url(path, {"per_page": PER_PAGE, **query})
         for _ in range(most):
-            assert url is not None
             reply = self._get(url)
+            following = self._next(reply)
+            if following is None and _is_full(reply.body):
+                # A tag covers the page's items only: it would still hold after an item came behind them.
+                self._cache.forget(str(url))
             yield reply.body
-            url = self._next(reply)
-            if url is None:
+            if following is None:
                 return
+            url = following
         raise Refused(
-            f"GitHub lists more than {most * 100} items at {printable(path)}",
+            f"GitHub lists more than {most * PER_PAGE} items at {printable(path)}",
             "split the pull request into smaller ones",
         )
 
@@ -128,7 +133,7 @@ class Client:
     def _get(self, url: httpx.URL) -> Reply:
         for _ in range(MOST_REDIRECTS + 1):
             reply = self._settled("GET", url, b"", repeatable=True)
-            if reply.status not in {301, 302, 307, 308}:
+            if reply.status not in _REDIRECTS:
                 return reply
             url = self.address.within(reply.headers.get("location", ""), url)
         raise Unusable("GitHub redirects in circles", "see that GITHUB_API_URL and GITHUB_REPOSITORY are right")
@@ -156,7 +161,7 @@ class Client:
                 elif reply.status >= 500 and repeatable:
                     problem = f"GitHub fails with {reply.status}"
                 else:
-                    return self._judged(reply)
+                    return self._judged(method, reply)
             if waited + wait > self._patience:
                 raise TryAgain(f"{problem}; it asks for {wait:.0f} s of patience", "run it again later")
             if attempt + 1 < MOST_ATTEMPTS:
@@ -196,8 +201,8 @@ class Client:
             self._cache.keep(str(url), (reply.headers["etag"], reply.headers.get("link", ""), reply.body))
         return reply
 
-    def _judged(self, reply: Reply) -> Reply:
-        if reply.status < 300 or reply.status in {301, 302, 307, 308}:
+    def _judged(self, method: str, reply: Reply) -> Reply:
+        if reply.status < 300 or (method == "GET" and reply.status in _REDIRECTS):
             return reply
         raise self._error(reply)
 
@@ -235,6 +240,14 @@ class Client:
         return printable(text.replace(self._token, "***"))[:300]
 
 
+def _is_full(body: bytes) -> bool:
+    """True if a page may have no room for one more item."""
+    try:
+        return len(json.loads(body)) >= PER_PAGE
+    except (ValueError, TypeError, RecursionError):
+        return True
+
+
 class _Cache:
     """Answers by URL, with their ETag and links; what was not asked for longest goes first."""
 
@@ -248,10 +261,15 @@ class _Cache:
             self._answers.move_to_end(url)
         return self._answers.get(url)
 
+    def forget(self, url: str) -> None:
+        """Ask anew the next time."""
+        former = self._answers.pop(url, None)
+        self._bytes -= len(former[2]) if former else 0
+
     def keep(self, url: str, answer: tuple[str, str, bytes]) -> None:
         """Remember an answer."""
-        former = self._answers.pop(url, None)
-        self._bytes += len(answer[2]) - (len(former[2]) if former else 0)
+        self.forget(url)
+        self._bytes += len(answer[2])
         self._answers[url] = answer
         while self._bytes > _CACHED_BYTES or len(self._answers) > _CACHED_ANSWERS:
             self._bytes -= len(self._answers.popitem(last=False)[1][2])

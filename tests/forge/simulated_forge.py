@@ -1,0 +1,46 @@
+"""A forge in memory: change it with plain assignments, dump it with `dump`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from muster.forge.forge import Capabilities, CheckRun, Forge
+from muster.kinds.errors import Unusable
+from muster.kinds.pull_request import Approval, PullRequest
+
+
+@dataclass
+class SimulatedForge(Forge):
+    """`requests` by reference; `checks` by (head, name); one comment for each reference."""
+
+    requests: dict[str, PullRequest] = field(default_factory=dict)
+    checks: dict[tuple[str, str], CheckRun] = field(default_factory=dict)
+    comments: dict[str, str] = field(default_factory=dict)
+    name: str = "simulated"
+    capabilities: Capabilities = field(default=Capabilities(65_535, annotations=True, narrowed_approvals=True))
+
+    def approve(self, reference: str, approval: Approval) -> None:
+        """Somebody approves; the same approval again changes nothing."""
+        request = self.requests[reference]
+        others = [given for given in request.approvals if (given.by, given.of) != (approval.by, approval.of)]
+        self.requests[reference] = replace(request, approvals=(*others, approval))
+
+    def dump(self) -> str:
+        """Everything that was posted, for a person to read."""
+        checks = [f"{head[:8]} {name}: {run.conclusion}: {run.title}" for (head, name), run in self.checks.items()]
+        return "\n".join([*checks, *self.comments.values()])
+
+    def _read(self, reference: str) -> PullRequest:
+        if reference not in self.requests:
+            raise Unusable("no such pull request", "add it to `requests`")
+        request = self.requests[reference]
+        given = tuple(approval for approval in request.approvals if approval.by != request.author)
+        return replace(request, approvals=given, forge=self.name)
+
+    def _post_checks(self, request: PullRequest, runs: Sequence[CheckRun]) -> None:
+        self.checks.update({(request.head, run.name): run for run in runs})
+
+    def _post_comment(self, request: PullRequest, body: str) -> None:
+        reference = next(name for name, known in self.requests.items() if known.head == request.head)
+        self.comments[reference] = body
