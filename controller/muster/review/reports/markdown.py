@@ -58,11 +58,13 @@ def markdown_report(judgement: Judgement) -> str:
     sign = _SIGNS["blocks" if judgement.outcome == "blocked" else "pass"]
     lines = [f"### {sign} {said}", "", MARKER]
     parts = [part for part in _parts(judgement) if part.rows]
-    room = LONGEST - sum(len(line) + 1 for line in lines)
+    room = LONGEST - _NOTICE - sum(len(line) + 1 for line in lines)
     for number, part in enumerate(parts):
         fitted = _fitted(part, room - _NOTICE * (len(parts) - number - 1))
         room -= sum(len(line) + 1 for line in fitted)
         lines += fitted
+    request = judgement.request
+    lines += ["", f"Judged: {name_code(request.head[:12])} against {name_code(request.base[:12])}"]
     return "\n".join(lines) + "\n"
 
 
@@ -86,7 +88,7 @@ def _fitted(part: Part, room: int) -> list[str]:
 
 
 def _parts(judgement: Judgement) -> Iterator[Part]:
-    yield Part([f"- {markdown(note, 600)}" for note in judgement.notes])
+    yield Part([f"**Note:** {markdown(note, 600)}" for note in judgement.notes])
     blocking = [verdict for verdict in judgement.verdicts if verdict.blocks]
     yield Part([_item(verdict) for verdict in blocking])
     yield _approvals(judgement)

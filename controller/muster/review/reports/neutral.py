@@ -73,7 +73,7 @@ def xml_text(text: str) -> str:
 def mermaid_label(text: str, longest: int = 60) -> str:
     """The inside of a quoted label: no quote, bracket, brace, entity or directive can be in it."""
     shown = re.sub(r"[^A-Za-z0-9 ._/%:,-]", "_", identifier(text, longest))
-    return re.sub(r"%{2,}", "%", shown)
+    return re.sub(r"%{2,}", "%", shown) or "_"
 
 
 def code(text: str, longest: int = 200) -> str:
