@@ -28,7 +28,8 @@ class Declared:
 
 @dataclass(frozen=True)
 class Case:
-    """`evidence` holds what stands at the head below `evidence/<digest>/` for every artifact that is judged.
+    """`evidence` holds what stands at the head below `evidence/<digest>/` for every artifact that is judged;
+    `former_evidence` what stood there at the base, and is removed or replaced at the head.
 
     `controller` is None where no controller was asked. `declared` is by (release name, cohort). `files` maps paths at
     the head (documents, whatever a checklist item names) to their text; None where it is absent or cannot be read.
@@ -39,6 +40,7 @@ class Case:
     request: PullRequest
     now: datetime
     evidence: tuple[Evidence, ...] = ()
+    former_evidence: tuple[Evidence, ...] = ()
     controller: FieldState | None = None
     declared: Mapping[tuple[str, str], Declared] = field(default_factory=dict)
     files: Mapping[str, str | None] = field(default_factory=dict)

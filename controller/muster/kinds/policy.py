@@ -44,15 +44,16 @@ GateMetric = Literal[
 """What a gate can be about; a name that nobody measures would be a gate that nothing passes, or everything."""
 
 Comparator = Literal["<", "<=", ">", ">=", "=="]
-RelativeTo = Literal["absolute", "source", "superseded", "budget"]
+RelativeTo = Literal["absolute", "source", "superseded", "budget", "clean"]
 
 
 class Gate(Declared):
     """One typed, binary rule with a threshold, decided before anything reaches a device.
 
     With `relativeTo`, the threshold is a ratio: the measured value over that of the source model, of the superseded
-    release, or over the budget of the device class. With `bound`, the lower or upper confidence bound is compared
-    instead of the measured value itself, so that the sampling error counts. Without `model`, every model is meant.
+    release, or over the budget of the device class; `clean` is the artifact's own accuracy on undisturbed inputs. With
+    `bound`, the lower or upper confidence bound is compared instead of the measured value itself, so that the sampling
+    error counts. Without `model`, every model is meant.
     """
 
     name: Name

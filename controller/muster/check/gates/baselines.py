@@ -1,0 +1,121 @@
+"""What a release is compared with: its source model, or the release that it supersedes.
+
+Which release that is, is no free choice: one that is new must name the newest that devices run, so that nobody compares
+with an old and bad one. The first release of a model has nothing to be worse than.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Literal
+
+from muster.check.gates.question import Answer, Question
+from muster.check.gates.reading import Reading, shown
+from muster.check.gates.results import ROUNDING, count_of, reading_of
+from muster.check.gates.shares import Interval, Paired, ratio_interval
+from muster.kinds.digest import version_key
+from muster.kinds.evidence import Baseline, Result
+from muster.kinds.release import Release
+
+
+def superseded_release(question: Question) -> Release | Answer:
+    """The release to compare with; or the answer, where there is none."""
+    release, base = question.release, question.case.change.base
+    older = [other for other in base.releases_of(release.model) if _is_older(other, release)]
+    version = release.spec.supersedes
+    if version is None and older:
+        return Answer(
+            "fail",
+            f"{release.name} supersedes nothing, although {older[0].name} goes to the same device classes",
+            f"write supersedes: {older[0].version}",
+        )
+    if version is None:
+        return Answer("pass", f"{release.name} is the first release of its model: nothing can be worse than before")
+    if newer := _passed_over(question, older, version):
+        return Answer(
+            "fail",
+            f"{release.name} supersedes {version}, although devices run {newer.version}",
+            f"write supersedes: {newer.version}, and measure against it",
+        )
+    name = f"{release.model}/{version}"
+    found = base.release(name) or question.case.change.head.release(name)
+    return found or Answer("error", f"{name}, which {release.name} supersedes, is not declared", f"declare {name}")
+
+
+def baseline_reading(
+    question: Question, of: Literal["source", "superseded"], result: Result, path: str
+) -> Reading | Answer:
+    """The result over its baseline."""
+    digest = _digest(question, of)
+    if isinstance(digest, Answer):
+        return digest
+    baselines = [baseline for baseline in result.baselines if baseline.of == of]
+    if not baselines:
+        return Answer("fail", f"{path} does not compare {result.metric} with the {of}'s", evidence=path)
+    problem = "two baselines" if len(baselines) > 1 else _problem(question, baselines[0], result, digest)
+    if problem:
+        return Answer("error", f"{path}: {result.metric} against the {of}'s: {problem}", evidence=path)
+    return _over(question, result, baselines[0], path)
+
+
+def _digest(question: Question, of: Literal["source", "superseded"]) -> str | Answer:
+    if of == "source":
+        return question.release.spec.source.digest
+    found = superseded_release(question)
+    return found if isinstance(found, Answer) else found.spec.artifact.digest
+
+
+def _is_older(other: Release, release: Release) -> bool:
+    return version_key(other.version) < version_key(release.version) and bool(_classes(other) & _classes(release))
+
+
+def _classes(release: Release) -> set[str]:
+    return {runtime.device_class for runtime in release.spec.runtimes}
+
+
+def _passed_over(question: Question, older: list[Release], version: str) -> Release | None:
+    """The newest release in the field that lies between; only where the pins can still be changed."""
+    if question.release not in question.case.change.added:
+        return None
+    between = (other for other in older if version_key(other.version) > version_key(version))
+    return next((other for other in between if other.spec.rollout.reaches_any), None)
+
+
+def _problem(question: Question, baseline: Baseline, result: Result, digest: str) -> str | None:
+    if baseline.digest != digest:
+        return f"the baseline is {baseline.digest}, not {digest}"
+    if baseline.value <= 0:
+        return "the baseline is not above 0"
+    return next(_share_problems(baseline, result), None) if question.kind.share else None
+
+
+def _share_problems(baseline: Baseline, result: Result) -> Iterator[str]:
+    count, paired = count_of(result), _paired(baseline)
+    if baseline.value > 1:
+        yield "the baseline is a share, and more than 1"
+    if paired is None or count is None:
+        return
+    if paired.this != count.hits:
+        yield f"the paired counts add up to {paired.this} right answers, not {count.hits}"
+    if paired.both + paired.only_this + paired.only_baseline > count.total:
+        yield f"the paired counts are of more than {count.total} frames"
+    if abs(baseline.value - Decimal(paired.baseline) / count.total) > ROUNDING:
+        yield f"the baseline is not {paired.baseline} of {count.total}"
+
+
+def _paired(baseline: Baseline) -> Paired | None:
+    if baseline.both is None or baseline.only_this is None or baseline.only_baseline is None:
+        return None
+    return Paired(baseline.both, baseline.only_this, baseline.only_baseline)
+
+
+def _over(question: Question, result: Result, baseline: Baseline, path: str) -> Reading:
+    reading = reading_of(result, question.kind, path)
+    words = shown(baseline.value, question.kind.dimension)
+    if question.kind.interval != "counts":
+        return reading.over(baseline.value, words)
+    paired, count = _paired(baseline), count_of(result)
+    exact = Decimal(paired.baseline) / count.total if paired and count and paired.baseline else baseline.value
+    bounds: Interval | None = ratio_interval(paired) if paired and count else None
+    return reading.ratio(exact, bounds, words)
