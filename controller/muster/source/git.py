@@ -27,6 +27,7 @@ MAX_ENTRIES = 100_000
 MAX_TREE = 12 * MIB
 MAX_BLOBS = 256 * MIB
 MAX_FILE = 16 * MIB
+MAX_COMMIT = MIB
 
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REVISION = re.compile(r"[^\x00-\x20\x7f-][^\x00-\x1f\x7f]{0,254}")
@@ -163,6 +164,13 @@ class Repository:
             found[blob] = answer.output[end + 1 : end + 1 + int(header[2])]
             position = end + 2 + int(header[2])
         return found
+
+    def raw_commit(self, commit: str) -> bytes:
+        """A commit as git stores it, signature included, at most 1 MiB. Raises `Refused` above, `Unusable`."""
+        self._only_ids(commit)
+        answer = self.git("cat-file", "commit", commit, limit=MAX_COMMIT)
+        self._must(answer, f"read the commit {commit}")
+        return answer.output
 
     def log(
         self,
