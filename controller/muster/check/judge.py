@@ -6,32 +6,60 @@ are those of the base.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from muster.check.approvals import approval_verdicts, needed_approvals, policy_approval
 from muster.check.attributes import attribute_verdicts
 from muster.check.case import Case
+from muster.check.checklist import checklist_verdicts
 from muster.check.effect import rows
-from muster.check.judgement import Judgement
+from muster.check.impact import impact_verdicts
+from muster.check.judgement import Judgement, NeededApproval
 from muster.check.pins import finding_verdicts, pin_verdicts
 from muster.check.unseen import unseen_verdicts
 from muster.check.verdict import Verdict
+from muster.check.waivers import apply_waivers
+from muster.check.weakening import lift_weakenings, weakenings
 from muster.kinds.finding import Finding
 
 
-def judge(case: Case, findings: tuple[Finding, ...] = (), notes: tuple[str, ...] = ()) -> Judgement:
-    """What becomes of the case. With an error among `findings`, nothing else could be read, and nothing else is said."""
+def judge(
+    case: Case, findings: tuple[Finding, ...] = (), notes: tuple[str, ...] = (), *, readable: bool = True
+) -> Judgement:
+    """What becomes of the case. `findings` are complaints about files of the merge result.
+
+    Where no fleet came out of these (not `readable`), they are all that is said.
+    """
     found = tuple(finding_verdicts(findings))
-    if any(finding.severity == "error" for finding in findings):
+    if not readable:
         return Judgement(case.change, case.request, (), (*found, *unseen_verdicts(case)), (), notes)
-    verdicts = (*found, *pin_verdicts(case), *unseen_verdicts(case), *attribute_verdicts(case.change))
+    gates = apply_waivers((), case)
+    weakened = (*weakenings(case.change, case.request.author), *attribute_verdicts(case.change))
+    needed = needed_approvals(case, weakened)
+    verdicts = (
+        *found,
+        *pin_verdicts(case),
+        *unseen_verdicts(case),
+        *gates,
+        *_lifted(weakened, needed),
+        *approval_verdicts(case, needed),
+        *checklist_verdicts(case, gates),
+        *impact_verdicts(case),
+    )
     return Judgement(
         change=case.change,
         request=case.request,
         rows=rows(case.change, case.controller),
         verdicts=_in_order(verdicts),
-        approvals=(),
+        approvals=needed,
         notes=(*notes, *_notes(case)),
     )
+
+
+def _lifted(weakened: Sequence[Verdict], needed: Sequence[NeededApproval]) -> tuple[Verdict, ...]:
+    """The weakenings, passed where the policy owners of the base approved."""
+    policy = policy_approval(needed)
+    return lift_weakenings(weakened, policy.given, policy.count) if policy else tuple(weakened)
 
 
 def _notes(case: Case) -> Iterator[str]:

@@ -29,8 +29,9 @@ def pin_verdicts(case: Case) -> Iterator[Verdict]:
 def finding_verdicts(findings: tuple[Finding, ...]) -> Iterator[Verdict]:
     """What is wrong with the files of the merge result, as verdicts."""
     for finding in findings:
+        section = "document" if finding.place.file.startswith("docs/") else "change"
         yield Verdict(
-            rule=f"change/{finding.rule}",
+            rule=f"{section}/{finding.rule}",
             subject=finding.place.file,
             outcome="fail",
             message=finding.message,

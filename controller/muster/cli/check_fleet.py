@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from muster.kinds.errors import Unusable
+from muster.source.documents import document_findings, documents_at, documents_in
 from muster.source.load import Loader
 
 if TYPE_CHECKING:
@@ -21,10 +23,14 @@ def check_fleet(path: Path, revision: str, *, work_tree: bool) -> tuple[dict[str
     note = None
     if work_tree:
         loaded = Loader().work_tree(path)
+        documents = documents_in(path)
     else:
         repository = repository_at(path)
         loaded = Loader().commit(repository, repository.resolve(revision))
+        documents = documents_at(repository, loaded.commit or revision)
         note = _uncommitted(repository, loaded) if revision == "HEAD" else None
+    owners = loaded.fleet.owners if loaded.fleet else None
+    loaded = replace(loaded, findings=(*loaded.findings, *document_findings(documents, owners)))
     report = {**_report(loaded), "note": note}
     return report, lambda: _text(loaded, report, note)
 
@@ -56,7 +62,7 @@ def _report(loaded: Loaded) -> dict[str, Any]:
     errors = sum(1 for finding in loaded.findings if finding.severity == "error")
     fleet = loaded.fleet
     return {
-        "ok": fleet is not None,
+        "ok": fleet is not None and not errors,
         "commit": loaded.commit,
         "errors": errors,
         "warnings": len(loaded.findings) - errors,

@@ -26,22 +26,28 @@ from muster.review.history import declared_since, reverted
 from muster.review.sides import Sides, read_sides
 from muster.review.texts import read_texts
 from muster.source.comparison import merged, proposed_commits, touched
+from muster.source.documents import UNDER, document_findings, documents_at
 from muster.source.git import Repository, TreeEntry
 from muster.source.git_program import printable
 from muster.source.load import Loader
 
+OWNERS = "policies/owners.yaml"
 MOST_EVIDENCE = 64
 """Files in one artifact's folder."""
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """`findings` are complaints about the merge result as such; with an error among them the change is empty."""
+    """`findings` are complaints about the files of the merge result.
+
+    `readable` is false where no fleet came out of them; then the change is empty.
+    """
 
     case: Case
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     tree: str
+    readable: bool
 
 
 @contextmanager
@@ -73,11 +79,19 @@ def gathered(
             declared=declared_since(repository, base, change.moves),
             files=texts,
         )
-        yield Gathered(case, (*sides.findings, *found, *more), tuple(_notes(sides, base)), result.tree)
+        findings = (*sides.findings, *found, *more, *_documents(repository, change, result.tree))
+        yield Gathered(case, findings, tuple(_notes(sides, base)), result.tree, sides.head is not None)
 
 
 def _change(sides: Sides, files: tuple[Touched, ...], reverts: frozenset[str]) -> Change:
     return difference(sides.base, sides.head or sides.base, files, reverts)
+
+
+def _documents(repository: Repository, change: Change, tree: str) -> list[Finding]:
+    """Complaints about diagrams, playbooks and components, if one of them or their owners change."""
+    if not any(file.path.startswith(UNDER) or file.path == OWNERS for file in change.touched):
+        return []
+    return document_findings(documents_at(repository, tree), change.head.owners)
 
 
 def _notes(sides: Sides, base: str) -> Iterator[str]:
@@ -94,7 +108,7 @@ def _conflicting(
         for path in paths
     )
     case = Case(difference(sides.base, sides.base, ()), request, now)
-    return Gathered(case, found, tuple(_notes(sides, request.base)), request.base)
+    return Gathered(case, found, tuple(_notes(sides, request.base)), request.base, readable=False)
 
 
 def _evidence(

@@ -23,5 +23,5 @@ def review(
     Raises `Refused` for a change without bounds, `Unusable` if base or head cannot be read.
     """
     with gathered(repository, request, now, controller, loader) as found:
-        judgement = judge(found.case, found.findings, found.notes)
+        judgement = judge(found.case, found.findings, found.notes, readable=found.readable)
         return replace(judgement, verdicts=placed(judgement.verdicts, repository, found.tree))
