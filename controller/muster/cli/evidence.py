@@ -78,8 +78,19 @@ class _Work:
         path = f"releases/{self.release.model}/{self.release.spec.supersedes}.yaml"
         return read_release(self.folder, path) if (self.folder / path).is_file() else None
 
-    def write(self, name: str, predicate_type: str, predicate: dict[str, Any], *, anew: bool = True) -> Path:
-        """Sign the predicate into the file of that name. Raises `Refused` if it is there and may not be made anew."""
+    def write(
+        self,
+        name: str,
+        predicate_type: str,
+        predicate: dict[str, Any],
+        *,
+        also: Release | None = None,
+        anew: bool = True,
+    ) -> Path:
+        """Sign the predicate, about this release (and another), into the file of that name.
+
+        Raises `Refused` if the file is there and may not be made anew.
+        """
         from muster.artifacts.durable import write_durably
         from muster.attest.evidence import evidence_path, sign_evidence
 
@@ -89,7 +100,8 @@ class _Work:
             raise Refused(f"{path} leads out of the repository", "remove the symbolic link")
         if not anew and path.exists():
             raise Refused(f"{path} is there already, and stays", "choose another --name")
-        write_durably(path, sign_evidence({self.release.name: artifact}, predicate_type, predicate, self.key))
+        about = {item.name: item.spec.artifact.digest for item in (self.release, also) if item is not None}
+        write_durably(path, sign_evidence(about, predicate_type, predicate, self.key))
         return path
 
 
@@ -178,6 +190,41 @@ def rebuild(output: str, **given: Any) -> int:
 
     emit({"file": str(path), "predicate": predicate, "reason": outcome.reason}, output, text)
     return {"GOOD": 0, "BAD": 1}.get(outcome.rebuild.verdict, 2)
+
+
+@evidence.command()
+@_making
+@click.option("--back-to", help="The release to go back to, MODEL/VERSION; by default the superseded one.")
+def rehearsal(output: str, back_to: str | None, **given: Any) -> int:
+    """Send RELEASE out to simulated devices, halt it, and see that every one comes back; into rehearsal.json.
+
+    The planner is the real one, with the work tree's classes, cohorts and tiers. What it cannot show: that a board
+    boots the older artifact. Exits 0 if every device came back, 1 if not.
+    """
+    from muster.build.measuring.measurement import utc_text
+    from muster.kinds.evidence import REHEARSAL, Rehearsal
+    from muster.simulate.rehearsal import rehearse
+    from muster.source.load import Loader
+
+    work, now = _Work.of(given["release"], given["state"], given["key"]), datetime.now(UTC)
+    spec, name = work.release.spec, work.release.name
+    if back_to is None and spec.supersedes is None:
+        raise Unusable(f"{name} supersedes nothing", "say where to go back to: --back-to MODEL/VERSION")
+    target = back_to or f"{work.release.model}/{spec.supersedes}"
+    declared = Loader().work_tree(work.folder).fleet_or_refuse(str(work.folder))
+    rehearsed = rehearse(declared, name, target, now)
+    predicate = Rehearsal(
+        release=name, back_to=target, rehearsed_at=utc_text(now), where="simulator", returned=rehearsed.returned
+    ).model_dump(mode="json")
+    older = declared.release(target)
+    path = work.write(given["name"] or "rehearsal", REHEARSAL, predicate, also=older)
+
+    def text() -> None:
+        click.echo("\n".join(rehearsed.transcript))
+        click.echo(f"wrote {path}")
+
+    emit({"file": str(path), "predicate": predicate, "transcript": list(rehearsed.transcript)}, output, text)
+    return 0 if rehearsed.returned else 1
 
 
 @evidence.command()
