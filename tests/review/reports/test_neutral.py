@@ -316,7 +316,7 @@ def test_a_long_comment_is_cut_between_lines():
     assert re.search(r"^\d+ more lines are not shown here", comment, re.MULTILINE)
     assert comment.count("<details>") == comment.count("</details>")
     assert comment.count("```") % 2 == 0
-    assert [line for line in comment.splitlines() if line.startswith("|") and line.count("|") != 5] == []
+    assert [line for line in comment.splitlines() if line.startswith("|") and line.count("|") not in (4, 5)] == []
     check_comment(comment)
 
 

@@ -67,7 +67,7 @@ def test_lines_fit_a_terminal(made):
 def test_tables_fit_a_phone(made):
     """No table of the comment has more than four columns."""
     rows = [line for line in REPORTS["markdown"](made()).splitlines() if line.startswith("|")]
-    assert [row for row in rows if row.count("|") != 5] == []
+    assert [row for row in rows if row.count("|") > 5] == []
 
 
 def test_what_is_waived_is_still_shown():

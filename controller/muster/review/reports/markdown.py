@@ -168,7 +168,7 @@ def _plan(judgement: Judgement) -> Iterator[Part]:
             for row in rows
         ],
         f"Plan: {len(rows)} of {len(judgement.rows)} move",
-        ["", "| where | now | then | devices, download, tier |", "|---|---|---|---|"],
+        ["", "| where | now | then | moves |", "|---|---|---|---|"],
         ["", f"{unmoved} without a change."] if unmoved else [],
     )
     picture, hidden = rollout_picture(rows)
@@ -194,15 +194,14 @@ def _verdicts(judgement: Judgement) -> Iterator[Part]:
                 "",
                 f"Release {name_code(group.subject or '', 80)}",
                 "",
-                "| gate | result | measured | needed |",
-                "|---|---|---|---|",
+                "| gate | result | measured |",
+                "|---|---|---|",
             ],
         )
         yield Part(list(map(_item, told)), f"{group.title} that do not hold and do not block: {len(told)}", [""])
 
 
 def _gate_row(verdict: Verdict) -> str:
-    return (
-        f"| {_called(verdict)} | {_SIGNS[standing(verdict)]} {label(verdict)} "
-        f"| {_value(verdict.measured)} | {_value(verdict.threshold)} |"
-    )
+    measured = code(verdict.measured, 60) if verdict.measured else "–"
+    needed = f", needs {code(verdict.threshold, 60)}" if verdict.threshold else ""
+    return f"| {_called(verdict)} | {_SIGNS[standing(verdict)]} {label(verdict)} | {measured}{needed} |"
