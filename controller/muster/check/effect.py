@@ -50,6 +50,12 @@ class Moved:
         return self.forward + self.back + self.new + self.leaves
 
     @property
+    def download_each(self) -> Fraction:
+        """Bytes for one device of those that move and download, on average."""
+        loading = self.forward + self.new
+        return self.download / loading if loading else Fraction(0)
+
+    @property
     def direction(self) -> Direction:
         """The way of the largest share."""
         shares: tuple[tuple[Fraction, Direction], ...] = (
@@ -113,7 +119,7 @@ def _class_rows(change: Change, model: str, device_class: str, controller: Field
             moved_ppm=round(share * PPM),
             devices=count,
             direction=moved.direction,
-            download=round(moved.download * (1 if devices is None else devices)),
+            download=round(moved.download * devices if devices is not None else moved.download_each),
             tier=_tier(now, then),
         )
 

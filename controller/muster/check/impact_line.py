@@ -45,7 +45,7 @@ def impact_line(body: str, needs: Needs) -> ImpactLine:
     """The one line that the body has about it."""
     if len(body) > MOST_CHARACTERS:
         return ImpactLine(problem=f"the pull request's text has more than {MOST_CHARACTERS} characters")
-    found = _lines(body, key_of(needs))
+    found = lines_of(body, key_of(needs))
     if not found:
         return ImpactLine()
     if len(found) > 1:
@@ -53,7 +53,7 @@ def impact_line(body: str, needs: Needs) -> ImpactLine:
     return _read(found[0])
 
 
-def _lines(body: str, key: str) -> list[str]:
+def lines_of(body: str, key: str) -> list[str]:
     """What follows the key, wherever it begins a line of text."""
     begins = re.compile(rf"{key}[ \t]*:[ \t]*(.*)", re.IGNORECASE | re.ASCII)
     found = []

@@ -13,6 +13,7 @@ from muster.check.attributes import attribute_verdicts
 from muster.check.case import Case
 from muster.check.checklist import checklist_verdicts
 from muster.check.effect import rows
+from muster.check.gates.decide import gate_verdicts
 from muster.check.impact import impact_verdicts
 from muster.check.judgement import Judgement, NeededApproval
 from muster.check.pins import finding_verdicts, pin_verdicts
@@ -33,7 +34,7 @@ def judge(
     found = tuple(finding_verdicts(findings))
     if not readable:
         return Judgement(case.change, case.request, (), (*found, *unseen_verdicts(case)), (), notes)
-    gates = apply_waivers((), case)
+    gates = apply_waivers(gate_verdicts(case), case)
     weakened = (*weakenings(case.change, case.request.author), *attribute_verdicts(case.change))
     needed = needed_approvals(case, weakened)
     verdicts = (

@@ -19,7 +19,7 @@ class Row:
 
     `now` and `then` are the releases on offer, newest first, with their ppm. `moved_ppm` is the share of the cohort
     whose devices change what they run; `devices` that many devices, where a controller was asked. `download` is bytes
-    over all of them (or for one device, where their number is unknown).
+    over all of them (or for one device that moves, where their number is unknown).
     """
 
     model: str

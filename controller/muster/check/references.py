@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Literal, TypeVar
 
 from muster.check.coverage import coverage_complaints
+from muster.check.gates.declared import gate_complaints
 from muster.check.lineage import lineage_complaints
 from muster.check.people import Naming, people_complaints
 from muster.check.readiness import checklist_complaints
@@ -156,6 +157,7 @@ def _policy(declared: Declarations) -> Iterator[Complaint]:
         )
     for path, policy in policies.items():
         yield from _tiers(path, policy, declared.class_names)
+        yield from gate_complaints(path, policy)
 
 
 def _tiers(path: str, policy: Policy, classes: set[str]) -> Iterator[Complaint]:

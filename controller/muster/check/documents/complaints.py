@@ -22,7 +22,8 @@ def document_complaints(
     """
     if not documents.paths:
         return []
-    return [*_missing(documents), *_structure(documents, owners, error_codes)]
+    missing = list(_missing(documents))
+    return [*missing, *_structure(documents, owners, error_codes, complete=not missing)]
 
 
 def _missing(documents: Documents) -> Iterator[Finding]:
@@ -33,7 +34,7 @@ def _missing(documents: Documents) -> Iterator[Finding]:
 
 
 def _structure(
-    documents: Documents, owners: Owners | None, error_codes: Collection[str]
+    documents: Documents, owners: Owners | None, error_codes: Collection[str], *, complete: bool
 ) -> Iterator[Complaint | Finding]:
     diagrams = {path: read_diagram(path, text) for path, text in documents.diagrams.items()}
     playbooks = {path: read_playbook(path, text) for path, text in documents.playbooks.items()}
@@ -43,10 +44,9 @@ def _structure(
     components = documents.components
     if components is None or COMPONENTS in documents.unreadable:
         return
-    whole = not documents.unreadable and not any(broken)
     yield from duplicates(components)
     yield from undrawn(components, diagrams)
-    if whole:
+    if complete and not documents.unreadable and not any(broken):
         # What a broken file holds is not known: whether something is drawn or written somewhere could only be guessed.
         yield from unanswered(components, diagrams, playbooks, owners)
         yield from unwritten(components, playbooks, error_codes)
