@@ -58,7 +58,7 @@ SECOND_TIER = """
 """
 GATE = """
       gates:
-        - {name: fast, metric: p95-latency, comparator: "<=", threshold: "1", deviceClass: gone}
+        - {name: fast, metric: p95-latency, comparator: "<=", threshold: 1ms, deviceClass: gone}
 """
 
 # ruff: noqa: E501 - a table with one case per line reads better
@@ -101,6 +101,10 @@ CASES = {
     "gate for a class that is gone": (
         edited(POLICY, "pollInterval: 1m", "pollInterval: 1m" + GATE),
         [(f"{POLICY}:15:92", "error", "dangling")],
+    ),
+    "gate that compares times with a share": (
+        edited(POLICY, "pollInterval: 1m", "pollInterval: 1m" + GATE.replace("1ms, deviceClass: gone", "0%")),
+        [(f"{POLICY}:15:74", "error", "gate")],
     ),
     "superseded release is gone": (superseding(v1_0_0="0.9.0"), [(f"{RELEASE}:9:15", "error", "dangling")]),
     "supersedes itself": (superseding(v1_0_0="1.0.0"), [(f"{RELEASE}:9:15", "error", "cycle")]),
