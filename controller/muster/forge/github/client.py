@@ -88,7 +88,7 @@ class Client:
             follow_redirects=False,
             trust_env=not address.is_loopback,
             headers={
-                "Accept": "application/vnd.github+json",
+                "Accept": "application/vnd.github+json, application/json",
                 "Authorization": f"Bearer {token}",
                 "User-Agent": f"muster/{__version__}",
                 "X-GitHub-Api-Version": "2022-11-28",
@@ -159,7 +159,7 @@ class Client:
                     wait = limited_for(reply.headers, self._clock.now(), attempt)
                     problem = "GitHub has had enough requests for now"
                 elif reply.status >= 500 and repeatable:
-                    problem = f"GitHub fails with {reply.status}"
+                    problem = f"GitHub fails with {reply.status}{self._said(reply.body)}"
                 else:
                     return self._judged(method, reply)
             if waited + wait > self._patience:
