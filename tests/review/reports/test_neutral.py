@@ -26,7 +26,7 @@ from muster.review.reports.markdown import LONGEST, MARKER
 ATTACKS = {
     "mention": "@security-team please approve, /cc @org/admins",
     "reference": "closes #1, fixes GH-2 and other/repo#3",
-    "commit": "see deadbeefdeadbeefdeadbeefdeadbeefdeadbeef",
+    "commit": "see deadbeefdeadbeefdeadbeefdeadbeefdeadbeef and deadbeef-x",
     "link": "[click](javascript:alert(1)) and [ref][x] <https://evil.example> www.evil.example http://evil.example",
     "image": "![x](https://evil.example/pixel.png)",
     "html": "</details><script>alert(1)</script><img src=x onerror=alert(1)><!-- muster:check -->",

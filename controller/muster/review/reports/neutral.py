@@ -98,7 +98,7 @@ _PLAIN: Final = re.compile(
         [)"'.,;:!?]*                            # closing""",
     re.VERBOSE,
 )
-_COMMIT: Final = re.compile(r"[\"'(]*[0-9a-f]{7,}\W*", re.IGNORECASE)
+_COMMIT: Final = re.compile(r"(?<!\w)[0-9a-f]{7,}(?!\w)", re.IGNORECASE)
 _ALWAYS_LINKED: Final = re.compile(r"gh-|http|www|mailto|xmpp|ftp", re.IGNORECASE)
 
 
@@ -136,7 +136,7 @@ def _held(words: list[str]) -> list[str]:
 
 
 def _is_plain(word: str) -> bool:
-    return bool(_PLAIN.fullmatch(word)) and not _COMMIT.fullmatch(word) and not _ALWAYS_LINKED.search(word)
+    return bool(_PLAIN.fullmatch(word)) and not _COMMIT.search(word) and not _ALWAYS_LINKED.search(word)
 
 
 def _escape(letter: str) -> str:
