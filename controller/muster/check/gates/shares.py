@@ -1,8 +1,8 @@
 """Confidence bounds of shares, from counts, in exact decimals: the same verdict on every machine.
 
-All bounds are one-sided at 95 %: the true value lies below `lower` in at most about one of twenty such samples, and
-above `upper` in at most about one of twenty. Coverage is approximate, as it is for every interval of a count;
-tests/check/gates/test_share_bounds.py measures it by simulation.
+All bounds are one-sided at 95 %: the true value lies below `lower` in about one of twenty such samples, and above
+`upper` in about one of twenty. Counts come in steps, so that it is up to 8.5 % of samples of 100 and 7 % of samples of
+400: tests/check/gates/test_share_bounds.py holds them to that by simulation.
 """
 
 from __future__ import annotations
