@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,29 +14,70 @@ from muster.cli.check_fleet import repository_at
 from muster.kinds.errors import Unusable
 
 _MOST_COMMITS = 10_000
+_APPROVED = ("approval", "weakening")
 
 if TYPE_CHECKING:
     from muster.check.judgement import Judgement
+    from muster.forge.forge import Forge
     from muster.kinds.field_state import FieldState
     from muster.kinds.pull_request import PullRequest
     from muster.source.git import Repository
 
 
 def check_request(path: Path, output: str, options: dict[str, Any]) -> int:
-    """Judge one pull request and print the report. The exit code: 0 passes, 1 blocked."""
+    """Judge one pull request, print the report, and answer on the forge. The exit code: 0 passes, 1 blocked."""
     from muster.review.review import review
     from muster.source.load import Loader
 
     repository = repository_at(path)
     now = _time(options["at"])
-    request = _request(repository, options)
+    forge = _forge(repository, options, now)
+    request = _request(repository, options, forge)
     judgement = review(repository, request, now, _controller(options), Loader())
     _print(judgement, output)
+    if forge is not None and options["github"]:
+        _answer(forge, judgement)
     return judgement.exit_code
 
 
+def _forge(repository: Repository, options: dict[str, Any], now: datetime) -> Forge | None:
+    """Who tells of authors and approvals; None: nobody was asked."""
+    if options["github"]:
+        from muster.forge.github.driver import from_environment
+
+        return from_environment(os.environ)
+    if options["approvals"] == "git":
+        from muster.forge.git.driver import from_repository
+
+        return from_repository(repository, lambda: now, options["base"])
+    return None
+
+
+def _request(repository: Repository, options: dict[str, Any], forge: Forge | None) -> PullRequest:
+    from muster.kinds.pull_request import PullRequest
+
+    if forge is None:
+        return PullRequest(base=repository.resolve(options["base"]), head=repository.resolve(options["head"]))
+    if options["github"]:
+        return forge.read(getattr(forge, "reference", ""))
+    base, head = repository.resolve(options["base"]), repository.resolve(options["head"])
+    return forge.read(f"{base}..{head}")
+
+
+def _answer(forge: Forge, judgement: Judgement) -> None:
+    from muster.forge.check_runs import check_runs
+    from muster.review.reports import REPORTS
+
+    forge.post_checks(judgement.request, check_runs(judgement))
+    forge.post_comment(judgement.request, REPORTS["markdown"](judgement))
+
+
 def check_each(path: Path, output: str, options: dict[str, Any]) -> int:
-    """Judge every commit of the branch after one, each against the commit before it. 1 if any of them is blocked."""
+    """Judge every commit of the branch after one, each against the commit before it. 1 if any of them is blocked.
+
+    Who approved a merged change is the forge's to tell, not git's: approvals, and weakenings that an approval would
+    have lifted, are not counted here.
+    """
     from muster.kinds.pull_request import PullRequest
     from muster.review.review import review
     from muster.source.load import Loader
@@ -46,21 +89,17 @@ def check_each(path: Path, output: str, options: dict[str, Any]) -> int:
     blocked = []
     commits = repository.log(None, _MOST_COMMITS, head, first_parent=True, without=since)
     for commit in reversed(commits):
-        request = PullRequest(base=commit.parents[0], head=commit.commit)
+        message = f"{commit.subject}\n\n{commit.body}"
+        request = PullRequest(commit.parents[0], commit.commit, commit.author, commit.subject, message, forge="git")
         judgement = review(repository, request, commit.at, None, loader)
+        kept = tuple(verdict for verdict in judgement.verdicts if verdict.section not in _APPROVED)
+        judgement = replace(judgement, verdicts=kept, approvals=())
         if judgement.outcome == "blocked":
             blocked.append(commit)
             _print(judgement, output)
             click.echo(f"blocked: {commit.commit[:12]} {commit.subject}", err=True)
     click.echo(f"{len(commits)} commits judged, {len(blocked)} blocked", err=True)
     return 1 if blocked else 0
-
-
-def _request(repository: Repository, options: dict[str, Any]) -> PullRequest:
-    from muster.kinds.pull_request import PullRequest
-
-    base, head = repository.resolve(options["base"]), repository.resolve(options["head"])
-    return PullRequest(base=base, head=head)
 
 
 def _time(text: str | None) -> datetime:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from muster.attest.evidence import read_evidence
 from muster.check.case import Case
 from muster.check.change import Change, Touched, difference
 from muster.kinds.digest import hex_of
@@ -24,7 +23,8 @@ from muster.kinds.release import Release
 from muster.kinds.signing_key import SigningKey
 from muster.review.history import declared_since, reverted
 from muster.review.sides import Sides, read_sides
-from muster.review.texts import read_texts
+from muster.review.signatures import with_signatures
+from muster.review.texts import base_documents, read_texts
 from muster.source.comparison import merged, proposed_commits, touched
 from muster.source.documents import UNDER, document_findings, documents_at
 from muster.source.git import Repository, TreeEntry
@@ -68,18 +68,20 @@ def gathered(
         sides = read_sides(loader, repository, base, result.tree, files)
         commits = proposed_commits(repository, base, head)
         change = _change(sides, files, reverted(repository, base, files, commits))
-        found, evidence = _evidence(repository, change, (result.tree, base))
-        texts, more = read_texts(repository, result.tree, files, change.base.checklist)
+        odd_evidence, evidence, former = _evidence(repository, change, result.tree, base)
+        texts, odd_files = read_texts(repository, result.tree, files, change)
         case = Case(
             change=change,
-            request=request,
+            request=with_signatures(repository, request, change, sides.judged_by),
             now=now,
             evidence=evidence,
+            former_evidence=former,
             controller=controller,
             declared=declared_since(repository, base, change.moves),
             files=texts,
+            base_files=base_documents(repository, base, files),
         )
-        findings = (*sides.findings, *found, *more, *_documents(repository, change, result.tree))
+        findings = (*sides.findings, *odd_evidence, *odd_files, *_documents(repository, change, result.tree))
         yield Gathered(case, findings, tuple(_notes(sides, base)), result.tree, sides.head is not None)
 
 
@@ -112,34 +114,44 @@ def _conflicting(
 
 
 def _evidence(
-    repository: Repository, change: Change, trees: tuple[str, str]
-) -> tuple[list[Finding], tuple[Evidence, ...]]:
-    """Evidence about every artifact that the change concerns: the head's, and what the head would take away.
+    repository: Repository, change: Change, tree: str, base: str
+) -> tuple[list[Finding], tuple[Evidence, ...], tuple[Evidence, ...]]:
+    """Complaints, and evidence about every artifact that the change concerns: the head's, and what it takes away.
 
     A negative result counts and stays: a pull request cannot delete it.
     """
     folders = sorted({f"evidence/{hex_of(digest)}" for digest in _concerned(change)})
     if not folders:
-        return [], ()
-    findings: list[Finding] = []
-    entries: dict[tuple[str, str], TreeEntry] = {}
-    for side in trees:
-        for entry in repository.tree(side, folders):
-            entries.setdefault((entry.path, entry.blob), entry)
-    regular = []
-    for entry in sorted(entries.values(), key=lambda entry: (entry.path, entry.blob)):
-        finding = _objection(entry)
-        if finding is None:
-            regular.append(entry)
-        else:
-            findings.append(finding)
+        return [], (), ()
     most = MOST_EVIDENCE * len(folders)
+    keys = change.base.keys_for("evidence")
+    now, findings = _readable(repository.tree(tree, folders), most)
+    present = {(entry.path, entry.blob) for entry in now}
+    before, _ = _readable(repository.tree(base, folders), most)
+    former = [entry for entry in before if (entry.path, entry.blob) not in present]
+    return findings, _believed(repository, now, keys), _believed(repository, former, keys)
+
+
+def _readable(entries: Iterable[TreeEntry], most: int) -> tuple[list[TreeEntry], list[Finding]]:
+    """The entries that may be read, and why the others may not."""
+    entries = list(entries)
+    findings = [finding for entry in entries if (finding := _objection(entry))]
+    regular = [entry for entry in entries if _objection(entry) is None]
     if len(regular) > most:
         findings.append(Finding(Place("evidence"), "too-many", f"{len(regular)} evidence files", f"keep to {most}"))
-        regular = regular[:most]
-    contents = repository.blobs(entry.blob for entry in regular)
-    keys: tuple[SigningKey, ...] = change.base.keys_for("evidence")
-    return findings, tuple(read_evidence(entry.path, contents[entry.blob], keys) for entry in regular)
+    return regular[:most], findings
+
+
+def _believed(
+    repository: Repository, entries: Sequence[TreeEntry], keys: tuple[SigningKey, ...]
+) -> tuple[Evidence, ...]:
+    if not entries:
+        return ()
+    # Loads the cryptography, which a change without evidence does not need.
+    from muster.attest.evidence import read_evidence
+
+    contents = repository.blobs(entry.blob for entry in entries)
+    return tuple(read_evidence(entry.path, contents[entry.blob], keys) for entry in entries)
 
 
 def _objection(entry: TreeEntry) -> Finding | None:
