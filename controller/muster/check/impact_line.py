@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from muster.check.documents.playbook import blocks_of
+from muster.check.documents.playbook import blocks_of, without_code
 from muster.check.documents.readable import foreign_letter, hidden_character
 
 Needs = Literal["diagram", "playbook"]
@@ -23,7 +23,6 @@ MOST_CHARACTERS = 64 * 1024
 _MOST_WHY = 500
 _LEAST_WORDS = 3
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-_CODE = re.compile(r"(?<!`)(`++)[^`]*+\1(?!`)")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _NONE = re.compile(r"none ?: ?(.*)", re.IGNORECASE)
 
@@ -59,7 +58,7 @@ def lines_of(body: str, key: str) -> list[str]:
     found = []
     for block in blocks_of(body.replace("\r\n", "\n")):
         if block.kind == "paragraph" and not block.quoted:
-            text = _CODE.sub("`", _COMMENT.sub("", block.text))
+            text = without_code(_COMMENT.sub("", block.text))
             found += [match[1].strip() for line in text.split("\n") if (match := begins.fullmatch(line.strip()))]
     return found
 

@@ -39,6 +39,8 @@ LOG_KEYS = frozenset(Report.model_fields)
 
 _NAMES = re.compile(r"`([a-z0-9_]{1,64})`(?:, ?(?=`)|\.?$)")
 _LISTED = re.compile(r"`[a-z0-9_]{1,64}`(?:, ?`[a-z0-9_]{1,64}`)*\.?")
+_MARKS = re.compile(r"`+")
+_TAG = re.compile(r"<[A-Za-z/!?]")
 _ERROR_CODES = "Error codes: "
 _LOG_KEYS = "Log keys: "
 
@@ -102,6 +104,22 @@ def blocks_of(text: str) -> list[Block]:
 _KINDS = {"inline": "paragraph", "fence": "fence", "code_block": "code", "html_block": "html"}
 
 
+def without_code(text: str) -> str:
+    """The text of a paragraph with a single mark in place of each piece of code. Costs its length only."""
+    runs = [match.span() for match in _MARKS.finditer(text)]
+    newest: dict[int, int] = {}
+    closes: dict[int, int] = {}
+    for start, end in reversed(runs):
+        closes[start] = newest.get(end - start, -1)
+        newest[end - start] = end
+    parts, at = [], 0
+    for start, _ in runs:
+        if start >= at and closes[start] >= 0 and text[start - 1 : start] != "\\":
+            parts += [text[at:start], "`"]
+            at = closes[start]
+    return "".join([*parts, text[at:]])
+
+
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark")
     # What stands inside a paragraph is never rendered here, and is what takes long on hostile text.
@@ -132,7 +150,8 @@ class _Reader:
 
     def read(self) -> Playbook:
         for block in self._blocks:
-            if block.kind == "html" and block.text:
+            inline = block.kind == "paragraph" and _TAG.search(without_code(block.text))
+            if inline or (block.kind == "html" and block.text):
                 self.complain(block.line, "HTML in a playbook", "write Markdown")
         blocks = [block for block in self._blocks if block.kind != "html"]
         title = ""
