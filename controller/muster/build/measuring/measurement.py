@@ -56,7 +56,7 @@ def measure_on_device(subject: Subject, device: OnDevice, machine: Machine, now:
     steps: tuple[Callable[[], Sequence[Result]], ...] = (
         lambda: [delegate_result(subject.artifact, place, frames)],
         lambda: list(speed_results(subject, place, frames, device.clock, device.effort)),
-        lambda: [memory_result(subject, place, frames)],
+        lambda: [memory_result(subject, place, frames, device.effort.processes)],
         lambda: [soak_result(subject, place, device.clock, device.soak)] if device.soak else [],
     )
     results = [result for step in steps for result in step()]

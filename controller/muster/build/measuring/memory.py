@@ -12,36 +12,25 @@ from typing import Final
 
 from muster.artifacts.inference import normalize
 from muster.artifacts.tensors import Tensor, dump_tensors
-from muster.build.measuring.numbers import CONFIDENCE, quantile_of
-from muster.build.measuring.speed import Place
+from muster.build.measuring.numbers import quantile_of
+from muster.build.measuring.speed import Place, device_result
 from muster.build.measuring.subject import Candidate, Subject
 from muster.kinds.errors import Refused, TryAgain
 from muster.kinds.evidence import Result
 
-PROCESSES: Final = 7
 RUNS: Final = 50
 _SECONDS: Final = 120
 
 
-def memory_result(subject: Subject, place: Place, frames: Tensor) -> Result:
+def memory_result(subject: Subject, place: Place, frames: Tensor, processes: int) -> Result:
     """The median peak of several processes, artifact and baselines in turns. Raises `Refused`, `TryAgain`."""
     peaks: list[list[int]] = [[] for _ in subject.candidates]
     with tempfile.TemporaryDirectory(prefix="muster-memory-") as name:
         commands = [_command(Path(name), item, place, frames) for item in subject.candidates]
-        for _ in range(PROCESSES):
+        for _ in range(processes):
             for which, command in enumerate(commands):
                 peaks[which].append(_peak(command))
-    mine, *others = [quantile_of(one, Fraction(1, 2)) for one in peaks]
-    return Result(
-        metric="peak-ram",
-        value=mine.value,
-        device_class=place.device_class,
-        samples=mine.samples,
-        lower=mine.lower,
-        upper=mine.upper,
-        confidence=CONFIDENCE,
-        baselines=tuple(item.baseline(other.value) for item, other in zip(subject.others, others, strict=True)),
-    )
+    return device_result(subject, place, "peak-ram", [quantile_of(one, Fraction(1, 2)) for one in peaks])
 
 
 def _command(folder: Path, candidate: Candidate, place: Place, frames: Tensor) -> list[str]:

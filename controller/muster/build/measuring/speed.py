@@ -35,6 +35,8 @@ class Effort:
     loads: int = 25
     fewest: int = 100
     seconds: int = 60
+    processes: int = 7
+    """How often the peak of memory is looked at."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,14 @@ def speed_results(subject: Subject, place: Place, frames: Tensor, clock: Clock, 
     loads = _in_turns(
         [_loader(item, place) for item in subject.candidates], clock, Effort(effort.loads, 0, effort.loads, 0)
     )
-    yield _result(subject, place, "load-time", [quantile_of(times, Fraction(1, 2)) for times in loads])
+    yield device_result(subject, place, "load-time", [_microseconds(times, Fraction(1, 2)) for times in loads])
     runners = [_runner(item, place, frames) for item in subject.candidates]
     for number in range(WARM_UP):
         for run in runners:
             run(number)
     times = _in_turns(runners, clock, effort)
-    yield _result(subject, place, "p50-latency", [quantile_of(one, Fraction(1, 2)) for one in times])
-    yield _result(subject, place, "p95-latency", [quantile_of(one, Fraction(95, 100)) for one in times])
+    yield device_result(subject, place, "p50-latency", [_microseconds(one, Fraction(1, 2)) for one in times])
+    yield device_result(subject, place, "p95-latency", [_microseconds(one, Fraction(95, 100)) for one in times])
 
 
 def _in_turns(actions: Sequence[Callable[[int], None]], clock: Clock, effort: Effort) -> list[list[int]]:
@@ -92,9 +94,13 @@ def _runner(candidate: Candidate, place: Place, frames: Tensor) -> Callable[[int
     return run
 
 
-def _result(subject: Subject, place: Place, metric: GateMetric, estimates: Sequence[Estimate]) -> Result:
-    mine, *others = [scaled(estimate, 1_000) for estimate in estimates]
-    baselines = tuple(item.baseline(other.value) for item, other in zip(subject.others, others, strict=True))
+def _microseconds(samples: Sequence[int], share: Fraction) -> Estimate:
+    return scaled(quantile_of(samples, share), 1_000)
+
+
+def device_result(subject: Subject, place: Place, metric: GateMetric, estimates: Sequence[Estimate]) -> Result:
+    """A result of that class from the estimates of all candidates, in their order."""
+    mine, *others = estimates
     return Result(
         metric=metric,
         value=mine.value,
@@ -102,6 +108,6 @@ def _result(subject: Subject, place: Place, metric: GateMetric, estimates: Seque
         samples=mine.samples,
         lower=mine.lower,
         upper=mine.upper,
-        confidence=CONFIDENCE if mine.lower is not None or mine.upper is not None else None,
-        baselines=baselines,
+        confidence=None if mine.lower is None and mine.upper is None else CONFIDENCE,
+        baselines=tuple(item.baseline(other.value) for item, other in zip(subject.others, others, strict=True)),
     )
