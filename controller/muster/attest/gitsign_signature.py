@@ -54,8 +54,8 @@ def verify_gitsign(payload: bytes, armored: bytes, signers: Signers) -> CommitSi
         message = _parse(armored)
         if message.digest != hashlib.sha256(payload).digest():
             return CommitSignature("bad", "gitsign", reason="the signature does not fit this commit")
-        bundle = _bundle(message)
         verifier = _verifier(signers.trusted_root)
+        bundle = _bundle(message)
     except _UnreadableError as error:
         return CommitSignature("unreadable", "gitsign", reason=str(error))
     except Exception:  # noqa: BLE001 - three libraries read hostile bytes here; each has its own errors
@@ -170,12 +170,14 @@ class _WhoIsNamed:
 
     def verify(self, cert: Certificate) -> None:
         from sigstore.errors import VerificationError
-        from sigstore.verify.policy import Identity
+        from sigstore.verify.policy import AllOf, AnyOf, Identity, OIDCIssuer, OIDCIssuerV2
 
         for (identity, issuer), logins in self._declared.items():
             # Somebody else's identity is no error, it is the next one to be compared.
             with contextlib.suppress(VerificationError):
-                Identity(identity=identity, issuer=issuer).verify(cert)
+                # Certificates name their issuer in either of two extensions, or in both.
+                named = AnyOf([OIDCIssuer(issuer), OIDCIssuerV2(issuer)])
+                AllOf([Identity(identity=identity), named]).verify(cert)
                 self.logins |= logins
 
 

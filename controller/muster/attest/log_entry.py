@@ -41,7 +41,7 @@ def log_entry_json(data: bytes) -> dict[str, Any]:
     """The entry as a bundle holds it. Raises `google.protobuf.message.DecodeError`."""
     entry = log_entry_type()()
     entry.ParseFromString(data)
-    found: dict[str, Any] = json_format.MessageToDict(entry)
+    found: dict[str, Any] = json_format.MessageToDict(entry, always_print_fields_with_no_presence=True)
     return found
 
 
