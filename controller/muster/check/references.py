@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Literal, TypeVar
 
 from muster.check.coverage import coverage_complaints
+from muster.check.freeze_complaints import freeze_complaints
 from muster.check.gates.declared import gate_complaints
 from muster.check.lineage import lineage_complaints
 from muster.check.people import Naming, people_complaints
@@ -64,6 +65,13 @@ class Declarations:
         return self.unread("devices/cohorts/") | {found.metadata.name for found in self.of(Cohort).values()}
 
     @cached_property
+    def model_names(self) -> set[str] | None:
+        """Names of models that some device class runs; None while a class could not be read."""
+        if self.unread("devices/classes/"):
+            return None
+        return {model for found in self.device_classes.values() for model in found.spec.models}
+
+    @cached_property
     def tiers(self) -> set[str]:
         """Names of the tiers that some policy declares."""
         return {tier.name for policy in self.of(Policy).values() for tier in policy.spec.tiers}
@@ -92,6 +100,7 @@ def complaints(
         *lineage_complaints(declared.of(Release), declared.unreadable),
         *_people(declared),
         *_waivers(declared, models),
+        *freeze_complaints(declared.of(Freeze), declared.cohort_names, declared.model_names),
     ]
     for path, release in declared.of(Release).items():
         found += _release(declared, path, release)
