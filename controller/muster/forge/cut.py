@@ -10,7 +10,8 @@ from typing import Final
 
 NOTE: Final = "… cut here: the whole report is in the log of the run"
 
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+# What follows a fence of backticks holds none, or it is no fence.
+_FENCE = re.compile(r" {0,3}(`{3,}(?!.*`)|~{3,})(.*)")
 _DETAILS = re.compile(r"<(/?)details\b", re.IGNORECASE)
 _FOR_CLOSING = 4_096
 
@@ -56,5 +57,6 @@ def _left_open(lines: list[str]) -> tuple[list[str], int]:
         elif found:
             fence = found[1]
         else:
-            folds += sum(-1 if slash else 1 for slash in _DETAILS.findall(line))
-    return ([fence[:1_024]] if fence else []), max(0, folds)
+            for slash in _DETAILS.findall(line):
+                folds = max(0, folds - 1) if slash else folds + 1
+    return ([fence[:1_024]] if fence else []), folds
