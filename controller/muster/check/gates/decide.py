@@ -11,6 +11,7 @@ from typing import Final
 
 from muster.check.case import Case
 from muster.check.gates.attestations import provenance, signature
+from muster.check.gates.baselines import superseded_release
 from muster.check.gates.compare import asked
 from muster.check.gates.declarations import artifact_size, compatibility
 from muster.check.gates.declared import gate_problems
@@ -86,6 +87,9 @@ def _answer(question: Question) -> Answer:
     if problem := next(gate_problems(question.gate), None):
         _, message, hint = problem
         return Answer("error", f"the gate means nothing: {message}", f"correct the policy: {hint}")
+    # Before any evidence is looked for: the first release of a model could not have any.
+    if question.gate.relative_to == "superseded" and isinstance(found := superseded_release(question), Answer):
+        return found
     return ANSWERS[question.kind.reads](question)
 
 

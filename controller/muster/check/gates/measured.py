@@ -69,7 +69,7 @@ def parsed(model: type[_Predicate], evidence: Evidence) -> _Predicate | Unfit:
         return model.model_validate(evidence.predicate)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(ascii(step)[1:41] if isinstance(step, str) else str(step) for step in first["loc"])
+        where = ".".join(ascii(step[:40])[1:-1] if isinstance(step, str) else str(step) for step in first["loc"])
         return Unfit("error", f"malformed predicate: {where}: {first['type']}", evidence.path)
 
 

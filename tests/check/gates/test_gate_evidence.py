@@ -1,0 +1,250 @@
+"""What a gate believes: the right artifact, release, key, snapshot and age; and what is said of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from gate_situations import (
+    FOLDER,
+    NEW,
+    NOW,
+    OLD,
+    case_of,
+    measurement,
+    policy_with,
+    rebuild,
+    share,
+    slsa,
+    statement,
+    verdict_of,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleets import pin
+from muster.check.gates.decide import gate_verdicts
+from muster.check.gates.table import GATE_KINDS
+from muster.kinds.evidence import MEASUREMENT, PROVENANCE, REBUILD, Evidence
+
+GATE = {"metric": "accuracy", "comparator": ">=", "threshold": "0.9"}
+GOOD = share("accuracy", 390, 400)
+OTHER = OLD.spec.artifact.digest
+
+UNBELIEVED: Mapping[str, tuple[Evidence, str, str]] = {
+    "foreign key": (
+        measurement(GOOD, signer=None, problem="key ab", problem_kind="foreign", subjects=()),
+        "fail",
+        "not signed by a key that the base trusts",
+    ),
+    "no signer": (measurement(GOOD, signer=None), "fail", "not signed by a key that the base trusts"),
+    "replayed from another artifact": (
+        measurement(GOOD, subjects=(OTHER,), problem="about another", problem_kind="other-artifact"),
+        "fail",
+        "about another artifact",
+    ),
+    "subject of another artifact, though nobody said so": (
+        measurement(GOOD, subjects=(OTHER,)),
+        "fail",
+        "about another artifact",
+    ),
+    "another model's evidence": (
+        measurement(GOOD, predicate={"release": "other/1.0.0"}),
+        "fail",
+        "speaks of 'other/1.0.0'",
+    ),
+    "hostile name of a release": (
+        measurement(GOOD, predicate={"release": "x\x1b[31m\n::error::" + "y" * 500}),
+        "fail",
+        "speaks of 'x\\x1b[31m\\n::error::yyy",
+    ),
+    "stale": (measurement(GOOD, made_at=NOW - timedelta(days=30, seconds=1)), "fail", "stale"),
+    "made in the future": (measurement(GOOD, made_at=NOW + timedelta(seconds=1)), "fail", "in the future"),
+    "undated": (measurement(GOOD, made_at=None), "inconclusive", "does not say when"),
+    "another evaluation snapshot": (
+        measurement(GOOD, predicate={"snapshots": {"evaluation": pin("easy")}}),
+        "fail",
+        "another evaluation snapshot",
+    ),
+    "unreadable": (
+        measurement(GOOD, signer=None, problem="no JSON", problem_kind="broken", predicate={}),
+        "error",
+        "cannot be read ('no JSON')",
+    ),
+    "no object": (statement(MEASUREMENT, ["a list"]), "error", "no object"),
+    "release that is no text": (measurement(GOOD, predicate={"release": 7}), "error", "does not name a release"),
+    "malformed": (measurement(GOOD, predicate={"results": 7}), "error", "malformed predicate: results"),
+    "unknown field with a hostile name": (
+        measurement(GOOD, predicate={"\x1b[2J\n": 1}),
+        "error",
+        "malformed predicate: \\x1b[2J\\n",
+    ),
+    "number for a text": (measurement({**GOOD, "value": 0.99}), "error", "malformed predicate: results.0.value"),
+    "counts that do not fit the value": (measurement({**GOOD, "successes": 1}), "error", "is not 1 of 400"),
+    "more right than there are": (measurement({**GOOD, "successes": 401}), "error", "more successes than samples"),
+    "more than all": (measurement({"metric": "accuracy", "value": "1.1"}), "error", "more than 1"),
+    "bounds that exclude the value": (measurement({**GOOD, "lower": "0.99"}), "error", "lower bound"),
+    "the same result twice": (measurement(GOOD, GOOD), "error", "twice"),
+    "a slice alone": (measurement({**GOOD, "slice": "dim"}), "fail", "nobody measured accuracy of"),
+}
+
+
+@pytest.mark.parametrize("name", UNBELIEVED)
+def test_what_is_not_believed_never_passes(name: str) -> None:
+    """Each reason is told, with the command that makes better evidence; nothing hostile reaches the text as it is."""
+    evidence, outcome, words = UNBELIEVED[name]
+    verdict = verdict_of(GATE, [evidence])
+    assert (outcome, True) == (verdict.outcome, words in verdict.message), verdict.message
+    assert verdict.hint == f"muster evidence measure {NEW.path} --key KEY"
+    assert verdict.message.isprintable()
+
+
+# Believed, and newer: what contradicts itself is not passed over for something older.
+CONTRADICTIONS = {
+    "counts that do not fit the value",
+    "more right than there are",
+    "more than all",
+    "bounds that exclude the value",
+    "the same result twice",
+}
+
+
+@pytest.mark.parametrize("name", UNBELIEVED)
+def test_what_is_not_believed_does_not_stand_in_the_way_either(name: str) -> None:
+    """A good statement answers, whatever lies beside it and claims to be newer."""
+    good = measurement(GOOD, name="good", made_at=NOW - timedelta(days=2))
+    expected = "error" if name in CONTRADICTIONS else "pass"
+    assert expected == verdict_of(GATE, [UNBELIEVED[name][0], good]).outcome
+
+
+def test_the_newest_measurement_answers() -> None:
+    """A bad value is not outvoted by an older good one."""
+    older = measurement(GOOD, name="older", made_at=NOW - timedelta(days=2))
+    newer = measurement(share("accuracy", 100, 400), name="newer", made_at=NOW - timedelta(days=1))
+    verdict = verdict_of(GATE, [newer, older])
+    assert ("fail", f"{FOLDER}/newer.json") == (verdict.outcome, verdict.evidence)
+
+
+def test_the_shorter_age_counts() -> None:
+    """The gate's limit and the tier's both hold."""
+    evidence = [measurement(GOOD, made_at=NOW - timedelta(days=2))]
+    assert verdict_of(GATE, evidence).outcome == "pass"
+    assert verdict_of({**GATE, "maxAge": "1d"}, evidence).outcome == "fail"
+    assert (
+        verdict_of({**GATE, "maxAge": "60d"}, [measurement(GOOD, made_at=NOW - timedelta(days=31))]).outcome == "fail"
+    )
+    assert verdict_of({**GATE, "maxAge": "999999999999999d"}, evidence).outcome == "pass"
+
+
+REBUILT = {"metric": "reproducibility", "comparator": ">="}
+LEVELS: Mapping[str, tuple[str, list[Evidence], str]] = {
+    "pinned table is level 1": ("1", [rebuild()], "pass"),
+    "pinned table is not level 2": ("2", [rebuild()], "fail"),
+    "calibrated again is level 2": ("2", [rebuild(level="L2")], "pass"),
+    "one signer on two CPUs is not level 3": ("3", [rebuild(), rebuild(cpu="arm", name="b")], "inconclusive"),
+    "two signers on one CPU are not level 3": ("3", [rebuild(), rebuild(signer="b", name="b")], "inconclusive"),
+    "two signers on two CPUs are level 3": ("3", [rebuild(), rebuild(cpu="arm", signer="b", name="b")], "pass"),
+    "nobody could tell": ("1", [rebuild("UNKNOWN")], "inconclusive"),
+    "an old bad one still counts": (
+        "1",
+        [rebuild(), rebuild("BAD", name="b", made_at=NOW - timedelta(days=900))],
+        "fail",
+    ),
+    "a bad one for another release of the same artifact": (
+        "1",
+        [rebuild(), rebuild("BAD", name="b", release="other/1.0.0")],
+        "fail",
+    ),
+    "a bad one by a stranger": (
+        "1",
+        [rebuild(), rebuild("BAD", name="b", signer=None, problem="key", problem_kind="foreign")],
+        "pass",
+    ),
+    "a bad one of another artifact": (
+        "1",
+        [rebuild(), rebuild("BAD", name="b", subjects=(OTHER,), problem="x", problem_kind="other-artifact")],
+        "pass",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_levels_of_reproducibility(name: str) -> None:
+    """Independent means another signer and another CPU; bad means bad."""
+    threshold, evidence, outcome = LEVELS[name]
+    assert outcome == verdict_of({**REBUILT, "threshold": threshold}, evidence).outcome
+
+
+def test_a_bad_rebuild_counts_though_the_change_removes_it() -> None:
+    """Taking the file away does not take back what it said."""
+    case = case_of(policy_with({**REBUILT, "threshold": "1"}), [rebuild()])
+    (before,) = gate_verdicts(case)
+    (after,) = gate_verdicts(replace(case, former_evidence=(rebuild("BAD"),)))
+    assert (before.outcome, after.outcome) == ("pass", "fail")
+
+
+ORIGIN = {"metric": "provenance", "comparator": ">=", "threshold": "1"}
+SOURCE = NEW.spec.source.digest
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"release": "other/1.0.0"}, {"pins": pin("others")}, {"release": None}], ids=str
+)
+def test_provenance_of_another_build_fails(parameters: dict[str, Any]) -> None:
+    """Where provenance names release or pins, they are this release's."""
+    assert verdict_of(ORIGIN, [slsa(SOURCE, parameters=parameters)]).outcome == "fail"
+    assert verdict_of(ORIGIN, [slsa(SOURCE, parameters={})]).outcome == "pass"
+
+
+def test_two_statements_by_one_key_are_one_signature() -> None:
+    """Keys are counted, not files."""
+    two = {"metric": "signature", "comparator": ">=", "threshold": "2"}
+    evidence = [measurement(GOOD), rebuild(), slsa(SOURCE)]
+    assert verdict_of(two, evidence).outcome == "fail"
+    assert verdict_of(two, [*evidence, rebuild(signer="other", name="b")]).outcome == "pass"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+EXAMPLES = {
+    MEASUREMENT: measurement(
+        {**GOOD, "baselines": [{"of": "source", "digest": SOURCE, "value": "0.9", "both": 1}]}, GOOD | {"slice": "a"}
+    ).predicate,
+    REBUILD: rebuild().predicate,
+    PROVENANCE: slsa(SOURCE).predicate,
+}
+
+
+def spots(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(spot for key, item in inner for spot in spots(item, (*path, key)))]
+
+
+def replaced(value: Any, path: tuple[Any, ...], by: Any) -> Any:
+    if not path:
+        return by
+    if isinstance(value, dict):
+        return {key: replaced(item, path[1:], by) if key == path[0] else item for key, item in value.items()}
+    return [replaced(item, path[1:], by) if index == path[0] else item for index, item in enumerate(value)]
+
+
+@given(data=st.data(), kind=st.sampled_from(sorted(EXAMPLES)), by=JSON | st.sampled_from(["0", "-1", "1" * 15, "0.5"]))
+@settings(max_examples=300, deadline=None)
+def test_no_predicate_of_a_trusted_key_raises(data: st.DataObject, kind: str, by: Any) -> None:
+    """Whatever a signed predicate holds in whatever place, every gate answers with a verdict."""
+    example = EXAMPLES[kind]
+    spot = data.draw(st.sampled_from(spots(example)))
+    metric = data.draw(st.sampled_from(sorted(GATE_KINDS)))
+    row = GATE_KINDS[metric]
+    gate = {key: value for key, value in row.example.items() if key not in ("name", "deviceClass")}
+    relative = data.draw(st.sampled_from(row.relative_to))
+    if relative != "absolute":
+        gate |= {"relativeTo": relative, "threshold": "1"}
+    verdict = verdict_of(gate, [statement(kind, replaced(example, spot, by))])
+    assert verdict.message.isprintable()
