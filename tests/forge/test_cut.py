@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from muster.forge.cut import NOTE, cut_markdown, cut_text
 
 LINES = st.lists(
-    st.sampled_from(["```text", "```", "~~~~", "~~~", "<details>", "</details>", "<details open><summary>x", "ä" * 99])
-    | st.text(max_size=200),
-    max_size=200,
+    st.sampled_from(
+        ["```text", "```", "``` a`b", "~~~~", "~~~", "<details>", "</details>", "x <details open><summary>x"]
+    )
+    | st.text(max_size=20),
+    max_size=40,
 )
+FILLER = "ä" * 99 + "\n"
 
 
 @given(st.text(), st.integers(0, 400))
@@ -28,18 +31,25 @@ def test_texts_fit(text: str, limit: int) -> None:
 
 
 @given(LINES, st.integers(4_100, 4_700))
+@example(["</details>", "<details>"], 4_500)
+@example(["````text", "```", "~~~~"], 4_500)
 def test_markdown_fits_and_closes_what_it_opens(lines: list[str], limit: int) -> None:
     """Cut Markdown keeps whole lines, says that it was cut, and leaves no fence and no fold open."""
-    text = "\n".join(lines)
+    text = "\n".join([*lines, FILLER * 50])
     cut = cut_markdown(text, limit)
     assert len(cut.encode()) <= limit
-    if len(text.encode(errors="replace")) <= limit:
-        assert cut == text.encode(errors="replace").decode()
-        return
-    *before, _ = cut.split(NOTE)
-    assert before, "it says so"
-    assert _open_fence(NOTE.join(before)) is None
+    kept, note, _ = cut.partition(NOTE)
+    assert note
+    assert text.startswith(kept.rstrip("`~\n"))
+    assert _open_fence(kept) is None
     assert _folds(cut) == 0
+
+
+@given(LINES)
+def test_markdown_that_fits_is_left_alone(lines: list[str]) -> None:
+    """Nothing is closed, and nothing noted, where nothing was cut."""
+    text = "\n".join(lines)
+    assert cut_markdown(text, 40_000) == text
 
 
 def test_a_long_fence_is_closed_by_one_as_long() -> None:
