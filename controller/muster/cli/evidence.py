@@ -113,6 +113,9 @@ def measure(output: str, **given: Any) -> None:
     """Measure RELEASE, beside its source model and the release that it supersedes.
 
     Without --device-class: accuracy, slices, fairness, robustness, sizes, cost and snapshots, into measurement.json.
+    Slices are declared by the evaluation snapshot: tensors `slice_NAME`, which say for each frame whether it belongs
+    there; two more are cut by brightness.
+
     With it: latency, load time, peak RAM and the provider that really computes, into measurement-CLASS.json.
     """
     from muster.build.measuring.machine import this_machine

@@ -48,8 +48,9 @@ def _peak(command: Sequence[str]) -> int:
         raise TryAgain("the process whose memory is measured did not end", "see whether the machine is busy") from error
     text = done.stdout.decode(errors="replace").strip()
     if done.returncode or not text.isdigit():
+        said = (done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
         raise Refused(
-            f"the process whose memory is measured ended with exit code {done.returncode}",
+            f"the process whose memory is measured ended with exit code {done.returncode}: {said[:200]!a}",
             "see that the model loads and runs on this provider",
         )
     return int(text)
