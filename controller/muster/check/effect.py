@@ -102,8 +102,8 @@ def _class_rows(change: Change, model: str, device_class: str, controller: Field
     base, head = change.base, change.head
     names = list(dict.fromkeys(cohort.metadata.name for fleet in (base, head) for cohort in fleet.cohorts))
     for cohort in names:
-        now = offers(base, model, device_class, _heir(base, head, cohort))
-        then = offers(head, model, device_class, _heir(head, base, cohort))
+        now = offers(base, model, device_class, heir(base, head, cohort))
+        then = offers(head, model, device_class, heir(head, base, cohort))
         if not now and not then:
             continue
         moved = movement(now, then)
@@ -124,7 +124,7 @@ def _class_rows(change: Change, model: str, device_class: str, controller: Field
         )
 
 
-def _heir(fleet: Fleet, other: Fleet, name: str) -> str:
+def heir(fleet: Fleet, other: Fleet, name: str) -> str:
     """The cohort of `fleet` that the devices of cohort `name` belong to.
 
     A cohort that only the other side declares: its devices belong to the first cohort here that is sure to match them.

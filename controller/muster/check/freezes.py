@@ -269,6 +269,7 @@ def override_lines(body: str) -> tuple[dict[str, str], str]:
     if len(body) > MOST_CHARACTERS:
         return {}, f"the pull request's text has more than {MOST_CHARACTERS} characters"
     found: dict[str, str] = {}
+    twice: set[str] = set()
     problem = ""
     for line in lines_of(body, KEY):
         match = _OVERRIDE.fullmatch(line)
@@ -277,10 +278,11 @@ def override_lines(body: str) -> tuple[dict[str, str], str]:
         elif hidden_character(line) is not None or foreign_letter(line) is not None:
             problem = f"a line `{KEY}` holds characters that do not show, or may look like others"
         elif match[1] in found:
+            twice.add(match[1])
             problem = f"`{KEY}` stands twice for {match[1]}"
         else:
             found[match[1]] = match[2]
-    return found, problem
+    return {name: why for name, why in found.items() if name not in twice}, problem
 
 
 def _hint(frozen: _Frozen, problems: Sequence[str]) -> str:
