@@ -1,4 +1,4 @@
-"""Writes what the documents take from code: the diagram of phases, the table of verbs, the fields of the kinds.
+"""Writes what the documents take from code: the diagram of phases, the table of verbs, the fields of the kinds, gates.
 
 `python docs/generate.py` writes, `--check` only compares (exit 1 if something is stale).
 """
@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from gate_pages import gates
 
 from muster.cli import VERBS
 from muster.kinds.fleet import KINDS
@@ -109,6 +111,7 @@ FILES = {".github/CODEOWNERS": owners_file}
 GENERATED = {
     ("docs/architecture.md", "phases"): phases,
     ("docs/kinds.md", "kinds"): kinds,
+    ("docs/gates.md", "gates"): gates,
     ("README.md", "verbs"): verbs,
 }
 
