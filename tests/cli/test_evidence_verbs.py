@@ -94,16 +94,25 @@ def test_measure(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_measure_on_a_device(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file of its own for the class, every result is about that class, and what was not compared is said."""
     Store(fleet / ".muster/store").path(release("1.1.0").spec.artifact.digest).unlink()
-    command = ["measure", "meter-reader/1.2.0", "--device-class", "cam-day", "--soak", "1ms", "-o", "json"]
+    command = ["measure", "meter-reader/1.2.0", "--device-class", "cam-day", "-o", "json"]
     assert run(*command) == 0
     found = written(fleet, "measurement-cam-day")
     assert found.predicate == json.loads(capsys.readouterr().out)["predicate"]
     measured = Measurement.model_validate_json(json.dumps(found.predicate))
     assert {result.device_class for result in measured.results} == {"cam-day"}
     assert "is not in the store" in measured.environment["superseded"]
-    assert {"delegate-active", "load-time", "p50-latency", "p95-latency", "peak-ram", "soak"} == {
-        result.metric for result in measured.results
+    assert {result.metric for result in measured.results} == {
+        "delegate-active",
+        "load-time",
+        "p50-latency",
+        "p95-latency",
+        "peak-ram",
     }
+    assert run(*command, "--soak", "1ms") == 0
+    soaked = [
+        (result["metric"], result["deviceClass"]) for result in written(fleet, "soak-cam-day").predicate["results"]
+    ]
+    assert soaked == [("soak", "cam-day")]
 
 
 def test_provenance(fleet: Path) -> None:

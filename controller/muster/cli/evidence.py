@@ -108,7 +108,7 @@ class _Work:
 @evidence.command()
 @_making
 @click.option("--device-class", help="Say that this machine is a device of that class, and measure how it runs here.")
-@click.option("--soak", help='With --device-class: also run for that long, such as "1h", and see that answers hold.')
+@click.option("--soak", help='With --device-class: run for that long, such as "1h", and see that answers hold.')
 def measure(output: str, **given: Any) -> None:
     """Measure RELEASE, beside its source model and the release that it supersedes.
 
@@ -116,7 +116,8 @@ def measure(output: str, **given: Any) -> None:
     Slices are declared by the evaluation snapshot: tensors `slice_NAME`, which say for each frame whether it belongs
     there; two more are cut by brightness.
 
-    With it: latency, load time, peak RAM and the provider that really computes, into measurement-CLASS.json.
+    With it: latency, load time, peak RAM and the provider that really computes, into measurement-CLASS.json; or, with
+    --soak, how long answers held, into soak-CLASS.json.
     """
     from muster.build.measuring.machine import this_machine
     from muster.build.measuring.subject import load_subject
@@ -134,7 +135,8 @@ def measure(output: str, **given: Any) -> None:
         from muster.build.measuring.measurement import measure_anywhere
 
         measured = measure_anywhere(subject, _package_size(subject, work.key), this_machine(), datetime.now(UTC))
-    name = given["name"] or ("measurement" if not device_class else f"measurement-{device_class}")
+    kind = "soak" if soak else "measurement"
+    name = given["name"] or (f"{kind}-{device_class}" if device_class else kind)
     predicate = measured.model_dump(mode="json", exclude_none=True)
     path = work.write(name, MEASUREMENT, predicate)
     emit({"file": str(path), "predicate": predicate}, output, lambda: _show_measurement(path, measured))

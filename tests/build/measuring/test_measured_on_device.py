@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -142,7 +143,7 @@ def _other_answers(subject: Subject) -> bytes:
 
 def test_the_predicate_of_a_device(subject: Subject, day: DeviceClass) -> None:
     """All in one, as gates read it; the environment names class and provider."""
-    device = OnDevice(day, release("1.1.0"), Watch(1_000), SMALL, 3)
+    device = OnDevice(day, release("1.1.0"), Watch(1_000), SMALL)
     measured = measure_on_device(subject, device, this_machine(), NOW)
     assert [result.metric for result in measured.results] == [
         "delegate-active",
@@ -150,11 +151,12 @@ def test_the_predicate_of_a_device(subject: Subject, day: DeviceClass) -> None:
         "p50-latency",
         "p95-latency",
         "peak-ram",
-        "soak",
     ]
     assert {result.device_class for result in measured.results} == {"cam-day"}
     assert (measured.environment["deviceClass"], measured.environment["provider"]) == ("cam-day", CPU)
     assert measured == Measurement.model_validate_json(measured.model_dump_json(exclude_none=True))
+    soaked = measure_on_device(subject, replace(device, soak=3), this_machine(), NOW)
+    assert [(result.metric, result.value) for result in soaked.results] == [("soak", 3)]
 
 
 def test_a_release_that_does_not_go_there_is_not_measured_there(subject: Subject, day: DeviceClass) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -35,7 +35,7 @@ class OnDevice:
     clock: Clock
     effort: Effort
     soak: int = 0
-    """Microseconds; 0 for none."""
+    """Microseconds; if there are any, only the soak is measured: it has a file of its own."""
 
 
 def measure_anywhere(subject: Subject, package_size: Result, machine: Machine, now: datetime) -> Measurement:
@@ -52,14 +52,15 @@ def measure_on_device(subject: Subject, device: OnDevice, machine: Machine, now:
     """
     refuse_other_class(machine, device.declared)
     place = _place(subject, device)
-    frames, _ = labelled(subject.evaluation, subject.artifact.inference)
-    steps: tuple[Callable[[], Sequence[Result]], ...] = (
-        lambda: [delegate_result(subject.artifact, place, frames)],
-        lambda: list(speed_results(subject, place, frames, device.clock, device.effort)),
-        lambda: [memory_result(subject, place, frames, device.effort.processes)],
-        lambda: [soak_result(subject, place, device.clock, device.soak)] if device.soak else [],
-    )
-    results = [result for step in steps for result in step()]
+    if device.soak:
+        results = [soak_result(subject, place, device.clock, device.soak)]
+    else:
+        frames, _ = labelled(subject.evaluation, subject.artifact.inference)
+        results = [
+            delegate_result(subject.artifact, place, frames),
+            *speed_results(subject, place, frames, device.clock, device.effort),
+            memory_result(subject, place, frames, device.effort.processes),
+        ]
     environment = {"deviceClass": place.device_class, "provider": place.providers["artifact"], "threads": "1"}
     return _measurement(subject, results, machine, now, environment)
 
