@@ -13,6 +13,7 @@ from muster.check.attributes import attribute_verdicts
 from muster.check.case import Case
 from muster.check.checklist import checklist_verdicts
 from muster.check.effect import rows
+from muster.check.freezes import freeze_verdicts
 from muster.check.gates.decide import gate_verdicts
 from muster.check.impact import impact_verdicts
 from muster.check.judgement import Judgement, NeededApproval
@@ -42,6 +43,7 @@ def judge(
         *pin_verdicts(case),
         *unseen_verdicts(case),
         *gates,
+        *freeze_verdicts(case),
         *_lifted(weakened, needed),
         *approval_verdicts(case, needed),
         *checklist_verdicts(case, gates),
