@@ -84,10 +84,9 @@ def _entries(case: Case, *, with_fields: bool) -> list[Ownership]:
 
 
 def _owns(entry: Ownership, path: str) -> bool:
-    """Whether the entry's paths mean this one; the first step of both is compared first, as that is cheap."""
-    top = path.partition("/")[0]
+    """Whether the entry's paths mean this one; what stands before any star is compared first, as that is cheap."""
     return any(
-        matches(pattern, path) for pattern in entry.paths if "*" in (first := pattern.partition("/")[0]) or first == top
+        path.startswith(pattern.partition("*")[0].rstrip("/")) and matches(pattern, path) for pattern in entry.paths
     )
 
 

@@ -53,9 +53,9 @@ def approval_verdicts(case: Case, needed: Sequence[NeededApproval]) -> Iterator[
 
 def _needed(case: Case, rule: ApprovalRule) -> Iterator[NeededApproval]:
     groups = [group for _, group in rule.groups]
-    everybody = {login for group in groups for login in group.by}
-    able = case.reviews.eligible(everybody)
-    given = filled(groups, case.reviews.approved_by(everybody))
+    everybody = frozenset[str]().union(*(slot for group in groups for slot in group.slots))
+    able = everybody - (case.reviews.authors or frozenset())
+    given = filled(groups, case.reviews.approvers() & everybody)
     possible = filled(groups, able)
     for (what, group), by, could in zip(rule.groups, given, possible, strict=True):
         yield NeededApproval(

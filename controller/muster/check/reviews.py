@@ -53,15 +53,19 @@ class Reviews:
             known.update({asks.login} if asks else ())
         return frozenset(known)
 
-    def approved_by(self, among: Iterable[str], of: str = CHANGE) -> tuple[str, ...]:
-        """Who of `among` (logins) gave an approval of `of` that counts, as the base spells them, sorted.
+    def approvers(self, of: str = CHANGE) -> frozenset[str]:
+        """Everybody whose approval of `of` counts, as the base spells them.
 
         Nobody's counts where the authors are unknown, or no forge was asked.
         """
         if self.authors is None or not self.request.forge or not self.request.head:
-            return ()
-        found = {person.login for one, person in self._approvals.get(of, ()) if one.commit == self.request.head}
-        return tuple(sorted((found & self._logins(among)) - self.authors))
+            return frozenset()
+        given = self._approvals.get(of, ())
+        return frozenset(person.login for one, person in given if one.commit == self.request.head) - self.authors
+
+    def approved_by(self, among: Iterable[str], of: str = CHANGE) -> tuple[str, ...]:
+        """Who of `among` (logins in any case) gave an approval of `of` that counts, as the base spells them, sorted."""
+        return tuple(sorted(self.approvers(of) & self._logins(among)))
 
     def outdated(self, of: str = CHANGE) -> tuple[str, ...]:
         """Who approved an older head, and not this one. Sorted logins."""
@@ -75,8 +79,7 @@ class Reviews:
 
     def with_role(self, role: Role) -> frozenset[str]:
         """Logins of all people with this role."""
-        people = self.owners.spec.people if self.owners else ()
-        return frozenset(person.login for person in people if role in person.roles)
+        return self._roles.get(role, frozenset())
 
     @cached_property
     def policy_owners(self) -> tuple[str, ...]:
@@ -86,6 +89,12 @@ class Reviews:
     def _logins(self, among: Iterable[str]) -> set[str]:
         """These logins as the base spells them; without those of nobody."""
         return {person.login for login in among if (person := self.person(login)) and "@" not in login}
+
+    @cached_property
+    def _roles(self) -> Mapping[Role, frozenset[str]]:
+        people = self.owners.spec.people if self.owners else ()
+        roles = {role for person in people for role in person.roles}
+        return {role: frozenset(person.login for person in people if role in person.roles) for role in roles}
 
     @cached_property
     def _people(self) -> Mapping[str, Person]:
