@@ -5,6 +5,7 @@ from __future__ import annotations
 import yaml
 
 from muster.check.documents.tree import COMPONENTS, REQUIRED_DIAGRAMS, REQUIRED_PLAYBOOKS, diagram_path, playbook_path
+from muster.kinds.owners import Owners
 
 DIAGRAM = """\
 %% Two boxes.
@@ -75,6 +76,13 @@ Call somebody.
 
 CODES = ("no_current", "bulb_broken")
 """Those that the program of these documents has."""
+
+OWNERS = Owners.model_validate(
+    {
+        "metadata": {"name": "owners"},
+        "spec": {"people": [{"login": "Ada", "roles": ["firmware"]}], "policyOwners": ["Ada"]},
+    }
+)
 
 
 def playbook(*codes: str) -> str:

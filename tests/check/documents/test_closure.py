@@ -13,14 +13,8 @@ from muster.check.documents.tree import COMPONENTS, REQUIRED, Documents, diagram
 from muster.kinds.components import Components
 from muster.kinds.finding import Complaint
 from muster.kinds.owners import Owners
-from small_documents import CODES, components, document_files, playbook
+from small_documents import CODES, OWNERS, components, document_files, playbook
 
-OWNERS = Owners.model_validate(
-    {
-        "metadata": {"name": "owners"},
-        "spec": {"people": [{"login": "Ada", "roles": ["firmware"]}], "policyOwners": ["Ada"]},
-    }
-)
 LAMP = ("spec", "components", 0)
 
 
