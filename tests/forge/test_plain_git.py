@@ -11,15 +11,16 @@ from forge_conformance import AUTHOR, BODY, REVIEWERS, TITLE, ForgeConformance
 
 from muster.attest.keys import new_private_key, public_half
 from muster.forge.forge import MARKER
-from muster.forge.git.approvals import LONGEST_LINE, approve
+from muster.forge.git.approvals import LONGEST_LINE, approve, with_signed
 from muster.forge.git.driver import PlainGit, from_repository
 from muster.forge.git.notes import APPROVALS, VERDICTS, append_note
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.fleet import Fleet
 from muster.kinds.owners import Owners
-from muster.kinds.pull_request import Approval
+from muster.kinds.pull_request import Approval, PullRequest
 from muster.kinds.signing_key import SigningKey
 from muster.source.git import Repository
+from muster.source.load import Loader
 from scratch_fleet import COHORTS, POLICY
 from scratch_repository import commit_all, git, repository_of, write
 
@@ -273,6 +274,24 @@ def test_an_empty_change(site: GitSite) -> None:
     """A branch without commits of its own has no author and no text."""
     request = site.forge.read("main..main")
     assert (request.author, request.title, request.body, request.commits) == (None, "", "", ())
+
+
+def test_signed_approvals_stand_beside_a_forges_reviews(site: GitSite) -> None:
+    """Where reviews approve only the change as a whole, one item is approved by signature; twice is once."""
+    fleet = Loader().commit(site.repository, site.base).fleet_or_refuse("the base")
+    head = site.heads()[1]
+    for person in (AUTHOR, "ben", "cyd"):
+        site.approve(person)
+        approve(site.repository, Approval(person, head, AT, "checklist/offline"), KEYS[person])
+    told = PullRequest(site.base, head, AUTHOR, approvals=(Approval("Ben", head, AT),), forge="github")
+    request = with_signed(told, site.repository, fleet.owners, fleet.signing_keys)
+    assert {(given.by, given.of) for given in request.approvals} == {
+        ("Ben", ""),
+        ("ben", "checklist/offline"),
+        ("cyd", ""),
+        ("cyd", "checklist/offline"),
+    }
+    assert request.forge == "github"
 
 
 def test_two_approvers_merge_their_notes(tmp_path: Path, site: GitSite) -> None:

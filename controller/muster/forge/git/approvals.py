@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
@@ -22,7 +23,7 @@ from muster.kinds.canonical import canonical_json
 from muster.kinds.digest import Commit
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.owners import Login, Owners
-from muster.kinds.pull_request import Approval
+from muster.kinds.pull_request import Approval, PullRequest
 from muster.kinds.signing_key import SigningKey
 from muster.source.git import Repository
 from muster.source.git_program import printable
@@ -106,6 +107,24 @@ def signed_approvals(
             if approval.at < former.at:
                 found[people[signer][0], approval.of] = approval
     return tuple(found[key] for key in sorted(found))
+
+
+def with_signed(
+    request: PullRequest, repository: Repository, owners: Owners | None, keys: Sequence[SigningKey]
+) -> PullRequest:
+    """The pull request of any forge with the signed approvals of its head beside those that the forge told.
+
+    A forge's reviews approve a change as a whole; one checklist item or one freeze is approved by signature. The author
+    never counts. Raises `Refused` if the note is too large to be read.
+    """
+    author = (request.author or "").casefold()
+    told = {(approval.by.casefold(), approval.commit, approval.of) for approval in request.approvals}
+    signed = tuple(
+        approval
+        for approval in signed_approvals(repository, request.head, owners, keys)
+        if approval.by.casefold() != author and (approval.by.casefold(), approval.commit, approval.of) not in told
+    )
+    return replace(request, approvals=(*request.approvals, *signed))
 
 
 def signer_of(private_key_pem: bytes, owners: Owners | None, keys: Sequence[SigningKey]) -> str:
