@@ -13,7 +13,7 @@ import yaml
 from meter_example import LOCK, ROOT, filled_store, release
 from muster.artifacts.store import Store
 from muster.attest.evidence import read_evidence, sign_evidence
-from muster.attest.keys import new_private_key, public_half
+from muster.attest.keys import key_id, new_private_key, public_half
 from muster.build.pipeline import build_release
 from muster.cli import exit_code_of
 from muster.kinds.digest import hex_of
@@ -268,6 +268,12 @@ def test_a_new_key(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert "PRIVATE" not in shown.out + shown.err
+    assert exit_code_of(["keys", "init"]) == 0
+    capsys.readouterr()
+    assert exit_code_of(["keys", "show"]) == 0
+    assert (
+        f"field-lab\tsigns what it is declared for\t0600\t{key_id(declared.spec.public_key)}" in capsys.readouterr().out
+    )
     before = path.read_bytes()
     assert exit_code_of(["keys", "new", "field-lab", "--use", "evidence"]) == 1
     assert "a key is not replaced" in capsys.readouterr().err

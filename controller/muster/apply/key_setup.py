@@ -19,7 +19,7 @@ from muster.apply.publish import Publisher
 from muster.apply.static_files import read_bounded
 from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys, key_path
 from muster.artifacts.durable import write_durably
-from muster.attest.keys import key_id, new_private_key, public_half
+from muster.attest.keys import key_id, new_private_key, public_half, read_signing_key
 from muster.attest.private_files import create_private, make_private_folder, mode_of
 from muster.attest.state_keys import StateKeys
 from muster.kinds.errors import Refused, Unusable
@@ -28,6 +28,9 @@ from muster.kinds.signing_key import KeyUse, SigningKey, SigningKeySpec
 
 ROOT_FILE: Final = "policies/trust/root.json"
 """What devices are set up with, in the fleet's repository."""
+
+NAMED: Final = "named"
+"""Folder of the keys that were made one by one, beside those of the controller."""
 
 _LARGEST = 1024 * 1024
 
@@ -104,6 +107,9 @@ def describe_keys(state: Path) -> tuple[KeyInfo, ...]:
         path, signer = key_path(keys.folder, role), tuf.signers.get(role)
         mode, half = (mode_of(path), signer.public_key.keyval["public"]) if signer else (None, None)
         found.append(KeyInfo(f"tuf-{role}", f"signs {role}", path, mode, key_ids.get(role), half))
+    for path in sorted((keys.folder / NAMED).glob("*.pem")):
+        half = public_half(read_signing_key(path))
+        found.append(KeyInfo(path.stem, "signs what it is declared for", path, mode_of(path), key_id(half), half))
     for path, use in (
         (keys.enrolment_token_path, "lets a device enrol"),
         (keys.operator_token_path, "lets an operator ask"),
@@ -123,8 +129,8 @@ def new_named_key(state: Path, name: str, uses: Sequence[KeyUse]) -> tuple[Path,
     declaration = _declaration(name, public_half(private), uses)
     keys = StateKeys.of(state)
     make_private_folder(keys.folder)
-    make_private_folder(keys.folder / "named")
-    path = keys.folder / "named" / f"{name}.pem"
+    make_private_folder(keys.folder / NAMED)
+    path = keys.folder / NAMED / f"{name}.pem"
     if not create_private(path, private):
         raise Refused(f"{path} is there already", "choose another name: a key is not replaced")
     return path, declaration.decode()
