@@ -12,8 +12,14 @@ def matches(pattern: str, path: str) -> bool:
 
     `*` stands for anything within one folder, `**` for any depth, none included; a pattern that ends in a plain name
     means that path and everything below it, and so does one that ends in `/**`. Case counts, as it does in git.
-    `docs/*` means what stands directly in `docs`, as in CODEOWNERS. Costs at most (parts of pattern) x (parts of path).
+    `docs/*` means what stands directly in `docs`, as in CODEOWNERS. Costs at most (parts of pattern) x (parts of path),
+    and next to nothing where the two differ before the first star.
     """
+    plain, star, _ = pattern.partition("*")
+    if not star:
+        return path == plain or path.startswith(f"{plain}/")
+    if not f"{path}/".startswith(plain):
+        return False
     parts = pattern.split("/")
     if parts[-1] != _ANY_DEPTH and "*" not in parts[-1]:
         parts.append(_ANY_DEPTH)
