@@ -26,6 +26,8 @@ EXAMPLES = {
     "DeviceClass": "devices/classes/cam-lowlight.yaml",
     "Cohort": "devices/cohorts/canary.yaml",
     "Policy": "policies/default.yaml",
+    "Owners": "policies/owners.yaml",
+    "Checklist": "policies/checklist.yaml",
 }
 
 

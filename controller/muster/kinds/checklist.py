@@ -28,7 +28,10 @@ Area = Literal[
 
 
 class AnsweredBy(Declared):
-    """Exactly one: a gate metric (never ticked by hand), a file that must stand at the head, or a signed approval."""
+    """Exactly one: a gate metric (never ticked by hand), a file that must stand at the head, or a signed approval.
+
+    In `file`, the first `*` stands for the release's model and the second for its version.
+    """
 
     gate: GateMetric | None = None
     file: PathPattern | None = None
