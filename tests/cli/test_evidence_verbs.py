@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,17 @@ from muster.artifacts.store import Store
 from muster.attest.evidence import read_evidence, sign_evidence
 from muster.attest.keys import key_id, new_private_key, public_half
 from muster.build.pipeline import build_release
+from muster.check.case import Case
+from muster.check.change import difference
+from muster.check.gates.decide import gate_verdicts
+from muster.check.gates.table import GATE_KINDS
 from muster.cli import exit_code_of
 from muster.kinds.digest import hex_of
 from muster.kinds.evidence import LARGEST, MEASUREMENT, PROVENANCE, REBUILD, REHEARSAL, Evidence, Measurement
+from muster.kinds.policy import Gate
+from muster.kinds.pull_request import PullRequest
 from muster.kinds.signing_key import SigningKey
+from muster.source.load import Loader
 
 RELEASE = "releases/meter-reader/1.2.0.yaml"
 ARTIFACT = release("1.2.0").spec.artifact.digest
@@ -121,6 +130,39 @@ def test_provenance(fleet: Path) -> None:
     found = written(fleet, "provenance")
     assert found.predicate_type == PROVENANCE
     assert found.predicate["runDetails"]["builder"]["id"] == "https://ci.example.org/onnx"
+
+
+def test_gates_believe_what_the_verbs_make(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The documented example of every gate that needs no device holds for 1.2.0, but for the one it must fail."""
+    declaration = fleet / "policies/keys/lab.yaml"
+    declaration.parent.mkdir(exist_ok=True)
+    pem = public_half((fleet / KEY).read_bytes())
+    spec = {"scheme": "ecdsa-p256-sha256", "publicKey": pem, "uses": ["evidence"]}
+    key = {"apiVersion": "muster/v1", "kind": "SigningKey", "metadata": {"name": "lab"}, "spec": spec}
+    declaration.write_text(yaml.safe_dump(key))
+    for verb in ("measure", "provenance", "rebuild"):
+        assert run(verb, RELEASE) == 0
+    capsys.readouterr()
+    verdicts = {verdict.gate: verdict for verdict in gate_verdicts(_case(fleet)) if verdict.device_class is None}
+    # 20 kernels take a quarter more than the 16 of the release that it supersedes.
+    costlier = [name for name, verdict in verdicts.items() if verdict.outcome != "pass"]
+    assert costlier == ["no-costlier"]
+    assert verdicts["no-costlier"].measured == "1.25 (14720 over 11776)"
+    assert len(verdicts) > 8
+
+
+def _case(fleet: Path) -> Case:
+    """1.2.0 proposed to a fleet whose tiers ask for the documented example of every gate."""
+    head = Loader().work_tree(fleet).fleet_or_refuse("the fleet")
+    gates = tuple(Gate.model_validate(dict(kind.example)) for kind in GATE_KINDS.values())
+    policy = head.policies[0]
+    tiers = tuple(tier.model_copy(update={"gates": gates}) for tier in policy.spec.tiers)
+    strict = policy.model_copy(update={"spec": policy.spec.model_copy(update={"tiers": tiers})})
+    head = replace(head, policies=(strict,))
+    base = replace(head, releases=tuple(item for item in head.releases if item.version != "1.2.0"))
+    paths = sorted(path.relative_to(fleet) for path in (fleet / "evidence").rglob("*.json"))
+    found = tuple(read_evidence(str(path), (fleet / path).read_bytes(), base.signing_keys) for path in paths)
+    return Case(difference(base, head, ()), PullRequest("a" * 40, "b" * 40), datetime.now(UTC), found)
 
 
 def test_rebuild_keeps_every_verdict(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
