@@ -51,8 +51,9 @@ class Person(Declared):
 class Ownership(Declared):
     """Changes below `paths` (or of these dotted `fields` of a release) need an approval by an owner.
 
-    `owners` are logins, of whom one must approve; `roles` ask for one approval of each; all by different people. Of the
-    entries without `fields`, the last that matches a path counts, as in CODEOWNERS; those with `fields` ask in addition.
+    `owners` are logins, of whom one must approve; `roles` ask for one approval of each; all by different people. Of
+    the entries without `fields`, the last that matches a path counts, as in CODEOWNERS; those with `fields` ask in
+    addition.
     """
 
     paths: Annotated[tuple[PathPattern, ...], AsTuple, Field(min_length=1, max_length=64)]
