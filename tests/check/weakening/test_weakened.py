@@ -414,6 +414,26 @@ def test_a_widened_release_below_its_model_is_found() -> None:
     assert rules(narrow, regulated) == []
 
 
+def test_a_frozen_cohort_that_goes_is_found() -> None:
+    """A freeze of a cohort is not escaped by giving the cohort another name."""
+
+    def freeze(tree: Tree) -> None:
+        spec(tree, NIGHTS)["cohorts"] = ["fleet"]
+
+    (verdict,) = found(move("devices/cohorts/fleet.yaml", "everybody"), freeze)
+    assert verdict.rule == "weakening/freeze-scope"
+    assert verdict.subject == "devices/cohorts/fleet.yaml"
+
+
+def test_a_second_entry_for_a_person_adds_to_the_first() -> None:
+    """Keys cannot be slipped in under a login that stands there already."""
+
+    def edit(tree: Tree) -> None:
+        owners(tree)["people"].append({"login": "ADA", "roles": ["security"], "sshKeys": ["ssh-ed25519 AAAA"]})
+
+    assert rules(edit) == ["approver", "identity"]
+
+
 def test_a_key_file_beside_the_declared_keys_is_a_trust_root() -> None:
     """Keys that are no YAML are trusted by their path: a new or another one is a weakening, a removed one is not."""
     path = "policies/keys/ada.asc"

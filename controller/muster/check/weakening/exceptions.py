@@ -34,6 +34,7 @@ def weakened_freezes(base: Fleet, head: Fleet, author: str | None) -> Iterator[W
             before = f"{old.spec.effect} for {format_duration(old.spec.duration)} at {_schedule(old)}"
             yield Weakening("freeze", about, before, GONE, Pointer(path_of(old)))
     yield from _more_allowed(base, head)
+    yield from _lost_cohorts(base, head)
 
 
 def weakened_waivers(base: Fleet, head: Fleet) -> Iterator[Weakening]:
@@ -80,6 +81,15 @@ def _more_allowed(base: Fleet, head: Fleet) -> Iterator[Weakening]:
             yield Weakening(
                 "freeze-allow", f"freeze {new.metadata.name}", f"allowed by {names}", after, Pointer(path_of(new))
             )
+
+
+def _lost_cohorts(base: Fleet, head: Fleet) -> Iterator[Weakening]:
+    """A freeze of a cohort holds nothing once the cohort is gone, or has another name."""
+    gone = {cohort.metadata.name for cohort in base.cohorts} - {cohort.metadata.name for cohort in head.cohorts}
+    for freeze in base.freezes:
+        for name in sorted(gone & set(freeze.spec.cohorts)):
+            about = f"freeze {freeze.metadata.name}: cohort {name}"
+            yield Weakening("freeze-scope", about, "frozen", GONE, Pointer(f"devices/cohorts/{name}.yaml"))
 
 
 def _shared(left: tuple[str, ...], right: tuple[str, ...]) -> bool:

@@ -19,6 +19,14 @@ from muster.kinds.owners import Owners, Ownership
 
 def weakened_ownership(base: Owners, head: Owners, author: str | None) -> Iterator[Weakening]:
     """Every rule of the base for which some path asks for less at the head: one weakening per rule and cause."""
+    if base.spec.paths == head.spec.paths:
+        return
+    before, after = (sum(len(rule.paths) for rule in owners.spec.paths) for owners in (base, head))
+    if before * after > _MOST_PAIRS:
+        where = Pointer(path_of(head), ("spec", "paths"))
+        why = "too many to be compared, which counts as weaker"
+        yield Weakening("owners", "path rules", f"{before} patterns", f"{after} patterns", where, why)
+        return
     for index, old in enumerate(base.spec.paths):
         later = base.spec.paths[index + 1 :]
         told: set[int | None] = set()
@@ -31,6 +39,8 @@ def weakened_ownership(base: Owners, head: Owners, author: str | None) -> Iterat
 
 
 _KEPT = -1
+_MOST_PAIRS = 250_000
+"""Patterns of the base times patterns of the head: a few seconds at the most."""
 
 
 def _cause(old: Ownership, pattern: str, later: tuple[Ownership, ...], now: tuple[Ownership, ...]) -> int | None:

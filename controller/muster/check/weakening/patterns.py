@@ -17,6 +17,8 @@ def covers(wide: str, narrow: str) -> bool:
     if wide == narrow:
         return True
     stem = narrow.removesuffix("/" + _ANY_DEPTH)
+    if "*" not in wide:
+        return stem == wide or narrow.startswith(wide + "/")
     last = wide.rpartition("/")[2]
     # Only then does `wide` reach below whatever it matches, as a folder does.
     reaches_below = last == _ANY_DEPTH or "*" not in last

@@ -25,7 +25,8 @@ def weakened_owners(base: Owners | None, head: Owners | None, author: str | None
         return
     yield from _policy_owners(base, head, author)
     yield from _named_approvers(base, head, author)
-    known = {person.login.casefold(): person for person in base.spec.people}
+    # Of two entries for one person the first counts, as when owners are looked up.
+    known = {person.login.casefold(): person for person in reversed(base.spec.people)}
     for index, person in enumerate(head.spec.people):
         old = known.get(person.login.casefold(), Person(login=person.login))
         where = Pointer(path_of(head), ("spec", "people", index))

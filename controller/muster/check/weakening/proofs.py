@@ -9,7 +9,7 @@ from muster.check.change import Change, path_of
 from muster.check.weakening.looser import GONE, Looser, Weakening, listed, located, shown, unmatched
 from muster.kinds.checklist import AnsweredBy, Checklist, Item, Stage
 from muster.kinds.finding import Pointer
-from muster.kinds.policy_test import Expected, PolicyTest
+from muster.kinds.policy_test import Expected, PolicyTest, PolicyTestSpec
 from muster.kinds.signing_key import SigningKey
 
 _STAGES: tuple[str, ...] = get_args(Stage)
@@ -36,8 +36,10 @@ def weakened_tests(change: Change) -> Iterator[Weakening]:
     """Every policy test of the base that is gone or expects something else. More expectations are none."""
     before = {path_of(test): test for test in change.base.policy_tests}
     after = {path_of(test): test for test in change.head.policy_tests}
+    cases = [(_case(test), test.spec.expect) for test in change.head.policy_tests]
     for path, old in before.items():
-        if any(_demands(new, old) for new in change.head.policy_tests):
+        case = _case(old)
+        if any(case == other and set(old.spec.expect) <= set(expected) for other, expected in cases):
             continue
         about = f"policy test {old.metadata.name}"
         if path in after:
@@ -92,11 +94,9 @@ def _answer(answered: AnsweredBy) -> str:
     return ", ".join(f"{kind} {name}" for kind, name in named if name) or GONE
 
 
-def _demands(new: PolicyTest, old: PolicyTest) -> bool:
-    """True if `new` is the same case with at least the expectations of `old`."""
-    before, after = old.spec, new.spec
-    same_case = before.model_copy(update={"expect": ()}) == after.model_copy(update={"expect": ()})
-    return same_case and all(expected in after.expect for expected in before.expect)
+def _case(test: PolicyTest) -> PolicyTestSpec:
+    """What a test is about, without the verdicts that it expects."""
+    return test.spec.model_copy(update={"expect": ()})
 
 
 def _changed_test(about: str, path: str, old: PolicyTest, new: PolicyTest) -> Weakening:

@@ -43,11 +43,10 @@ def lowered_tiers(change: Change) -> Iterator[Weakening]:
             where = Pointer(release.path, ("spec", "tier"))
             yield Weakening("tier-lowered", about, above.spec.tier, release.spec.tier, where, why)
     left = _highest(change.head)
+    kept = {release.name for release in change.head.releases}
     for model, above in highest.items():
         now = left.get(model)
-        if change.head.release(above.name) is None and (
-            now is None or tier_rank(now.spec.tier) < tier_rank(above.spec.tier)
-        ):
+        if above.name not in kept and (now is None or tier_rank(now.spec.tier) < tier_rank(above.spec.tier)):
             after = now.spec.tier if now else GONE
             why = "no release is left to keep it"
             yield Weakening("tier-lowered", f"model {model}: tier", above.spec.tier, after, Pointer(above.path), why)
