@@ -12,8 +12,9 @@ from fleets import make_fleet
 from muster.check.change import difference
 from muster.check.judgement import Judgement, NeededApproval
 from muster.check.verdict import Verdict, Waived
-from muster.forge.check_runs import check_runs
+from muster.forge.check_runs import check_runs, unjudged
 from muster.forge.forge import MOST_RUNS
+from muster.kinds.errors import Unusable
 from muster.kinds.finding import Place, Pointer
 from muster.kinds.pull_request import PullRequest
 
@@ -108,6 +109,14 @@ def test_the_total_says_what_is_missing() -> None:
     for words in ("needs 1 of ben, cyd: policy owners", "no controller was asked", "fail  meter-reader-1.2.0"):
         assert words in total.summary
     assert "dia" not in total.summary
+
+
+def test_a_change_that_could_not_be_judged_fails() -> None:
+    """The total fails under its usual name, so that an earlier success does not go on to stand, and says why."""
+    run = unjudged(Unusable("the base is unreadable: ```\x1b[2J", "fetch it"))
+    assert (run.name, run.conclusion, run.title) == ("muster", "failure", "could not be judged")
+    assert run.name == check_runs(judged())[-1].name
+    assert run.summary == "````text\nthe base is unreadable: ```\\x1b[2J\nfetch it\n````"
 
 
 def test_names_stay_within_what_a_forge_takes() -> None:

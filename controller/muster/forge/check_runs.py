@@ -14,6 +14,7 @@ from typing import Final
 from muster.check.judgement import Judgement
 from muster.check.verdict import Verdict
 from muster.forge.forge import Annotation, CheckRun, Conclusion, Level
+from muster.kinds.errors import MusterError
 from muster.source.git_program import printable
 from muster.source.layout import leaves_the_tree
 
@@ -28,6 +29,12 @@ def check_runs(judgement: Judgement) -> tuple[CheckRun, ...]:
     for verdict in judgement.verdicts:
         groups.setdefault(_group(verdict, groups), []).append(verdict)
     return (*(_run(name, groups[name]) for name in sorted(groups)), _total(judgement))
+
+
+def unjudged(error: MusterError) -> CheckRun:
+    """The total where no judgement came about: without it, that of an earlier run would go on to stand at the head."""
+    lines = [printable(error.message), *([printable(error.hint)] if error.hint else [])]
+    return CheckRun(TOTAL, "failure", "could not be judged", _fenced((), lines))
 
 
 def _group(verdict: Verdict, groups: dict[str, list[Verdict]]) -> str:
