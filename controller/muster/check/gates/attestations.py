@@ -84,7 +84,7 @@ def _problem(question: Question, read: Provenance, path: str) -> Unfit | None:
     release, parameters = question.release, read.buildDefinition.externalParameters
     for name, right in (("release", release.name), ("pins", release.pins)):
         if parameters.get(name, right) != right:
-            return Unfit("fail", f"built with another {name}: {quoted(str(parameters[name]))}, not {right}", path)
+            return Unfit("fail", f"built with other {name}: {quoted(str(parameters[name]))}, not {right}", path)
     if not read.buildDefinition.resolvedDependencies:
         return Unfit("inconclusive", "names nothing that the artifact was built from", path)
     digests = {dependency.digest.get("sha256") for dependency in read.buildDefinition.resolvedDependencies}

@@ -112,7 +112,7 @@ def _paired(baseline: Baseline) -> Paired | None:
 
 def _over(question: Question, result: Result, baseline: Baseline, path: str) -> Reading:
     reading = reading_of(result, question.kind, path)
-    words = shown(baseline.value, question.kind.dimension)
+    words = f"the {baseline.of}'s {shown(baseline.value, question.kind.dimension)}"
     if question.kind.interval != "counts":
         return reading.over(baseline.value, words)
     paired, count = _paired(baseline), count_of(result)

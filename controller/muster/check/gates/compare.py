@@ -38,8 +38,7 @@ def compared(question: Question, reading: Reading) -> Answer:
         or _bounded(gate, reading, question.threshold)
         or _plain(gate, reading, question.threshold)
     )
-    title = question.kind.title
-    message = f"{title[0].lower()}{title[1:]} is {measured}; asked for: {asked(gate)}" + (f"; {why}" if why else "")
+    message = f"{question.kind.title}: {measured}, asked for {asked(gate)}" + (f"; {why}" if why else "")
     return Answer(outcome, message, measured=measured, evidence=reading.evidence)
 
 

@@ -21,7 +21,8 @@ def artifact_size(question: Question) -> Answer:
         return baseline
     reading = Reading(Decimal(question.release.spec.artifact.size), "size")
     if baseline is not None:
-        reading = reading.over(baseline, f"{shown(baseline, 'size')} of the {question.gate.relative_to}")
+        of = {"budget": "the budget of "}.get(question.gate.relative_to, f"the {question.gate.relative_to}'s ")
+        reading = reading.over(baseline, of + shown(baseline, "size"))
     return compared(question, reading).hinting("quantize more operators, or prune the model")
 
 

@@ -28,13 +28,13 @@ class Measured:
     measurement: Measurement
 
     def result(self, question: Question, metric: str) -> tuple[Result, ...]:
-        """Results of that metric on the class and slice that the gate names."""
+        """Results of that metric on the class and slice that are asked about."""
+        # A size is the same on every class; only the budget that it is held to is the class's.
+        place = None if question.kind.scope == "budget" else question.device_class
         return tuple(
             result
             for result in self.measurement.results
-            if result.metric == metric
-            and result.device_class == question.device_class
-            and result.slice == question.gate.slice
+            if (result.metric, result.device_class, result.slice) == (metric, place, question.gate.slice)
         )
 
 
