@@ -19,12 +19,12 @@ _REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{7,64})", re.MULTILINE)
 def declared_since(repository: Repository, base: str, moves: Iterable[Move]) -> Mapping[tuple[str, str], Declared]:
     """(release, cohort) → the percentage at the base, and the time of the commit that brought it there.
 
-    Only cohorts that get more of a release which they have some of already: nothing else has to have soaked.
+    Every cohort that has some of a release which gets wider: the first ones have to have soaked before others follow.
     """
     found: dict[tuple[str, str], Declared] = {}
     for move in moves:
-        wanted = {cohort: ppm for cohort, ppm in move.before.items() if 0 < ppm < move.after.get(cohort, 0)}
-        if wanted:
+        wanted = {cohort: ppm for cohort, ppm in move.before.items() if ppm}
+        if wanted and move.widens:
             history = appearances(repository, base, move.release.path)
             for cohort, ppm in wanted.items():
                 since = _since(repository, move.release.path, history, cohort, ppm)
