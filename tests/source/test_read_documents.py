@@ -15,6 +15,7 @@ from muster.kinds.finding import Finding
 from muster.source.documents import (
     MAX_DOCUMENT,
     MAX_FINDINGS,
+    MAX_TOTAL,
     ReadDocuments,
     document_findings,
     documents_at,
@@ -139,6 +140,21 @@ def test_thousands_of_files_are_bounded() -> None:
     findings = findings_of(found)
     assert len(findings) == MAX_FINDINGS + 1
     assert findings[-1].rule == "too-many"
+
+
+def test_many_large_files_are_bounded() -> None:
+    """What is read in all stays within its bound, and the rest is named."""
+    entries = [TreeEntry("100644", "1" * 40, MAX_DOCUMENT, playbook_path(f"p{number}")) for number in range(20)]
+    asked: list[str] = []
+
+    def read(wanted: Sequence[TreeEntry]) -> Mapping[str, bytes]:
+        asked.extend(entry.path for entry in wanted)
+        return {entry.path: b"x" for entry in wanted}
+
+    found = read_documents(entries, read)
+    assert len(asked) * MAX_DOCUMENT == MAX_TOTAL
+    assert {"too-large"} == {finding.rule for finding in found.findings}
+    assert len(found.findings) == len(entries) - len(asked)
 
 
 def test_names_are_printable() -> None:

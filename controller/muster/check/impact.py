@@ -7,12 +7,13 @@ the head and shows something else than before: white space and comments do not c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from muster.check.case import Case
 from muster.check.change import Touched, resources_of
-from muster.check.documents.diagram import drawn
-from muster.check.documents.playbook import BOUNDS, said
+from muster.check.documents import diagram, playbook
+from muster.check.documents.readable import Bounds, objections
 from muster.check.documents.tree import DIAGRAMS, PLAYBOOKS, REQUIRED
 from muster.check.field_changes import changed_fields, touches
 from muster.check.impact_line import Needs, impact_line, key_of
@@ -24,10 +25,27 @@ from muster.kinds.policy import ImpactRule
 from muster.kinds.resource import Resource
 
 _MOST_NAMED = 3
-_MOST_CHARACTERS = BOUNDS.characters
-_FOLDERS: dict[Needs, str] = {"diagram": DIAGRAMS, "playbook": PLAYBOOKS}
-_ENDINGS: dict[Needs, str] = {"diagram": ".mmd", "playbook": ".md"}
-_SHOWN: dict[Needs, Callable[[str], tuple[str, ...]]] = {"diagram": drawn, "playbook": said}
+_MOST_CHARACTERS = 2 * 2**20
+"""Of all documents that a change touches, before and after."""
+
+_Answer = tuple[Outcome, str, str]
+"""Outcome, message and hint."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One kind of document. `shown` is what counts of its text."""
+
+    folder: str
+    ending: str
+    bounds: Bounds
+    shown: Callable[[str], tuple[str, ...]]
+
+
+_KINDS: dict[Needs, _Kind] = {
+    "diagram": _Kind(DIAGRAMS, ".mmd", diagram.BOUNDS, diagram.drawn),
+    "playbook": _Kind(PLAYBOOKS, ".md", playbook.BOUNDS, playbook.said),
+}
 
 
 def impact_verdicts(case: Case) -> Iterator[Verdict]:
@@ -35,10 +53,13 @@ def impact_verdicts(case: Case) -> Iterator[Verdict]:
     yield from _removed(case)
     rules = [rule for policy in case.change.base.policies for rule in policy.spec.impact]
     fields = _fields(case) if any(rule.fields for rule in rules) else {}
+    answers: dict[Needs, _Answer] = {}
     for rule in rules:
         concerned = _concerned(case, rule, fields)
         if concerned:
-            yield _verdict(case, rule, concerned)
+            if rule.needs not in answers:
+                answers[rule.needs] = _answer(case, rule.needs)
+            yield _verdict(rule, concerned, answers[rule.needs])
 
 
 def _removed(case: Case) -> Iterator[Verdict]:
@@ -95,8 +116,8 @@ def _has(resource: Any, field: str) -> bool:
     return True
 
 
-def _verdict(case: Case, rule: ImpactRule, concerned: list[str]) -> Verdict:
-    outcome, message, hint = _answer(case, rule.needs)
+def _verdict(rule: ImpactRule, concerned: list[str], answer: _Answer) -> Verdict:
+    outcome, message, hint = answer
     more = len(concerned) - _MOST_NAMED
     what = ", ".join(concerned[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
     return Verdict(
@@ -109,19 +130,15 @@ def _verdict(case: Case, rule: ImpactRule, concerned: list[str]) -> Verdict:
     )
 
 
-def _answer(case: Case, needs: Needs) -> tuple[Outcome, str, str]:
-    """Outcome, message and hint."""
+def _answer(case: Case, needs: Needs) -> _Answer:
+    """What the change says for itself: the same for every rule that needs this."""
+    kind = _KINDS[needs]
     hint = (
-        f"change what is drawn or written in {_FOLDERS[needs]}, or write a line "
-        f"`{key_of(needs)}: none: <why>` into the pull request"
+        f"change what {kind.folder} shows, or write a line `{key_of(needs)}: none: <why>` into the pull request's text"
     )
-    unknown: str | None = None
-    for file in case.change.touched:
-        changes = _changes(case, file, needs)
-        if changes:
-            return "pass", f"{file.path} changes, too", ""
-        if changes is None:
-            unknown = file.path
+    changed, unknown = _changed(case, kind)
+    if changed is not None:
+        return "pass", f"{changed} changes, too", ""
     line = impact_line(case.request.body, needs)
     if line.why:
         return "pass", f"no {needs} changes, since: {line.why}", ""
@@ -134,14 +151,28 @@ def _answer(case: Case, needs: Needs) -> tuple[Outcome, str, str]:
     return "fail", f"no {needs} changes, and the pull request does not say why", hint
 
 
-def _changes(case: Case, file: Touched, needs: Needs) -> bool | None:
-    """True if the file is such a document and shows something else than before; None if that cannot be told."""
-    if not (file.path.startswith(_FOLDERS[needs]) and file.path.endswith(_ENDINGS[needs])) or file.after is None:
-        return False
-    if file.mode is None or not file.mode.startswith("100"):
-        return False
-    after = case.files.get(file.path)
-    before = "" if file.before is None else case.base_files.get(file.path)
-    if after is None or before is None or max(len(after), len(before)) > _MOST_CHARACTERS:
-        return None
-    return _SHOWN[needs](after) not in (_SHOWN[needs](before), ())
+def _changed(case: Case, kind: _Kind) -> tuple[str | None, str | None]:
+    """The first such document that shows something else than before, and the first of which that cannot be told."""
+    unknown: str | None = None
+    room = _MOST_CHARACTERS
+    for file in case.change.touched:
+        if not _stands(file, kind):
+            continue
+        after = case.files.get(file.path)
+        before = "" if file.before is None else case.base_files.get(file.path)
+        room -= len(after or "") + len(before or "")
+        if after is None or before is None or room < 0 or not _is_bounded(after, kind) or not _is_bounded(before, kind):
+            unknown = unknown or file.path
+        elif kind.shown(after) not in (kind.shown(before), ()):
+            return file.path, unknown
+    return None, unknown
+
+
+def _stands(file: Touched, kind: _Kind) -> bool:
+    """True if the file is such a document, and a regular file at the head."""
+    named = file.path.startswith(kind.folder) and file.path.endswith(kind.ending)
+    return named and file.after is not None and file.mode is not None and file.mode.startswith("100")
+
+
+def _is_bounded(text: str, kind: _Kind) -> bool:
+    return next(objections("", text.replace("\r\n", "\n"), kind.bounds), None) is None

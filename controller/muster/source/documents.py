@@ -2,7 +2,7 @@
 
 Rules it keeps:
 - Nothing is read that is not a regular file in its place; links and submodules are findings.
-- Bounded: 100 diagrams and 200 playbooks, 256 KiB each, and the same for the file of components.
+- Bounded: 100 diagrams and 200 playbooks, 256 KiB each and 2 MiB in total, the file of components included.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from muster.kinds.finding import Complaint, Finding, Place
 from muster.kinds.owners import Owners
 from muster.source import yaml_events
 from muster.source.git import Repository, TreeEntry
-from muster.source.git_program import printable
+from muster.source.git_program import MIB, printable
 from muster.source.validate import validate
 from muster.source.work_tree import read_file, walk
 
 MAX_DOCUMENT = 256 * 1024
+MAX_TOTAL = 2 * MIB
 MAX_FINDINGS = 200
 UNDER = (DIAGRAMS.rstrip("/"), PLAYBOOKS.rstrip("/"), COMPONENTS)
 
@@ -112,19 +113,21 @@ def _sort_out(entries: Iterable[TreeEntry]) -> tuple[list[Finding], list[TreeEnt
     findings: list[Finding] = []
     wanted: list[TreeEntry] = []
     counts: Counter[str] = Counter()
+    total = 0
     for entry in entries:
         folder = _folder(entry.path)
         counts[folder] += 1
-        objection = _objection(entry, folder, counts[folder])
+        objection = _objection(entry, folder, counts[folder], MAX_TOTAL - total)
         if objection is None:
             wanted.append(entry)
+            total += entry.size
         elif len(findings) <= MAX_FINDINGS:
             findings.append(Finding(Place(printable(entry.path)), *objection))
     return findings, wanted
 
 
-def _objection(entry: TreeEntry, folder: str, count: int) -> tuple[str, str, str] | None:
-    """What is wrong with a file as such, before anybody reads it."""
+def _objection(entry: TreeEntry, folder: str, count: int, room: int) -> tuple[str, str, str] | None:
+    """What is wrong with a file as such, before anybody reads it; `room` in bytes is left for all that follow."""
     if not entry.mode.startswith("100"):
         return "link", "not a regular file", "put the file itself here"
     if not folder:
@@ -134,6 +137,8 @@ def _objection(entry: TreeEntry, folder: str, count: int) -> tuple[str, str, str
         return "too-many", f"there are more than {_MOST[folder]} such files", "keep to fewer"
     if entry.size > MAX_DOCUMENT:
         return "too-large", f"the file has {entry.size} bytes", f"keep it under {MAX_DOCUMENT}"
+    if entry.size > room:
+        return "too-large", f"documents have more than {MAX_TOTAL} bytes in total", "keep to what people read"
     return None
 
 
