@@ -84,10 +84,10 @@ def _misfit(release: Release, device_class: DeviceClass) -> str:
 def removal_verdicts(case: Case) -> Iterator[Verdict]:
     """One for each release that is removed though it is one of the last to go back to.
 
-    A rollback may remove what it takes devices back from.
+    A rollback may remove what it takes devices back from: what is newer than all that still reaches any.
     """
     for release in case.change.removed:
-        if case.change.is_rollback and release.spec.rollout.reaches_any:
+        if case.change.is_rollback and release.spec.rollout.reaches_any and _is_newest(case.change.head, release):
             continue
         running = case.change.base_running.get(release.model)
         tier = declared_tier(case.change.base, release.spec.tier)
@@ -100,6 +100,14 @@ def removal_verdicts(case: Case) -> Iterator[Verdict]:
             yield Verdict(
                 DEPLOYABLE, release.name, "fail", said, "keep its file; at 0% it reaches no device", tier=tier.name
             )
+
+
+def _is_newest(head: Fleet, release: Release) -> bool:
+    return all(
+        version_key(other.version) < version_key(release.version)
+        for other in head.releases_of(release.model)
+        if other.spec.rollout.reaches_any
+    )
 
 
 def rehearsal_verdicts(case: Case, advance: Advance) -> Iterator[Verdict]:
