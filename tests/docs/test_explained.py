@@ -9,12 +9,19 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
-from muster.check.documents.playbook import blocks_of
+from muster.check.documents.diagram import read_diagram
+from muster.check.documents.playbook import SECTIONS, blocks_of
+from muster.check.documents.tree import REQUIRED
+from muster.check.impact_line import impact_line
 from muster.check.paths import matches
 from muster.cli import cli
+from muster.kinds.components import Components
+from muster.kinds.error_codes import ERROR_CODES
 from muster.source.documents import document_findings, documents_in
 from muster.source.load import Loader
+from muster.source.schema import schema_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOKS = sorted((ROOT / "docs" / "playbooks").glob("*.md"))
@@ -89,3 +96,27 @@ def test_rules_of_impact_name_what_there_is() -> None:
         for pattern in rule.get("paths", []):
             if pattern.startswith("controller/"):
                 assert any(matches(pattern, file) for file in files), pattern
+
+
+def test_the_page_about_documents_is_true() -> None:
+    """Its diagrams are read without a finding, its playbook has the structure, its lines count, its list is whole."""
+    text = (ROOT / "docs" / "documents.md").read_text()
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    diagrams = [content for kind, content in blocks if kind == "mermaid"]
+    assert [read_diagram("docs/documents.md", content).findings for content in diagrams] == [()] * 2
+    (example,) = [content for kind, content in blocks if kind == "markdown"]
+    assert list(SECTIONS) == re.findall(r"^## (.*)", example, flags=re.MULTILINE)
+    codes = re.findall(r"`(\w+)`", example.partition("## ")[0])
+    assert codes
+    assert set(codes) <= ERROR_CODES.keys()
+    (lines,) = [content for kind, content in blocks if kind == "text"]
+    assert impact_line(lines, "diagram").why == "the order of two log lines changes"
+    assert impact_line(lines, "playbook").why == "the new class is the same board in another case"
+    for path in REQUIRED:
+        assert f"`{path}`" in text or f"`{path.rpartition('/')[2]}`" in text
+
+
+def test_components_fit_their_schema() -> None:
+    """What an editor is told is what the reader takes."""
+    schema = schema_of(Components)
+    Draft202012Validator(schema).validate(yaml.safe_load((ROOT / "docs" / "components.yaml").read_text()))
