@@ -6,7 +6,7 @@ the releases that are touched, that they supersede, or that reach a device.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from muster.check.change import Touched
 from muster.kinds.cohort import Cohort
@@ -39,12 +39,12 @@ class Sides:
 def read_sides(loader: Loader, repository: Repository, base: str, tree: str, touched: tuple[Touched, ...]) -> Sides:
     """Load both sides. Raises `Unusable` if neither the base nor any of the 50 commits before it loads."""
     scope = _scope(touched)
+    if scope.models is not None:
+        # Both sides hold the same part of the fleet, or what one side left out would look added or removed.
+        scope = replace(scope, files=scope.files | _superseded(loader.part(repository, tree, *scope.part).fleet, scope))
     judged_by, old = _base(loader, repository, base, scope)
-    if judged_by != base or old.fleet is None:
-        # What the base cannot say about itself is asked of the whole tree.
-        new = loader.commit(repository, tree)
-    else:
-        new = _load(loader, repository, tree, scope)
+    # What a broken base cannot say about itself is asked of the whole tree.
+    new = loader.commit(repository, tree) if judged_by != base else _load(loader, repository, tree, scope)
     assert old.fleet is not None
     return Sides(old.fleet, new.fleet, new.findings, judged_by)
 
@@ -55,6 +55,11 @@ class _Scope:
 
     models: frozenset[str] | None
     files: frozenset[str]
+
+    @property
+    def part(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The models to read, and the releases among theirs that are read in any case."""
+        return self.models or frozenset(), self.files
 
 
 def _scope(touched: tuple[Touched, ...]) -> _Scope:
@@ -74,21 +79,16 @@ def _concerns_everything(path: str) -> bool:
 def _load(loader: Loader, repository: Repository, tree: str, scope: _Scope) -> Loaded:
     if scope.models is None:
         return loader.commit(repository, tree)
-    wanted = set(scope.files)
-    loaded = loader.part(repository, tree, scope.models, wanted)
-    superseded = _superseded(loaded.fleet, wanted) if loaded.fleet else set()
-    return loader.part(repository, tree, scope.models, wanted | superseded) if superseded else loaded
+    return loader.part(repository, tree, *scope.part)
 
 
-def _superseded(fleet: Fleet, touched: set[str]) -> set[str]:
-    """Files of the releases that the touched ones supersede, as far as they were not read."""
-    return {
+def _superseded(fleet: Fleet | None, scope: _Scope) -> frozenset[str]:
+    """Files of the releases that the touched ones supersede."""
+    return frozenset(
         f"releases/{release.model}/{release.spec.supersedes}.yaml"
-        for release in fleet.releases
-        if release.path in touched
-        and release.spec.supersedes is not None
-        and fleet.release(f"{release.model}/{release.spec.supersedes}") is None
-    }
+        for release in (fleet.releases if fleet else ())
+        if release.path in scope.files and release.spec.supersedes is not None
+    )
 
 
 def _base(loader: Loader, repository: Repository, base: str, scope: _Scope) -> tuple[str, Loaded]:

@@ -36,6 +36,8 @@ _AT_REST = re.compile(
     rb"\n  rollout:\n(?:    #[^\n]*\n)*    cohorts:(?: \{\}\n|\n(?:      [a-z0-9-]{1,63}: (?:0%|\"0%\"|'0%')\n)+)\s*\Z"
 )
 
+_TIER = re.compile(rb"\nspec:\n(?:  #[^\n]*\n)*  tier: ([a-z]+)\n")
+
 Key = tuple[str, str]
 Parsed = AnyResource | tuple[Finding, ...]
 Read = Callable[[Iterable[TreeEntry]], Mapping[str, bytes]]
@@ -76,7 +78,7 @@ class Loader:
         self._files: dict[Key, Parsed] = {}
         self._newest: dict[Key, Parsed] = {}
         self._commits: OrderedDict[str, Loaded] = OrderedDict()
-        self._at_rest: dict[Key, bool] = {}
+        self._at_rest: dict[Key, str | None] = {}
 
     def commit(self, repository: Repository, commit: str) -> Loaded:
         """The fleet of a commit. Raises `Refused` for a tree without bounds, `Unusable` if it cannot be read."""
@@ -110,13 +112,23 @@ class Loader:
         return self._load(tuple(entries), read, None, _Part(frozenset(idle), frozenset(models)))
 
     def _idle(self, entries: list[TreeEntry], read: Read) -> set[str]:
-        """Paths of releases that reach no device, told by the last lines of their files without parsing them."""
+        """Paths of releases that reach no device and tell of no tier that others do not tell of already.
+
+        Told by the lines of their files, without parsing them: the highest tier among a model's releases matters.
+        """
         unknown = [entry for entry in entries if (entry.path, entry.blob) not in self._at_rest]
         contents = read(unknown) if unknown else {}
-        self._at_rest.update(
-            {(entry.path, entry.blob): bool(_AT_REST.search(contents[entry.blob])) for entry in unknown}
-        )
-        return {entry.path for entry in entries if self._at_rest[entry.path, entry.blob]}
+        self._at_rest.update({(entry.path, entry.blob): _tier_at_rest(contents[entry.blob]) for entry in unknown})
+        idle: set[str] = set()
+        told: set[tuple[str, str]] = set()
+        for entry in entries:
+            tier = self._at_rest[entry.path, entry.blob]
+            model = entry.path.split("/")[1]
+            if tier is not None and (model, tier) in told:
+                idle.add(entry.path)
+            elif tier is not None:
+                told.add((model, tier))
+        return idle
 
     def work_tree(self, folder: Path) -> Loaded:
         """The fleet of a folder as it stands. Raises `Refused` for a tree without bounds, `Unusable`."""
@@ -175,6 +187,12 @@ class Loader:
         self._files = {**self._newest, **results}
         self._newest = results
         return {path: result for (path, _), result in results.items()}
+
+
+def _tier_at_rest(data: bytes) -> str | None:
+    """The tier of a release that reaches no device; None where the text does not say both plainly."""
+    tier = _TIER.search(data)
+    return tier[1].decode() if tier and _AT_REST.search(data) else None
 
 
 def _declares(entry: TreeEntry) -> bool:
