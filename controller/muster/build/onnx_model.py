@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 
 from muster.build.complaints import first_line
 from muster.kinds.errors import Refused
