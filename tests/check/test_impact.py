@@ -119,6 +119,7 @@ DOCUMENTS = [
     pytest.param({DRAWN: (DIAGRAM, DIAGRAM.replace("    ", "\t"))}, "fail", id="indentation"),
     pytest.param({DRAWN: (DIAGRAM, f"%% looked at\n{DIAGRAM}")}, "fail", id="a comment"),
     pytest.param({DRAWN: (None, "%% nothing\n")}, "fail", id="an empty diagram"),
+    pytest.param({DRAWN: (DIAGRAM, "%% nothing\n")}, "fail", id="a diagram that is emptied"),
     pytest.param({"docs/diagrams/old.mmd": (DIAGRAM, None)}, "fail", id="a diagram that goes"),
     pytest.param({"docs/diagrams/notes.txt": (None, "x")}, "fail", id="another file beside it"),
     pytest.param({"docs/other/update.mmd": (None, DIAGRAM)}, "fail", id="a diagram elsewhere"),
@@ -132,6 +133,15 @@ def test_what_counts_as_a_changed_diagram(files: Mapping[str, tuple[str | None, 
     """A diagram that stands at the head and shows something else than before, and nothing less."""
     verdicts = judged(PATHS, files={CODE: ("old", "new"), **files})
     assert [outcome] == [verdict.outcome for verdict in verdicts]
+
+
+def test_ever_more_diagrams_are_not_compared() -> None:
+    """What a change can make us compare is bounded; past that, it cannot be told."""
+    spaces = " " * 390 + "\n"
+    large = {f"docs/diagrams/d{number}.mmd": (DIAGRAM, DIAGRAM + spaces * 150) for number in range(50)}
+    assert [verdict.outcome for verdict in judged(PATHS, files={CODE: ("a", "b"), **large})] == ["error"]
+    few = dict(list(large.items())[:5])
+    assert [verdict.outcome for verdict in judged(PATHS, files={CODE: ("a", "b"), **few})] == ["fail"]
 
 
 def test_a_diagram_that_cannot_be_read_is_an_error() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.check.documents.playbook import LOG_KEYS, SECTIONS, read_playbook, said
+from muster.check.documents.playbook import SECTIONS, log_keys, read_playbook, said
 from muster.check.documents.readable import MOST_FINDINGS
 from small_documents import playbook
 
@@ -74,6 +74,7 @@ CHANGED = [
     pytest.param("## Impact", "# Impact", '"Impact" is no section of a playbook', id="another level"),
     pytest.param("## Impact", "> ## Impact", '"Impact" is no section of a playbook', id="section in a quote"),
     pytest.param("## Impact", "- ## Impact", '"Impact" is no section of a playbook', id="section in a list"),
+    pytest.param("People fall.", "- ### Smaller", '"Smaller" is no section of a playbook', id="heading in a list"),
     pytest.param("## Impact", "```\n## Impact\n```", "the section Impact is missing", id="section in a code block"),
     pytest.param("## Impact", "<!--\n## Impact\n-->", "the section Impact is missing", id="section in a comment"),
     pytest.param("People fall.", "## Impact\n\nAgain.", "the section Impact stands here again", id="section twice"),
@@ -121,7 +122,7 @@ def test_said_knows_no_white_space() -> None:
 
 def test_log_keys_are_those_of_telemetry() -> None:
     """The keys that devices are fixed to report."""
-    assert {"model_hash", "config_version", "error_code", "phase", "p95_ms"} < LOG_KEYS
+    assert {"model_hash", "config_version", "error_code", "phase", "p95_ms"} < log_keys()
 
 
 TOO_LARGE = [
