@@ -13,11 +13,11 @@ from muster.check.attributes import attribute_verdicts
 from muster.check.case import Case
 from muster.check.checklist import checklist_verdicts
 from muster.check.effect import rows
-from muster.check.freezes import freeze_verdicts
 from muster.check.gates.decide import gate_verdicts
 from muster.check.impact import impact_verdicts
 from muster.check.judgement import Judgement, NeededApproval
 from muster.check.pins import finding_verdicts, pin_verdicts
+from muster.check.transitions import transition_verdicts
 from muster.check.unseen import unseen_verdicts
 from muster.check.verdict import Verdict
 from muster.check.waivers import apply_waivers
@@ -43,7 +43,7 @@ def judge(
         *pin_verdicts(case),
         *unseen_verdicts(case),
         *gates,
-        *freeze_verdicts(case),
+        *transition_verdicts(case),
         *_lifted(weakened, needed),
         *approval_verdicts(case, needed),
         *checklist_verdicts(case, gates),

@@ -11,65 +11,65 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muster.cli.check_fleet import repository_at
-from muster.kinds.errors import Unusable
+from muster.kinds.errors import MusterError, Unusable
 
 _MOST_COMMITS = 10_000
 _APPROVED = ("approval", "weakening")
 
 if TYPE_CHECKING:
     from muster.check.judgement import Judgement
-    from muster.forge.forge import Forge
     from muster.kinds.field_state import FieldState
-    from muster.kinds.pull_request import PullRequest
     from muster.source.git import Repository
 
 
 def check_request(path: Path, output: str, options: dict[str, Any]) -> int:
     """Judge one pull request, print the report, and answer on the forge. The exit code: 0 passes, 1 blocked."""
-    from muster.review.review import review
-    from muster.source.load import Loader
-
     repository = repository_at(path)
-    now = _time(options["at"])
-    forge = _forge(repository, options, now)
-    request = _request(repository, options, forge)
-    judgement = review(repository, request, now, _controller(options), Loader())
+    judgement = _on_github(repository, options) if options["github"] else _here(repository, options)
     _print(judgement, output)
-    if forge is not None and options["github"]:
-        _answer(forge, judgement)
     return judgement.exit_code
 
 
-def _forge(repository: Repository, options: dict[str, Any], now: datetime) -> Forge | None:
-    """Who tells of authors and approvals; None: nobody was asked."""
-    if options["github"]:
-        from muster.forge.github.driver import from_environment
+def _here(repository: Repository, options: dict[str, Any]) -> Judgement:
+    """Judge without a forge: approvals are read from git notes, or unknown."""
+    from muster.kinds.pull_request import PullRequest
+    from muster.review.review import review
+    from muster.source.load import Loader
 
-        return from_environment(os.environ)
+    now = _time(options["at"])
+    base, head = repository.resolve(options["base"]), repository.resolve(options["head"])
+    request = PullRequest(base=base, head=head)
     if options["approvals"] == "git":
         from muster.forge.git.driver import from_repository
 
-        return from_repository(repository, lambda: now, options["base"])
-    return None
+        request = from_repository(repository, lambda: now).read(f"{base}..{head}")
+    return review(repository, request, now, _controller(options), Loader())
 
 
-def _request(repository: Repository, options: dict[str, Any], forge: Forge | None) -> PullRequest:
-    from muster.kinds.pull_request import PullRequest
-
-    if forge is None:
-        return PullRequest(base=repository.resolve(options["base"]), head=repository.resolve(options["head"]))
-    if options["github"]:
-        return forge.read(getattr(forge, "reference", ""))
-    base, head = repository.resolve(options["base"]), repository.resolve(options["head"])
-    return forge.read(f"{base}..{head}")
-
-
-def _answer(forge: Forge, judgement: Judgement) -> None:
-    from muster.forge.check_runs import check_runs
+def _on_github(repository: Repository, options: dict[str, Any]) -> Judgement:
+    """Judge what GitHub's surroundings name, and answer there: check runs, and the one comment."""
+    from muster.forge.check_runs import check_runs, unjudged
+    from muster.forge.git.approvals import with_signed
+    from muster.forge.github.driver import from_environment
     from muster.review.reports import REPORTS
+    from muster.review.review import review
+    from muster.source.load import Loader
 
-    forge.post_checks(judgement.request, check_runs(judgement))
-    forge.post_comment(judgement.request, REPORTS["markdown"](judgement))
+    github = from_environment(os.environ)
+    request = github.read(github.reference)
+    try:
+        loader = Loader()
+        fleet = loader.people(repository, request.base)
+        if fleet is not None:
+            request = with_signed(request, repository, fleet.owners, fleet.signing_keys)
+        judgement = review(repository, request, _time(options["at"]), _controller(options), loader)
+    except MusterError as error:
+        # Otherwise what an earlier run said of this head would go on to stand there.
+        github.post_checks(request, [unjudged(error)])
+        raise
+    github.post_checks(request, check_runs(judgement))
+    github.post_comment(request, REPORTS["markdown"](judgement))
+    return judgement
 
 
 def check_each(path: Path, output: str, options: dict[str, Any]) -> int:

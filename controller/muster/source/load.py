@@ -111,6 +111,10 @@ class Loader:
         idle = self._idle([entry for entry in releases if entry.path not in wanted], read)
         return self._load(tuple(entries), read, None, _Part(frozenset(idle), frozenset(models)))
 
+    def people(self, repository: Repository, commit: str) -> Fleet | None:
+        """The fleet of a commit without its releases: who owns it, which keys it trusts. None if that does not load."""
+        return self.part(repository, commit, (), ()).fleet
+
     def _idle(self, entries: list[TreeEntry], read: Read) -> set[str]:
         """Paths of releases that reach no device and tell of no tier that others do not tell of already.
 

@@ -128,7 +128,8 @@ def from_repository(repository: Repository, now: Callable[[], datetime], base: s
     loader = Loader()
 
     def fleet_at(commit: str) -> Fleet:
-        return loader.commit(repository, commit).fleet_or_refuse("the base")
+        # People and keys are all that is asked of it.
+        return loader.part(repository, commit, (), ()).fleet_or_refuse("the base")
 
     return PlainGit(repository, fleet_at, now, base)
 
