@@ -180,3 +180,32 @@ def test_what_is_measured_is_shown_with_its_unit() -> None:
     verdict = verdict_of(gate, [measurement(result)])
     assert verdict.measured == "0.82505 (8.2505ms over the budget of 10ms)"
     assert verdict.threshold == "<= 1 of the budget"
+
+
+GAP = {"metric": "fairness-gap", "comparator": "<=", "threshold": "0.1", "bound": "upper"}
+GAPS: Mapping[str, tuple[tuple[tuple[int, int], ...], Outcome]] = {
+    "close, and enough frames to tell": (((950, 1000), (940, 1000), (930, 1000)), "pass"),
+    "close, and too few frames to tell": (((19, 20), (19, 20)), "inconclusive"),
+    "apart beyond all chance": (((950, 1000), (700, 1000), (940, 1000)), "fail"),
+    "one slice alone": (((950, 1000),), "inconclusive"),
+}
+
+
+@pytest.mark.parametrize("name", GAPS)
+def test_the_sampling_error_of_a_gap_counts(name: str) -> None:
+    """With `upper`, slices are shown to lie close together."""
+    counts, outcome = GAPS[name]
+    slices = [share("accuracy", *count, slice=f"s{number}") for number, count in enumerate(counts)]
+    verdict = verdict_of(GAP, [measurement(*slices)])
+    assert outcome == verdict.outcome, verdict.message
+
+
+def test_a_slice_that_is_too_small_is_not_left_out_in_silence() -> None:
+    """It holds the gate up by name; and where the others fail already, they fail."""
+    gate = {"metric": "fairness-gap", "comparator": "<=", "threshold": "0.1", "minSamples": 50}
+    small = share("accuracy", 2, 10, slice="cellar")
+    close = [share("accuracy", 95, 100, slice="a"), share("accuracy", 94, 100, slice="b")]
+    verdict = verdict_of(gate, [measurement(*close, small)])
+    assert (verdict.outcome, "cellar" in verdict.message) == ("inconclusive", True)
+    apart = [share("accuracy", 95, 100, slice="a"), share("accuracy", 74, 100, slice="b")]
+    assert verdict_of(gate, [measurement(*apart, small)]).outcome == "fail"

@@ -95,7 +95,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> tuple[Evidence, ...]:
     built = build_release(NEW, store, LOCK)
     subject = load_subject(NEW, OLD, store, LOCK)
     package = Result(metric="package-size", value=Decimal(len(subject.bundle)))
-    effort = Effort(rounds=60, loads=12, fewest=60, seconds=0)
+    effort = Effort(rounds=60, loads=12, fewest=60, seconds=0, processes=1)
     place = OnDevice(read_device_classes(ROOT)[CLASS], OLD, time.perf_counter_ns, effort)
     made = NOW - timedelta(hours=1)
     anywhere = measure_anywhere(subject, package, machine, made)

@@ -67,7 +67,7 @@ def provenance(question: Question) -> Answer:
     found = statements(question, PROVENANCE)
     good, unfit = [], list(found.unfit)
     for evidence in found.good:
-        read = parsed(Provenance, evidence)
+        read = parsed(question, Provenance, evidence)
         problem = read if isinstance(read, Unfit) else _problem(question, read, evidence.path)
         if problem is None:
             good.append(evidence)

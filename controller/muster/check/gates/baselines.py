@@ -21,8 +21,8 @@ from muster.kinds.release import Release
 
 def superseded_release(question: Question) -> Release | Answer:
     """The release to compare with; or the answer, where there is none."""
-    release, base = question.release, question.case.change.base
-    older = [other for other in base.releases_of(release.model) if _is_older(other, release)]
+    release, ground = question.release, question.ground
+    older = [other for other in ground.models.get(release.model, ()) if _is_older(other, release)]
     version = release.spec.supersedes
     if version is None and older:
         return Answer(
@@ -39,8 +39,9 @@ def superseded_release(question: Question) -> Release | Answer:
             f"write supersedes: {newer.version}, and measure against it",
         )
     name = f"{release.model}/{version}"
-    found = base.release(name) or question.case.change.head.release(name)
-    return found or Answer("error", f"{name}, which {release.name} supersedes, is not declared", f"declare {name}")
+    return ground.releases.get(name) or Answer(
+        "error", f"{name}, which {release.name} supersedes, is not declared", f"declare {name}"
+    )
 
 
 def baseline_reading(
@@ -76,7 +77,7 @@ def _classes(release: Release) -> set[str]:
 
 def _passed_over(question: Question, older: list[Release], version: str) -> Release | None:
     """The newest release in the field that lies between; only where the pins can still be changed."""
-    if question.release not in question.case.change.added:
+    if question.release.name not in question.ground.added:
         return None
     between = (other for other in older if version_key(other.version) > version_key(version))
     return next((other for other in between if other.spec.rollout.reaches_any), None)

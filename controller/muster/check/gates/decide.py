@@ -16,6 +16,7 @@ from muster.check.gates.compare import asked
 from muster.check.gates.declarations import artifact_size, compatibility
 from muster.check.gates.declared import gate_problems
 from muster.check.gates.gate_kind import Reads
+from muster.check.gates.ground import Ground
 from muster.check.gates.measured import measured
 from muster.check.gates.question import Answer, Question
 from muster.check.gates.rebuilds import reproducibility
@@ -40,6 +41,7 @@ ANSWERS: Final[Mapping[Reads, Callable[[Question], Answer]]] = {
 
 def gate_verdicts(case: Case) -> Iterator[Verdict]:
     """The verdicts of all gates, by release, in the order in which the policy declares them."""
+    ground = Ground(case)
     for release in case.change.judged:
         held_to = tier_held_to(case, release)
         tier = declared_tier(case.change.base, held_to)
@@ -49,7 +51,7 @@ def gate_verdicts(case: Case) -> Iterator[Verdict]:
         for gate in tier.gates:
             if gate.model in (None, release.model):
                 for device_class in _classes(gate, release):
-                    yield _verdict(Question(case, release, tier, gate, device_class))
+                    yield _verdict(Question(ground, release, tier, gate, device_class))
 
 
 def _classes(gate: Gate, release: Release) -> tuple[str | None, ...]:

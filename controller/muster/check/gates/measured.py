@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from muster.check.gates.baselines import baseline_reading
 from muster.check.gates.compare import compared
@@ -53,7 +53,7 @@ def measurements(question: Question) -> tuple[tuple[Measured, ...], tuple[Unfit,
     found = statements(question, MEASUREMENT)
     good, unfit = [], list(found.unfit)
     for evidence in found.good:
-        measurement = parsed(Measurement, evidence)
+        measurement = parsed(question, Measurement, evidence)
         if isinstance(measurement, Unfit):
             unfit.append(measurement)
         elif problem := _other_snapshot(question, measurement.snapshots):
@@ -63,14 +63,10 @@ def measurements(question: Question) -> tuple[tuple[Measured, ...], tuple[Unfit,
     return tuple(good), tuple(unfit)
 
 
-def parsed(model: type[_Predicate], evidence: Evidence) -> _Predicate | Unfit:
+def parsed(question: Question, model: type[_Predicate], evidence: Evidence) -> _Predicate | Unfit:
     """The predicate as that kind; or why it is none."""
-    try:
-        return model.model_validate(evidence.predicate)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(ascii(step[:40])[1:-1] if isinstance(step, str) else str(step) for step in first["loc"])
-        return Unfit("error", f"malformed predicate: {where}: {first['type']}", evidence.path)
+    found = question.ground.read(model, evidence)
+    return Unfit("error", found, evidence.path) if isinstance(found, str) else found
 
 
 def _other_snapshot(question: Question, snapshots: Mapping[str, str]) -> str | None:

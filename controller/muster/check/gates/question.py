@@ -7,10 +7,10 @@ from decimal import Decimal
 
 from muster.check.case import Case
 from muster.check.gates.gate_kind import GateKind
+from muster.check.gates.ground import Ground
 from muster.check.gates.table import GATE_KINDS
 from muster.check.verdict import Outcome
 from muster.kinds.device_class import DeviceClass
-from muster.kinds.fleet import Fleet
 from muster.kinds.policy import Gate, Tier
 from muster.kinds.quantity import Measure, measure_of
 from muster.kinds.release import Release
@@ -35,11 +35,16 @@ class Answer:
 class Question:
     """A gate of the tier that `release` is held to, both from the base's policy."""
 
-    case: Case
+    ground: Ground
     release: Release
     tier: Tier
     gate: Gate
     device_class: str | None
+
+    @property
+    def case(self) -> Case:
+        """The change with everything that it is judged on."""
+        return self.ground.case
 
     @property
     def kind(self) -> GateKind:
@@ -71,7 +76,7 @@ class Question:
 
     def declared_class(self, name: str) -> DeviceClass | None:
         """The class as it will be once the change is merged."""
-        return _class(self.case.change.head, name)
+        return self.ground.head_classes.get(name)
 
     def budget(self) -> Decimal | None:
         """The budget of the class, in µs or bytes; None if the class is not declared.
@@ -81,12 +86,8 @@ class Question:
         """
         assert self.device_class is not None
         assert self.kind.budget is not None
-        found = _class(self.case.change.base, self.device_class) or self.declared_class(self.device_class)
+        found = self.ground.base_classes.get(self.device_class) or self.declared_class(self.device_class)
         return Decimal(getattr(found.spec.budgets, self.kind.budget)) if found else None
-
-
-def _class(fleet: Fleet, name: str) -> DeviceClass | None:
-    return next((found for found in fleet.device_classes if found.metadata.name == name), None)
 
 
 def quoted(text: str) -> str:

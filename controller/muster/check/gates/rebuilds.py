@@ -36,7 +36,7 @@ def reproducibility(question: Question) -> Answer:
         hint = "find the first stage that differs with: muster build --verify, and make a new version"
         return Answer("fail", reason, hint, measured="BAD", evidence=bad.path)
     found = statements(question, REBUILD)
-    read = [(evidence, parsed(Rebuild, evidence)) for evidence in found.good]
+    read = [(evidence, parsed(question, Rebuild, evidence)) for evidence in found.good]
     unfit = [*found.unfit, *(rebuild for _, rebuild in read if isinstance(rebuild, Unfit))]
     told = [
         Rebuilt(rebuild, evidence.signer or "", evidence.path)
@@ -53,9 +53,13 @@ def reproducibility(question: Question) -> Answer:
 
 def _bad(question: Question) -> Iterator[Rebuilt]:
     """Bad rebuilds of the artifact's digest, whatever release they name and however old they are."""
-    for evidence in (*question.case.evidence, *question.case.former_evidence):
+    ground = question.ground
+    for evidence in (
+        *ground.evidence.get(question.artifact, ()),
+        *ground.former_evidence.get(question.artifact, ()),
+    ):
         if _believed(evidence, question):
-            rebuild = parsed(Rebuild, evidence)
+            rebuild = parsed(question, Rebuild, evidence)
             if isinstance(rebuild, Rebuild) and rebuild.verdict == "BAD":
                 yield Rebuilt(rebuild, evidence.signer or "", evidence.path)
 

@@ -122,21 +122,31 @@ def gap_interval(slices: Sequence[Count]) -> Interval:
     bound of the gap is the largest upper bound of a pair: the pair that truly lies farthest apart keeps to its own. The
     lower bound is the largest lower bound, where the 5 % are shared out among all pairs: somebody chose the farthest.
     """
-    pairs = list(permutations(slices, 2))
-    z = next(z for most, z in _SHARED_OUT if len(pairs) <= 2 * most)
+    pairs = len(slices) * (len(slices) - 1) // 2
+    z = next(z for most, z in _SHARED_OUT if pairs <= most)
     with localcontext(_EXACT):
-        lower = max(_difference(a, b, z)[0] for a, b in pairs)
-        upper = max(_difference(a, b, Z_95)[1] for a, b in pairs)
+        lower = max(_difference(a, b)[0] for a, b in permutations(_bounded(slices, z), 2))
+        upper = max(_difference(a, b)[1] for a, b in permutations(_bounded(slices, Z_95), 2))
         return Interval(max(Decimal(0), lower), min(Decimal(1), upper))
 
 
-def _difference(a: Count, b: Count, z: Decimal) -> tuple[Decimal, Decimal]:
-    first, second = share_interval(a, z), share_interval(b, z)
-    assert first.upper is not None
-    assert second.upper is not None
-    apart = a.share - b.share
-    below = ((a.share - first.lower) ** 2 + (second.upper - b.share) ** 2).sqrt()
-    above = ((first.upper - a.share) ** 2 + (b.share - second.lower) ** 2).sqrt()
+_Bounded = tuple[Decimal, Decimal, Decimal]
+"""A share, its lower and its upper bound."""
+
+
+def _bounded(slices: Sequence[Count], z: Decimal) -> list[_Bounded]:
+    found = []
+    for one in slices:
+        interval = share_interval(one, z)
+        assert interval.upper is not None
+        found.append((one.share, interval.lower, interval.upper))
+    return found
+
+
+def _difference(a: _Bounded, b: _Bounded) -> tuple[Decimal, Decimal]:
+    apart = a[0] - b[0]
+    below = ((a[0] - a[1]) ** 2 + (b[2] - b[0]) ** 2).sqrt()
+    above = ((a[2] - a[0]) ** 2 + (b[0] - b[1]) ** 2).sqrt()
     return apart - below, apart + above
 
 

@@ -12,7 +12,6 @@ from datetime import timedelta
 
 from muster.check.gates.question import Answer, Question, quoted
 from muster.check.verdict import Outcome
-from muster.kinds.digest import hex_of
 from muster.kinds.evidence import Evidence
 from muster.kinds.quantity import format_duration
 
@@ -37,9 +36,7 @@ class Found:
 def statements(question: Question, predicate_type: str | None) -> Found:
     """Statements of that type (of any, if None) about the release's artifact."""
     good, unfit = [], []
-    for evidence in question.case.evidence:
-        if not _concerns(evidence, question.artifact):
-            continue
+    for evidence in question.ground.evidence.get(question.artifact, ()):
         if predicate_type is not None and evidence.predicate_type not in (predicate_type, ""):
             continue
         problem = _trust(evidence, question) or _content(evidence, question) or _age(evidence, question)
@@ -61,10 +58,6 @@ def unanswered(question: Question, unfit: Iterable[Unfit], missing: str) -> Answ
     if first is None:
         return Answer("fail", missing, question.command)
     return Answer(first.outcome, f"{first.path}: {first.reason}", question.command, evidence=first.path)
-
-
-def _concerns(evidence: Evidence, artifact: str) -> bool:
-    return artifact in evidence.subjects or evidence.path.startswith(f"evidence/{hex_of(artifact)}/")
 
 
 def _trust(evidence: Evidence, question: Question) -> tuple[Outcome, str] | None:
