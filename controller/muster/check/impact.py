@@ -118,13 +118,13 @@ def _has(resource: Any, field: str) -> bool:
 
 def _verdict(rule: ImpactRule, concerned: list[str], answer: _Answer) -> Verdict:
     outcome, message, hint = answer
-    more = len(concerned) - _MOST_NAMED
-    what = ", ".join(concerned[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    others, more = ", ".join(concerned[1:_MOST_NAMED]), len(concerned) - _MOST_NAMED
+    also = f"; {others}{f' and {more} more' if more > 0 else ''} ask for it, too" if others else ""
     return Verdict(
         f"document/{rule.needs}",
         concerned[0],
         outcome,
-        f"{what}: {message} ({rule.name}: {rule.why})",
+        f"{message} ({rule.name}: {rule.why}){also}",
         hint,
         where=Pointer(concerned[0]),
     )
