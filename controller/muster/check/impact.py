@@ -70,7 +70,7 @@ def _removed(case: Case) -> Iterator[Verdict]:
                 "document/removed",
                 file.path,
                 "fail",
-                f"the change takes {file.path} away, which every fleet with documents has",
+                "the change takes a document away that every fleet with documents has",
                 "bring the file back; change it instead",
                 where=Pointer(file.path),
             )
