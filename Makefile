@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check fix docs env models lock peers
+.PHONY: demo test check fix docs env models lock peers fuzz benchmarks
 
 demo: env
 	$(BIN)/muster demo $(DEMO)
@@ -42,6 +42,17 @@ env: .venv/.ready
 lock: env
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" builders/onnxruntime-1.31.in -o builders/onnxruntime-1.31.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" fuzz/requirements.in -o fuzz/requirements.lock
+
+# Coverage-guided, outside of the tests: FUZZ_SECONDS for each target. What it finds ends it with the input that did it.
+FUZZ_SECONDS ?= 150
+fuzz: env
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r fuzz/requirements.lock
+	for target in yaml evidence body documents; do $(BIN)/python fuzz/fuzz.py $$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=/tmp/ || exit 1; done
+
+# Measured side by side with a peer; figures depend on the machine, so none of them is a test.
+benchmarks: env
+	$(BIN)/python benchmarks/check_speed.py
 
 # Debian programs and npm packages that some tests measure us against; those tests skip with their reason where they are
 # missing. Packages named in tests/<part>/peers/ are installed below .peers/<part>/.

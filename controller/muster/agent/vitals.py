@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 from pathlib import Path
 from typing import Final, Literal
@@ -12,9 +13,16 @@ _LEVELS: Final[tuple[tuple[int, Thermal], ...]] = ((95, "critical"), (85, "serio
 """From this many degrees Celsius on."""
 
 
-def peak_ram_mb() -> float:
-    """The most memory that this process ever held, in megabytes of 2**20 bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
+def peak_ram_mb(status: Path = Path("/proc/self/status")) -> float:
+    """The most memory that this process ever held, in megabytes of 2**20 bytes.
+
+    Linux hands `ru_maxrss` of a parent on to the program that it starts, so the kernel's own account is read first.
+    """
+    try:
+        found = re.search(r"^VmHWM:\s+([0-9]+) kB$", status.read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return (int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1_024
 
 
 def thermal_state(zones: Path = Path("/sys/class/thermal")) -> Thermal:
