@@ -69,6 +69,11 @@ UNBELIEVED: Mapping[str, tuple[Evidence, str, str]] = {
         "fail",
         "another evaluation snapshot",
     ),
+    "a file name that hides something": (
+        measurement(GOOD, predicate={"results": 7}, path=f"{FOLDER}/a\x1b[2J\u202e.json"),
+        "error",
+        "a\\x1b[2J\\u202e.json: malformed",
+    ),
     "unreadable": (
         measurement(GOOD, signer=None, problem="no JSON", problem_kind="broken", predicate={}),
         "error",

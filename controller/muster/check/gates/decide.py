@@ -18,7 +18,7 @@ from muster.check.gates.declared import gate_problems
 from muster.check.gates.gate_kind import Reads
 from muster.check.gates.ground import Ground
 from muster.check.gates.measured import measured
-from muster.check.gates.question import Answer, Question
+from muster.check.gates.question import Answer, Question, visible
 from muster.check.gates.rebuilds import reproducibility
 from muster.check.gates.slices import fairness_gap
 from muster.check.gates.table import GATE_KINDS
@@ -71,7 +71,7 @@ def _verdict(question: Question) -> Verdict:
         rule=f"gate/{gate.metric}",
         subject=release.name,
         outcome=answer.outcome,
-        message=answer.message,
+        message=visible(answer.message),
         hint=answer.hint,
         severity=gate.severity,
         tier=tier.name,

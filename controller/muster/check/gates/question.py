@@ -96,6 +96,11 @@ def quoted(text: str) -> str:
     return f"'{shown}'" + ("…" if len(text) > 120 else "")
 
 
+def visible(text: str) -> str:
+    """A message in which nothing hides: the name of an evidence file is chosen by whoever proposes it."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def undeclared_class(question: Question) -> Answer:
     """The answer where nothing is known of the device class."""
     name = question.device_class
