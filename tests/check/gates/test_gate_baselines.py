@@ -209,3 +209,24 @@ def test_a_slice_that_is_too_small_is_not_left_out_in_silence() -> None:
     assert (verdict.outcome, "cellar" in verdict.message) == ("inconclusive", True)
     apart = [share("accuracy", 95, 100, slice="a"), share("accuracy", 74, 100, slice="b")]
     assert verdict_of(gate, [measurement(*apart, small)]).outcome == "fail"
+
+
+BOUNDED = {"metric": "p95-latency", "comparator": "<=", "threshold": "10ms", "bound": "upper"}
+
+
+@pytest.mark.parametrize(
+    ("confidence", "outcome"), [("0.95", "pass"), ("0.99", "pass"), ("0.9", "inconclusive"), ("1", "inconclusive")]
+)
+def test_bounds_count_only_at_95_percent_or_more(confidence: str, outcome: Outcome) -> None:
+    """Whoever measured says how sure they are; nobody is ever wholly sure."""
+    result = {"metric": "p95-latency", "value": "8000", "lower": "7000", "upper": "9000", "confidence": confidence}
+    assert verdict_of(BOUNDED, [measurement({**result, "deviceClass": CLASS})]).outcome == outcome
+
+
+def test_a_figure_from_another_runtime_version_does_not_count() -> None:
+    """What the class will run is what must have been measured."""
+    gate = {"metric": "p95-latency", "comparator": "<=", "threshold": "10ms"}
+    result = {"metric": "p95-latency", "value": "8000", "deviceClass": CLASS}
+    for version, outcome in (("1.31.1", "pass"), ("1.30.0", "fail")):
+        environment = {"environment": {"onnxruntime": version}}
+        assert verdict_of(gate, [measurement(result, predicate=environment)]).outcome == outcome

@@ -77,9 +77,8 @@ def _bounded(gate: Gate, reading: Reading, threshold: Measure) -> tuple[Outcome,
     strict, other = (low, high) if gate.bound == "lower" else (high, low)
     if strict:
         return "pass", between
-    # More samples help only where the strict side is asked for, and the other bound still keeps it.
-    wants_proof = gate.comparator.startswith(">") == (gate.bound == "lower")
-    if wants_proof and other:
+    # Only where the stricter bound is asked for: the other one meets the threshold whenever that one does.
+    if other:
         return "inconclusive", f"{between}: too few samples to tell"
     return "fail", between
 
