@@ -21,7 +21,7 @@ def policy() -> None:
 def test(path: Path, committed: bool, output: str) -> int:
     """Play the cases of policies/tests/ and compare their verdicts with those expected.
 
-    Exit code: 0 all as expected, 1 not, 2 could not be played.
+    Exit code: 0 all as expected, 1 not, 2 nothing could be played.
     """
     from muster.cli.check_fleet import repository_at
     from muster.review.policy_tests import run_policy_tests
@@ -31,7 +31,22 @@ def test(path: Path, committed: bool, output: str) -> int:
     report = {
         "ok": not failed,
         "cases": [
-            {"name": outcome.name, "file": outcome.path, "ok": not outcome.complaints, "complaints": outcome.complaints}
+            {
+                "name": outcome.name,
+                "file": outcome.path,
+                "ok": not outcome.complaints,
+                "complaints": [
+                    {
+                        "file": finding.place.file,
+                        "line": finding.place.line,
+                        "column": finding.place.column,
+                        "rule": finding.rule,
+                        "message": finding.message,
+                        "hint": finding.hint,
+                    }
+                    for finding in outcome.complaints
+                ],
+            }
             for outcome in outcomes
         ],
     }
@@ -39,9 +54,9 @@ def test(path: Path, committed: bool, output: str) -> int:
     def text() -> None:
         for outcome in outcomes:
             click.echo(f"{'FAIL' if outcome.complaints else 'ok  '} {outcome.name} ({outcome.path})")
-            for complaint in outcome.complaints:
-                click.echo(f"       {complaint}")
-        click.echo(f"{len(outcomes)} cases, {failed} failed")
+            for finding in outcome.complaints:
+                click.echo(str(finding))
+        click.echo(f"{len(outcomes)} {'case' if len(outcomes) == 1 else 'cases'}, {failed} failed")
 
     emit(report, output, text)
     return 1 if failed else 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
 from muster.kinds.evidence import Measurement
 from muster.kinds.owners import Login
@@ -12,7 +13,21 @@ from muster.kinds.resource import AsTuple, Declared, Resource, Text
 
 TreePath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$", max_length=200)]
 FileText = Annotated[str, StringConstraints(max_length=200_000)]
-Instant = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
+
+
+def _moment(text: str) -> str:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"no such time: {text}; write a day and a time that there are") from error
+    return text
+
+
+Instant = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"),
+    AfterValidator(_moment),
+]
 
 
 class Replacement(Declared):
@@ -23,12 +38,25 @@ class Replacement(Declared):
 
 
 class FileChange(Declared):
-    """Exactly one: the whole file, replacements in it, or its deletion."""
+    """Exactly one: the whole file, replacements in it, a copy of another file, or its deletion.
+
+    A copy may have replacements of its own.
+    """
 
     path: TreePath
     text: FileText | None = None
+    copy_of: TreePath | None = None
     edits: Annotated[tuple[Replacement, ...], AsTuple, Field(max_length=32)] = ()
     delete: bool = False
+
+
+class StatementMade(Declared):
+    """Evidence of any kind about a release's artifact. A `stranger` signs with a key that the base does not declare."""
+
+    release: Text
+    predicate_type: Text
+    predicate: Annotated[dict[Text, JsonValue], Field(max_length=64)]
+    signed_by: Literal["trusted", "stranger"] = "trusted"
 
 
 class Expected(Declared):
@@ -41,7 +69,10 @@ class Expected(Declared):
 
 
 class Said(Declared):
-    """What a controller answers in the case: every guardrail alike, and everything on offer since one moment."""
+    """What a controller answers in the case: every guardrail alike, and everything on offer since one moment.
+
+    It has a hundred devices of each class in each cohort, and every artifact of the base at hand.
+    """
 
     guardrails: Literal["holds", "harm", "undecided"]
     since: Instant
@@ -50,7 +81,8 @@ class Said(Declared):
 class PolicyTestSpec(Declared):
     """`base` changes this repository's tree into the case's base; `head` changes that into the proposed head.
 
-    `measurements` are signed with a key that the case's base trusts. Without `controller`, none is asked.
+    `measurements` are signed with a key that the case's base trusts; `statements` are evidence of other kinds. Commits
+    of a case are not signed. Without `controller`, none is asked.
     """
 
     at: Instant
@@ -60,6 +92,7 @@ class PolicyTestSpec(Declared):
     base: Annotated[tuple[FileChange, ...], AsTuple, Field(max_length=64)] = ()
     head: Annotated[tuple[FileChange, ...], AsTuple, Field(min_length=1, max_length=64)]
     measurements: Annotated[tuple[Measurement, ...], AsTuple, Field(max_length=16)] = ()
+    statements: Annotated[tuple[StatementMade, ...], AsTuple, Field(max_length=16)] = ()
     controller: Said | None = None
     blocked: bool
     expect: Annotated[tuple[Expected, ...], AsTuple, Field(max_length=64)] = ()

@@ -7,31 +7,31 @@ repository with the case's changes), and on top of it the proposed head.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from muster.attest.evidence import evidence_path, sign_evidence
-from muster.attest.keys import new_private_key, public_half
 from muster.check.judgement import Judgement
 from muster.check.verdict import Verdict
-from muster.kinds.errors import MusterError, Refused
-from muster.kinds.evidence import MEASUREMENT
+from muster.kinds.errors import MusterError, Unusable
 from muster.kinds.field_state import FieldState, GuardrailFact, Step
+from muster.kinds.finding import Finding, Place
 from muster.kinds.fleet import Fleet
-from muster.kinds.policy_test import Expected, FileChange, PolicyTest, Said
-from muster.kinds.pull_request import Approval, CommitSignature, ProposedCommit, PullRequest
+from muster.kinds.policy_test import Expected, PolicyTest, Said
+from muster.kinds.pull_request import Approval, ProposedCommit, PullRequest
+from muster.review.played_changes import Unplayable, played, write
 from muster.review.review import review
-from muster.source.git import Repository
+from muster.source import yaml_events
+from muster.source.git import Repository, TreeEntry
+from muster.source.git_program import printable
 from muster.source.load import Loader
 from muster.source.validate import validate
 from muster.source.work_tree import differences, read_file
-from muster.source.yaml_events import MAX_BYTES, YamlFault, parse
+from muster.source.yaml_events import MAX_BYTES, Document, YamlFault
 
 FOLDER = "policies/tests"
-_AUTHOR = "Policy Test <policy-test@muster.invalid>"
-_KEY_FILE = "policies/keys/policy-test.yaml"
+_DEVICES = 100
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,40 @@ class Outcome:
 
     name: str
     path: str
-    complaints: tuple[str, ...]
+    complaints: tuple[Finding, ...]
     judgement: Judgement | None = None
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A case as it stands in its file."""
+
+    path: str
+    document: Document
+    case: PolicyTest
+
+    def complaint(self, path: yaml_events.Path, rule: str, message: str, hint: str) -> Finding:
+        place = Place(self.path, *self.document.spot(path))
+        return Finding(place, rule, printable(message), printable(hint))
 
 
 def run_policy_tests(repository: Repository, *, committed: bool) -> Iterator[Outcome]:
     """Play every case below `policies/tests/`, of HEAD or (not `committed`) of the work tree.
 
-    Raises `Refused` for a case that does not load.
+    Raises `Unusable` if there is none: nothing played is not everything as expected.
     """
     with tempfile.TemporaryDirectory(prefix="muster-policy-test-") as folder, repository.scratch_objects(Path(folder)):
         start = repository.resolve("HEAD")
         if not committed and not repository.bare:
             start = _with_work_tree(repository, start)
+        entries = repository.tree(start, [FOLDER])
+        if not entries:
+            raise Unusable(f"there are no cases in {FOLDER}/", "write one, or run this in the repository of a fleet")
+        contents = repository.blobs(entry.blob for entry in entries if _is_readable(entry))
         loader = Loader()
-        for path, case in _cases(repository, start):
-            yield _play(repository, loader, start, path, case)
+        for entry in entries:
+            found = _read(entry, contents.get(entry.blob))
+            yield _play(repository, loader, start, found) if isinstance(found, _Written) else found
 
 
 def _with_work_tree(repository: Repository, head: str) -> str:
@@ -63,38 +81,49 @@ def _with_work_tree(repository: Repository, head: str) -> str:
     for path in differences(repository, head):
         present = (repository.path / path).is_file()
         changes[path] = read_file(repository.path, path, MAX_BYTES)[1] if present else None
-    return _commit(repository, head, changes) if changes else head
+    return write(repository, head, changes) if changes else head
 
 
-def _cases(repository: Repository, commit: str) -> Iterator[tuple[str, PolicyTest]]:
-    entries = [entry for entry in repository.tree(commit, [FOLDER]) if entry.mode.startswith("100")]
-    contents = repository.blobs(entry.blob for entry in entries if entry.size <= MAX_BYTES)
-    for entry in entries:
-        try:
-            case = validate(entry.path, PolicyTest, parse(contents.get(entry.blob, b"")))
-        except YamlFault as fault:
-            line, column = fault.spot
-            raise Refused(f"{entry.path}:{line}:{column}: {fault.message}", fault.hint) from fault
-        if isinstance(case, list):
-            raise Refused(f"{case[0].place}: {case[0].message}", case[0].hint)
-        assert isinstance(case, PolicyTest)
-        yield entry.path, case
+def _is_readable(entry: TreeEntry) -> bool:
+    return entry.mode.startswith("100") and entry.size <= MAX_BYTES
 
 
-def _play(repository: Repository, loader: Loader, start: str, path: str, case: PolicyTest) -> Outcome:
-    name, spec = case.metadata.name, case.spec
-    now = datetime.fromisoformat(spec.at).astimezone(UTC)
+def _read(entry: TreeEntry, data: bytes | None) -> _Written | Outcome:
+    """The case of a file; or everything that is wrong with it."""
+    path = printable(entry.path)
+    if data is None:
+        problem = Finding(Place(path, 1, 1), "link", "not a regular file of at most 1 MiB", "put the case itself here")
+        return Outcome(path, path, (problem,))
     try:
-        base = _changed(repository, start, spec.base)
-        head = _changed(repository, base, spec.head)
-        if spec.measurements:
-            base, head = _with_evidence(repository, loader, base, case)
-        fleet = loader.commit(repository, base).fleet_or_refuse(f"the base of {name}")
+        document = yaml_events.parse(data)
+    except YamlFault as fault:
+        return Outcome(path, path, (Finding(Place(path, *fault.spot), fault.rule, fault.message, fault.hint),))
+    case = validate(path, PolicyTest, document)
+    if isinstance(case, PolicyTest):
+        return _Written(path, document, case)
+    return Outcome(path, path, tuple(case if isinstance(case, list) else ()))
+
+
+def _play(repository: Repository, loader: Loader, start: str, written: _Written) -> Outcome:
+    case, path = written.case, written.path
+    name, now = case.metadata.name, _time(case.spec.at)
+    try:
+        base, head = played(repository, loader, start, case)
+        fleet = loader.commit(repository, base).fleet_or_refuse("the base of the case")
         request = _request(case, base, head, now)
-        judgement = review(repository, request, now, _controller(fleet, spec.controller, now), loader)
+        judgement = review(repository, request, now, _controller(fleet, case.spec.controller, now), loader)
+    except Unplayable as fault:
+        return Outcome(name, path, (written.complaint(fault.path, "unplayable", fault.message, fault.hint),))
     except MusterError as error:
-        return Outcome(name, path, (f"could not be judged: {error.message}",))
-    return Outcome(name, path, tuple(_complaints(case, judgement)), judgement)
+        at = ("spec", "base") if case.spec.base else ("spec", "head")
+        return Outcome(
+            name, path, (written.complaint(at, "unplayable", error.message, error.hint or "see muster check"),)
+        )
+    return Outcome(name, path, tuple(_complaints(written, judgement)), judgement)
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _request(case: PolicyTest, base: str, head: str, now: datetime) -> PullRequest:
@@ -106,59 +135,8 @@ def _request(case: PolicyTest, base: str, head: str, now: datetime) -> PullReque
         title=case.metadata.name,
         body=case.spec.body,
         approvals=tuple(Approval(login, head, now) for login in case.spec.approved_by),
-        commits=(ProposedCommit(head, author, CommitSignature("good", "ssh", author)),),
+        commits=(ProposedCommit(head, author),),
         forge="policy test",
-    )
-
-
-def _changed(repository: Repository, parent: str, changes: tuple[FileChange, ...]) -> str:
-    written: dict[str, bytes | None] = {}
-    for change in changes:
-        written[change.path] = _content(repository, parent, change)
-    return _commit(repository, parent, written) if written else parent
-
-
-def _content(repository: Repository, parent: str, change: FileChange) -> bytes | None:
-    if sum((change.text is not None, bool(change.edits), change.delete)) != 1:
-        raise Refused(f"{change.path}: exactly one of text, edits and delete is needed", "keep one of them")
-    if change.delete:
-        return None
-    if change.text is not None:
-        return change.text.encode()
-    data = repository.show_file(parent, change.path)
-    if data is None:
-        raise Refused(f"{change.path} is not there to be edited", "give its whole text")
-    text = data.decode()
-    for edit in change.edits:
-        if edit.find not in text:
-            raise Refused(f"{change.path} does not hold {edit.find[:80]!r}", "quote what stands in the file")
-        text = text.replace(edit.find, edit.replace, 1)
-    return text.encode()
-
-
-def _with_evidence(repository: Repository, loader: Loader, base: str, case: PolicyTest) -> tuple[str, str]:
-    """Base and head again, with the case's measurements signed by a key that the base trusts for evidence."""
-    key = new_private_key()
-    base = _commit(repository, base, {_KEY_FILE: _key_file(public_half(key)).encode()})
-    head = _changed(repository, base, case.spec.head)
-    fleet = loader.commit(repository, head).fleet_or_refuse(f"the head of {case.metadata.name}")
-    files: dict[str, bytes | None] = {}
-    for number, measurement in enumerate(case.spec.measurements):
-        release = fleet.release(measurement.release)
-        if release is None:
-            raise Refused(f"{measurement.release} is not declared in the case", "measure a release of the case")
-        digest = release.spec.artifact.digest
-        predicate = measurement.model_dump(mode="json", by_alias=True)
-        signed = sign_evidence({"artifact": digest}, MEASUREMENT, predicate, key)
-        files[evidence_path(digest, f"policy-test-{number}")] = signed
-    return base, _commit(repository, head, files)
-
-
-def _key_file(pem: str) -> str:
-    lines = "".join(f"    {line}\n" for line in pem.splitlines())
-    return (
-        "apiVersion: muster/v1\nkind: SigningKey\nmetadata:\n  name: policy-test\nspec:\n  uses: [evidence]\n"
-        f"  publicKey: |\n{lines}"
     )
 
 
@@ -166,7 +144,7 @@ def _controller(fleet: Fleet, said: Said | None, now: datetime) -> FieldState | 
     """What a controller would answer that says the same of everything on offer."""
     if said is None:
         return None
-    since = datetime.fromisoformat(said.since).astimezone(UTC)
+    since = _time(said.since)
     steps: dict[tuple[str, str], Step] = {}
     guardrails: dict[str, tuple[GuardrailFact, ...]] = {}
     for release in fleet.releases:
@@ -180,32 +158,50 @@ def _controller(fleet: Fleet, said: Said | None, now: datetime) -> FieldState | 
         )
     return FieldState(
         at=now,
-        devices={},
+        devices={
+            (device_class.metadata.name, cohort.metadata.name): _DEVICES
+            for device_class in fleet.device_classes
+            for cohort in fleet.cohorts
+        },
         guardrails=guardrails,
         steps=steps,
         stored=frozenset(release.spec.artifact.digest for release in fleet.releases),
     )
 
 
-def _commit(repository: Repository, parent: str, changes: Mapping[str, bytes | None]) -> str:
-    at = datetime(2026, 1, 1, tzinfo=UTC)
-    return repository.commit_files(parent, changes, "policy test", _AUTHOR, at)
-
-
-def _complaints(case: PolicyTest, judgement: Judgement) -> Iterator[str]:
+def _complaints(written: _Written, judgement: Judgement) -> Iterator[Finding]:
+    spec = written.case.spec
     blocked = judgement.outcome == "blocked"
-    if blocked != case.spec.blocked:
-        yield f"expected {_blocked(case.spec.blocked)}, found {_blocked(blocked)}"
-        reasons = [verdict for verdict in judgement.verdicts if verdict.blocks]
-        yield from [f"{verdict.rule} {verdict.subject}: {verdict.message}" for verdict in reasons[:10]]
-    for expected in case.spec.expect:
+    if blocked != spec.blocked:
+        found = [verdict for verdict in judgement.verdicts if verdict.blocks]
+        reasons = "; ".join(f"{verdict.rule} of {verdict.subject}: {verdict.message}" for verdict in found[:10])
+        message = f"expected {_blocked(spec.blocked)}, found {_blocked(blocked)}" + (f": {reasons}" if found else "")
+        hint = "mend the policy, or the case if the policy is right"
+        yield written.complaint(("spec", "blocked"), "unexpected", message, hint)
+    for number, expected in enumerate(spec.expect):
         if not any(_fits(expected, verdict) for verdict in judgement.verdicts):
-            said = sorted({f"{verdict.rule} {verdict.outcome}" for verdict in judgement.verdicts})
-            yield f"no verdict {expected.rule} {expected.outcome}: there are {', '.join(said[:20]) or 'none'}"
+            message = f"no verdict {expected.rule} {expected.outcome}{_narrowed(expected)}"
+            hint = _nearest(expected, judgement)
+            yield written.complaint(("spec", "expect", number), "unexpected", message, hint)
 
 
 def _blocked(blocked: bool) -> str:
     return "blocked" if blocked else "not blocked"
+
+
+def _narrowed(expected: Expected) -> str:
+    about = f" about {expected.subject}" if expected.subject else ""
+    return about + (f" that says {expected.contains!r}" if expected.contains else "")
+
+
+def _nearest(expected: Expected, judgement: Judgement) -> str:
+    """What the rule said instead; or which rules said anything."""
+    same = [verdict for verdict in judgement.verdicts if verdict.rule == expected.rule]
+    if same:
+        said = [f"{verdict.outcome} about {verdict.subject}: {verdict.message}" for verdict in same[:5]]
+    else:
+        said = sorted({f"{verdict.rule} {verdict.outcome}" for verdict in judgement.verdicts})[:20]
+    return f"there is {'; '.join(said) or 'no verdict at all'}"
 
 
 def _fits(expected: Expected, verdict: Verdict) -> bool:
