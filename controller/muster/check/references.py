@@ -35,7 +35,7 @@ from muster.kinds.waiver import Waiver
 # The last step of a pointer (and of a pydantic location) that means the key, not its value.
 KEY = "[key]"
 
-_Kind = TypeVar("_Kind", bound=AnyResource)
+_Kind = TypeVar("_Kind", bound="AnyResource")
 
 
 @dataclass(frozen=True)

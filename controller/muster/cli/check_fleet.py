@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muster.kinds.errors import Unusable
-from muster.source.documents import document_findings, documents_at, documents_in
-from muster.source.load import Loader
 
 if TYPE_CHECKING:
     from muster.source.git import Repository
@@ -20,6 +18,9 @@ if TYPE_CHECKING:
 
 def check_fleet(path: Path, revision: str, *, work_tree: bool) -> tuple[dict[str, Any], Callable[[], None]]:
     """The report as data, and what prints it for people. Raises `Unusable` if nothing can be read."""
+    from muster.source.documents import document_findings, documents_at, documents_in
+    from muster.source.load import Loader
+
     note = None
     if work_tree:
         loaded = Loader().work_tree(path)

@@ -2,50 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from muster.kinds.checklist import Checklist
-from muster.kinds.cohort import Cohort
-from muster.kinds.components import Components
-from muster.kinds.device_class import DeviceClass
 from muster.kinds.digest import version_key
-from muster.kinds.freeze import Freeze
-from muster.kinds.owners import Owners
-from muster.kinds.policy import Policy, Tier
-from muster.kinds.policy_test import PolicyTest
-from muster.kinds.release import Release
-from muster.kinds.signing_key import KeyUse, SigningKey
-from muster.kinds.waiver import Waiver
 
-AnyResource = (
-    Release
-    | DeviceClass
-    | Cohort
-    | Policy
-    | Owners
-    | Checklist
-    | Freeze
-    | Waiver
-    | PolicyTest
-    | SigningKey
-    | Components
+if TYPE_CHECKING:
+    from muster.kinds.checklist import Checklist
+    from muster.kinds.cohort import Cohort
+    from muster.kinds.components import Components
+    from muster.kinds.device_class import DeviceClass
+    from muster.kinds.freeze import Freeze
+    from muster.kinds.owners import Owners
+    from muster.kinds.policy import Policy, Tier
+    from muster.kinds.policy_test import PolicyTest
+    from muster.kinds.release import Release
+    from muster.kinds.signing_key import KeyUse, SigningKey
+    from muster.kinds.waiver import Waiver
+
+AnyResource: TypeAlias = (
+    "Release | DeviceClass | Cohort | Policy | Owners | Checklist"
+    " | Freeze | Waiver | PolicyTest | SigningKey | Components"
 )
 
-KINDS: dict[str, type[AnyResource]] = {
-    "Release": Release,
-    "DeviceClass": DeviceClass,
-    "Cohort": Cohort,
-    "Policy": Policy,
-    "Owners": Owners,
-    "Checklist": Checklist,
-    "Freeze": Freeze,
-    "Waiver": Waiver,
-    "PolicyTest": PolicyTest,
-    "SigningKey": SigningKey,
-    "Components": Components,
+_MODULES = {
+    "Release": "release",
+    "DeviceClass": "device_class",
+    "Cohort": "cohort",
+    "Policy": "policy",
+    "Owners": "owners",
+    "Checklist": "checklist",
+    "Freeze": "freeze",
+    "Waiver": "waiver",
+    "PolicyTest": "policy_test",
+    "SigningKey": "signing_key",
+    "Components": "components",
 }
+
+
+class _Kinds(Mapping[str, "type[AnyResource]"]):
+    """The kinds by name. A kind is imported when it is asked for: a verb pays for the kinds that it meets."""
+
+    def __getitem__(self, name: str) -> type[AnyResource]:
+        kind: type[AnyResource] = getattr(import_module(f"muster.kinds.{_MODULES[name]}"), name)
+        return kind
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+
+KINDS = _Kinds()
 
 
 @dataclass(frozen=True)
@@ -70,22 +82,22 @@ class Fleet:
     @classmethod
     def of(cls, resources: Iterable[AnyResource], commit: str | None = None) -> Fleet:
         """Sort resources into a fleet. References between them are not checked here (see `check.references`)."""
-        everything = list(resources)
-        releases = [resource for resource in everything if isinstance(resource, Release)]
-        releases.sort(key=lambda release: version_key(release.version), reverse=True)
-        cohorts = [resource for resource in everything if isinstance(resource, Cohort)]
+        found: defaultdict[str, list[Any]] = defaultdict(list)
+        for resource in resources:
+            found[resource.kind].append(resource)
+        releases = sorted(found["Release"], key=lambda release: version_key(release.version), reverse=True)
         return cls(
             commit=commit,
             releases=tuple(sorted(releases, key=lambda release: release.model)),
-            device_classes=tuple(_by_name(resource for resource in everything if isinstance(resource, DeviceClass))),
-            cohorts=tuple(sorted(cohorts, key=lambda cohort: (cohort.spec.order, cohort.metadata.name))),
-            policies=tuple(_by_name(resource for resource in everything if isinstance(resource, Policy))),
-            signing_keys=tuple(_by_name(resource for resource in everything if isinstance(resource, SigningKey))),
-            owners=next((resource for resource in everything if isinstance(resource, Owners)), None),
-            checklist=next((resource for resource in everything if isinstance(resource, Checklist)), None),
-            freezes=tuple(_by_name(resource for resource in everything if isinstance(resource, Freeze))),
-            waivers=tuple(_by_name(resource for resource in everything if isinstance(resource, Waiver))),
-            policy_tests=tuple(_by_name(resource for resource in everything if isinstance(resource, PolicyTest))),
+            device_classes=_by_name(found["DeviceClass"]),
+            cohorts=tuple(sorted(found["Cohort"], key=lambda cohort: (cohort.spec.order, cohort.metadata.name))),
+            policies=_by_name(found["Policy"]),
+            signing_keys=_by_name(found["SigningKey"]),
+            owners=next(iter(found["Owners"]), None),
+            checklist=next(iter(found["Checklist"]), None),
+            freezes=_by_name(found["Freeze"]),
+            waivers=_by_name(found["Waiver"]),
+            policy_tests=_by_name(found["PolicyTest"]),
         )
 
     @property
@@ -114,8 +126,8 @@ class Fleet:
         return next((tier for policy in self.policies if (tier := policy.tier(release.spec.tier))), None)
 
 
-_Named = TypeVar("_Named", DeviceClass, Policy, SigningKey, Freeze, Waiver, PolicyTest)
+_Named = TypeVar("_Named", bound="AnyResource")
 
 
-def _by_name(resources: Iterable[_Named]) -> list[_Named]:
-    return sorted(resources, key=lambda resource: resource.metadata.name)
+def _by_name(resources: list[_Named]) -> tuple[_Named, ...]:
+    return tuple(sorted(resources, key=lambda resource: resource.metadata.name))

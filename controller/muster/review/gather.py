@@ -13,6 +13,7 @@ from datetime import datetime
 
 from muster.check.case import Case
 from muster.check.change import Change, Touched, difference
+from muster.check.documents.tree import UNDER
 from muster.kinds.digest import hex_of
 from muster.kinds.evidence import LARGEST, Evidence
 from muster.kinds.field_state import FieldState
@@ -26,7 +27,6 @@ from muster.review.sides import Sides, read_sides
 from muster.review.signatures import with_signatures
 from muster.review.texts import base_documents, read_texts
 from muster.source.comparison import merged, proposed_commits, touched
-from muster.source.documents import UNDER, document_findings, documents_at
 from muster.source.git import Repository, TreeEntry
 from muster.source.git_program import printable
 from muster.source.load import Loader
@@ -93,6 +93,8 @@ def _documents(repository: Repository, change: Change, tree: str) -> list[Findin
     """Complaints about diagrams, playbooks and components, if one of them or their owners change."""
     if not any(file.path.startswith(UNDER) or file.path == OWNERS for file in change.touched):
         return []
+    from muster.source.documents import document_findings, documents_at
+
     return document_findings(documents_at(repository, tree), change.head.owners)
 
 

@@ -9,15 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from muster.check.change import Touched
-from muster.kinds.cohort import Cohort
-from muster.kinds.device_class import DeviceClass
 from muster.kinds.errors import Unusable
 from muster.kinds.finding import Finding
 from muster.kinds.fleet import Fleet
-from muster.kinds.policy import Policy
-from muster.kinds.release import Release
 from muster.source.git import Repository
-from muster.source.layout import FOLDERS, kind_at, leaves_the_tree
+from muster.source.layout import FOLDERS, kind_name_at, leaves_the_tree
 from muster.source.load import Loaded, Loader
 
 _FURTHEST_BACK = 50
@@ -64,7 +60,7 @@ class _Scope:
 
 def _scope(touched: tuple[Touched, ...]) -> _Scope:
     ours = [file.path for file in touched if file.path.startswith(tuple(f"{folder}/" for folder in FOLDERS))]
-    releases = [path for path in ours if kind_at(path) is Release]
+    releases = [path for path in ours if kind_name_at(path) == "Release"]
     wide = any(_concerns_everything(path) for path in ours)
     models = frozenset(path.split("/")[1] for path in releases)
     return _Scope(None if wide else models, frozenset(releases))
@@ -72,8 +68,7 @@ def _scope(touched: tuple[Touched, ...]) -> _Scope:
 
 def _concerns_everything(path: str) -> bool:
     """True for classes, cohorts and tiers, and for whatever stands where nothing is declared."""
-    kind = kind_at(path)
-    return kind in (DeviceClass, Cohort, Policy, None) or leaves_the_tree(path)
+    return kind_name_at(path) in ("DeviceClass", "Cohort", "Policy", None) or leaves_the_tree(path)
 
 
 def _load(loader: Loader, repository: Repository, tree: str, scope: _Scope) -> Loaded:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muster.check.documents.complaints import document_complaints
-from muster.check.documents.tree import COMPONENTS, DIAGRAMS, PLAYBOOKS, Documents
+from muster.check.documents.tree import COMPONENTS, DIAGRAMS, PLAYBOOKS, UNDER, Documents
 from muster.kinds.components import Components
 from muster.kinds.error_codes import ERROR_CODES
 from muster.kinds.finding import Complaint, Finding, Place
@@ -28,7 +28,6 @@ from muster.source.work_tree import read_file, walk
 MAX_DOCUMENT = 256 * 1024
 MAX_TOTAL = 2 * MIB
 MAX_FINDINGS = 200
-UNDER = (DIAGRAMS.rstrip("/"), PLAYBOOKS.rstrip("/"), COMPONENTS)
 
 _MOST = {COMPONENTS: 1, DIAGRAMS: 100, PLAYBOOKS: 200}
 _PLACES = (

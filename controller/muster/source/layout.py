@@ -19,32 +19,22 @@ from __future__ import annotations
 
 import re
 
-from muster.kinds.checklist import Checklist
-from muster.kinds.cohort import Cohort
-from muster.kinds.device_class import DeviceClass
-from muster.kinds.fleet import AnyResource
-from muster.kinds.freeze import Freeze
-from muster.kinds.owners import Owners
-from muster.kinds.policy import Policy
-from muster.kinds.policy_test import PolicyTest
-from muster.kinds.release import Release
-from muster.kinds.signing_key import SigningKey
-from muster.kinds.waiver import Waiver
+from muster.kinds.fleet import KINDS, AnyResource
 
 FOLDERS = ("releases", "devices", "policies")
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-_PLACES: tuple[tuple[re.Pattern[str], type[AnyResource]], ...] = (
-    (re.compile(rf"releases/{_NAME}/{_NAME}\.yaml"), Release),
-    (re.compile(rf"devices/classes/{_NAME}\.yaml"), DeviceClass),
-    (re.compile(rf"devices/cohorts/{_NAME}\.yaml"), Cohort),
-    (re.compile(r"policies/owners\.yaml"), Owners),
-    (re.compile(r"policies/checklist\.yaml"), Checklist),
-    (re.compile(rf"policies/{_NAME}\.yaml"), Policy),
-    (re.compile(rf"policies/freezes/{_NAME}\.yaml"), Freeze),
-    (re.compile(rf"policies/waivers/{_NAME}\.yaml"), Waiver),
-    (re.compile(rf"policies/tests/{_NAME}\.yaml"), PolicyTest),
-    (re.compile(rf"policies/keys/{_NAME}\.yaml"), SigningKey),
+_PLACES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(rf"releases/{_NAME}/{_NAME}\.yaml"), "Release"),
+    (re.compile(rf"devices/classes/{_NAME}\.yaml"), "DeviceClass"),
+    (re.compile(rf"devices/cohorts/{_NAME}\.yaml"), "Cohort"),
+    (re.compile(r"policies/owners\.yaml"), "Owners"),
+    (re.compile(r"policies/checklist\.yaml"), "Checklist"),
+    (re.compile(rf"policies/{_NAME}\.yaml"), "Policy"),
+    (re.compile(rf"policies/freezes/{_NAME}\.yaml"), "Freeze"),
+    (re.compile(rf"policies/waivers/{_NAME}\.yaml"), "Waiver"),
+    (re.compile(rf"policies/tests/{_NAME}\.yaml"), "PolicyTest"),
+    (re.compile(rf"policies/keys/{_NAME}\.yaml"), "SigningKey"),
 )
 
 WHERE = (
@@ -57,7 +47,13 @@ PATH_HINT = "name it folder/file: no .., no .git, no backslash, no hyphen at its
 
 def kind_at(path: str) -> type[AnyResource] | None:
     """The kind that a file of this path declares."""
-    return next((kind for pattern, kind in _PLACES if pattern.fullmatch(path)), None)
+    name = kind_name_at(path)
+    return KINDS[name] if name else None
+
+
+def kind_name_at(path: str) -> str | None:
+    """The name of the kind that a file of this path declares."""
+    return next((name for pattern, name in _PLACES if pattern.fullmatch(path)), None)
 
 
 def is_yaml(path: str) -> bool:

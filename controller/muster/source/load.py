@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from muster.check.references import KEY, complaints
 from muster.kinds.errors import Refused
@@ -20,7 +21,7 @@ from muster.kinds.finding import Complaint, Finding, Place
 from muster.kinds.fleet import AnyResource, Fleet
 from muster.source.git import Repository, TreeEntry
 from muster.source.git_program import MIB, printable
-from muster.source.layout import FOLDERS, PATH_HINT, WHERE, is_yaml, kind_at, leaves_the_tree
+from muster.source.layout import FOLDERS, PATH_HINT, WHERE, is_yaml, kind_at, kind_name_at, leaves_the_tree
 from muster.source.validate import validate
 from muster.source.work_tree import read_file, walk
 from muster.source.yaml_events import MAX_BYTES, YamlFault, parse
@@ -39,7 +40,7 @@ _AT_REST = re.compile(
 _TIER = re.compile(rb"\nspec:\n(?:  #[^\n]*\n)*  tier: ([a-z]+)\n")
 
 Key = tuple[str, str]
-Parsed = AnyResource | tuple[Finding, ...]
+Parsed: TypeAlias = "AnyResource | tuple[Finding, ...]"
 Read = Callable[[Iterable[TreeEntry]], Mapping[str, bytes]]
 
 
@@ -168,7 +169,7 @@ class Loader:
                 findings += result
             else:
                 resources[path] = result
-        unreadable = {finding.place.file for finding in findings if kind_at(finding.place.file)}
+        unreadable = {finding.place.file for finding in findings if kind_name_at(finding.place.file)}
         found = complaints(resources, unreadable, unread, part.models if part else None)
         findings += _placed(found, {entry.path: entry for entry in declared}, read)
         findings = _in_order(findings)
@@ -200,7 +201,7 @@ def _tier_at_rest(data: bytes) -> str | None:
 
 
 def _declares(entry: TreeEntry) -> bool:
-    return entry.mode.startswith("100") and kind_at(entry.path) is not None
+    return entry.mode.startswith("100") and kind_name_at(entry.path) is not None
 
 
 def _sort_out(entries: tuple[TreeEntry, ...]) -> tuple[list[Finding], list[TreeEntry]]:
@@ -227,7 +228,12 @@ def _objection(entry: TreeEntry, seen: set[str]) -> Finding | None:
         (entry.mode == "120000", "link", "a symbolic link", "put the file itself here"),
         (entry.mode == "160000", "link", "a submodule", "declare the fleet in this repository"),
         (entry.path in seen, "path", "the tree holds this path twice", "run git fsck: git did not make this tree"),
-        (declares and kind_at(entry.path) is None, "path", "nothing is declared in this place", f"move it to {WHERE}"),
+        (
+            declares and kind_name_at(entry.path) is None,
+            "path",
+            "nothing is declared in this place",
+            f"move it to {WHERE}",
+        ),
         (declares and not entry.mode.startswith("100"), "link", "not a regular file", "put a regular file here"),
         (declares and entry.size > MAX_BYTES, "too-large", f"the file has {entry.size} bytes", limit),
     )

@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from functools import cache
+from typing import TYPE_CHECKING
 
 from muster.check.documents.readable import Bounds, first_few, foreign_letter, named, objections
 from muster.kinds.finding import Finding, Place
-from muster.kinds.telemetry import Report
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 BOUNDS = Bounds(characters=128 * 1024, lines=2_000, columns=1_000)
 
@@ -34,8 +36,6 @@ SECTIONS = (
     "Resolution",
     "Post-incident actions",
 )
-LOG_KEYS = frozenset(Report.model_fields)
-"""What a device says, by the fixed keys of telemetry."""
 
 _NAMES = re.compile(r"`([a-z0-9_]{1,64})`(?:, ?(?=`)|\.?$)")
 _LISTED = re.compile(r"`[a-z0-9_]{1,64}`(?:, ?`[a-z0-9_]{1,64}`)*\.?")
@@ -83,6 +83,14 @@ def read_playbook(path: str, text: str) -> Playbook:
     return replace(playbook, findings=first_few(iter(reader.findings)))
 
 
+@cache
+def log_keys() -> frozenset[str]:
+    """What a device says, by the fixed keys of telemetry."""
+    from muster.kinds.telemetry import Report
+
+    return frozenset(Report.model_fields)
+
+
 def said(text: str) -> tuple[str, ...]:
     """What a playbook says, without comments and white space: two that are equal here read the same."""
     blocks = blocks_of(text)
@@ -121,6 +129,9 @@ def without_code(text: str) -> str:
 
 
 def _parser() -> MarkdownIt:
+    # Most changes touch no document, and never load what reads one.
+    from markdown_it import MarkdownIt
+
     parser = MarkdownIt("commonmark")
     # What stands inside a paragraph is never rendered here, and is what takes long on hostile text.
     parser.core.ruler.enableOnly(["normalize", "block"])
@@ -233,7 +244,7 @@ class _Reader:
         if not keys:
             self.complain(line, "Diagnostics names no log keys", f"add a line `{_LOG_KEYS}` with keys in code marks")
         for key in keys:
-            if key not in LOG_KEYS:
-                known = ", ".join(sorted(LOG_KEYS))
+            if key not in log_keys():
+                known = ", ".join(sorted(log_keys()))
                 self.complain(line, f"{key} is no key of telemetry", f"keys: {known}")
         return keys

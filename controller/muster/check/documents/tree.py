@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from muster.kinds.components import Components
+if TYPE_CHECKING:
+    from muster.kinds.components import Components
 
 COMPONENTS = "docs/components.yaml"
 DIAGRAMS = "docs/diagrams/"
 PLAYBOOKS = "docs/playbooks/"
+UNDER = (DIAGRAMS.rstrip("/"), PLAYBOOKS.rstrip("/"), COMPONENTS)
+"""Nothing else below docs/ is a document of ours."""
 
 REQUIRED_DIAGRAMS = ("context", "components", "inference", "update", "error-handling")
 REQUIRED_PLAYBOOKS = ("model-fails-to-load", "accuracy-drop", "latency-spikes", "updated-but-unchanged")
