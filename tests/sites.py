@@ -43,7 +43,8 @@ class Site:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self._ready.set()
-        folders = ServeFolders(self.state / "public", self.keys.enrolment_token_path, self.keys.operator_token_path)
+        tokens = self.keys.enrolment_token_path, self.keys.operator_token_path
+        folders = ServeFolders(self.state / "public", *tokens, self.state / "store")
         view = FleetView(self.engine, lambda: self.published)
         application = build_application(self.engine, view, folders, timedelta(minutes=1))
         await run_server(application, "127.0.0.1", self.port, self._stopped)

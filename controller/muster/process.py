@@ -42,7 +42,9 @@ def _run_held(settings: Settings, host: str, port: int) -> int:
     application = build_application(
         loop.controller.engine,
         FleetView(loop.controller.engine, loop.controller.publisher.published),
-        ServeFolders(settings.state / "public", keys.enrolment_token_path, keys.operator_token_path),
+        ServeFolders(
+            settings.state / "public", keys.enrolment_token_path, keys.operator_token_path, settings.state / "store"
+        ),
         patience=max(settings.interval * PATIENCE_INTERVALS, timedelta(seconds=60)),
     )
     thread = threading.Thread(target=loop.run, args=(_log_tick,), name="loop", daemon=True)

@@ -135,7 +135,12 @@ class Executor:
             "commit": newest[0].commit if newest else None,
             "documents": {
                 f"{model}/{device_class}": [
-                    {"release": entry.release, "artifact": entry.artifact.digest, "ppm": dict(entry.ppm)}
+                    {
+                        "release": entry.release,
+                        "artifact": entry.artifact.digest,
+                        "salt": entry.salt,
+                        "ppm": dict(entry.ppm),
+                    }
                     for entry in document.entries
                 ]
                 for (model, device_class), document in sorted(published.documents.items())

@@ -49,6 +49,8 @@ devices = Table(
     # The device's own habit: its usual pause between requests, and when silence beyond it means something.
     Column("habit_ms", Integer, nullable=False, default=0),
     Column("dark_after", String),
+    # Counting the devices of cohorts reads nothing but this.
+    Index("devices_by_labels", "device_class", "labels"),
 )
 
 # What a device runs of a model, from its newest report.
@@ -146,6 +148,9 @@ def open_storage(state: Path) -> Engine:
     event.listen(engine, "begin", _begin)
     with writing(engine) as connection:
         metadata.create_all(connection)
+        for table in metadata.sorted_tables:
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
     return engine
 
 

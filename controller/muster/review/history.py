@@ -36,13 +36,13 @@ def declared_since(repository: Repository, base: str, moves: Iterable[Move]) -> 
 def _since(
     repository: Repository, path: str, history: tuple[Appearance, ...], cohort: str, ppm: int
 ) -> Appearance | None:
-    """The oldest appearance of an unbroken run, from the newest back, in which the cohort has this percentage."""
-    since = None
+    """The oldest appearance of an unbroken run, from the newest back, in which the same devices have the release."""
+    since, salt = None, None
     for appearance in history:
         release = _release_at(repository, path, appearance.blob)
-        if release is None or release.spec.rollout.cohorts.get(cohort, 0) != ppm:
+        if release is None or release.spec.rollout.cohorts.get(cohort, 0) != ppm or salt not in (None, release.salt):
             break
-        since = appearance
+        since, salt = appearance, release.salt
     return since
 
 

@@ -16,8 +16,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from muster.artifacts.store import Store
 from muster.serve.answers import HttpError, on_http_error
 from muster.serve.device_routes import DeviceRoutes
+from muster.serve.field_view import FieldView
 from muster.serve.fleet_view import FleetView
 from muster.serve.intake import Intake
 from muster.serve.metrics import render
@@ -31,6 +33,7 @@ class ServeFolders:
     public: Path
     enrolment_token: Path
     operator_token: Path
+    store: Path
 
 
 class Probes:
@@ -69,7 +72,9 @@ def build_application(engine: Engine, view: FleetView, folders: ServeFolders, pa
     """Assemble the application."""
     intake = Intake(engine)
     devices = DeviceRoutes(engine, intake, folders.enrolment_token)
-    operators = OperatorRoutes(engine, view, folders.operator_token)
+    operators = OperatorRoutes(
+        engine, view, FieldView(engine, view.desired, Store(folders.store), patience), folders.operator_token
+    )
     probes = Probes(engine, view, patience)
     folders.public.mkdir(parents=True, exist_ok=True)
 
@@ -89,6 +94,7 @@ def build_application(engine: Engine, view: FleetView, folders: ServeFolders, pa
             Route("/v1/status", operators.status),
             Route("/v1/plan", operators.plan),
             Route("/v1/published", operators.published),
+            Route("/v1/field", operators.field),
             Route("/v1/devices", operators.devices),
             Route("/v1/ledger", operators.ledger),
             Mount("/tuf", StaticFiles(directory=folders.public, follow_symlink=False)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,12 @@ import urllib3
 
 from muster.attest.state_keys import StateKeys
 from muster.kinds.errors import MusterError, Refused, TryAgain, Unusable
+from muster.kinds.field_state import FieldState
+from muster.serve.field_answer import read_field_answer
 
 LARGEST_ANSWER = 64 * 2**20
+COUNTING_SECONDS = 120
+"""How long a controller may count its devices before it answers about its field."""
 
 
 class ControllerClient:
@@ -23,10 +27,17 @@ class ControllerClient:
             raise Unusable(f"not a server: {server!r}", "write http://127.0.0.1:8470")
         self._server = server.rstrip("/")
         self._token = StateKeys.of(state).operator_token()
-        self._http = urllib3.PoolManager(timeout=urllib3.Timeout(10), retries=False)
+        self._http = urllib3.PoolManager(retries=False)
 
     def get(self, path: str, **query: str | int) -> Any:
         """The JSON answer to GET `path`."""
+        return _json(self._body(path, query, 10))
+
+    def field_state(self) -> FieldState:
+        """What the controller knows of its field. Raises `Unusable` if the answer is none."""
+        return read_field_answer(self._body("/v1/field", {}, COUNTING_SECONDS))
+
+    def _body(self, path: str, query: Mapping[str, str | int], seconds: int) -> bytes:
         try:
             answer = self._http.request(
                 "GET",
@@ -34,6 +45,7 @@ class ControllerClient:
                 fields={name: str(value) for name, value in query.items()},
                 headers={"Authorization": f"Bearer {self._token}"},
                 preload_content=False,
+                timeout=urllib3.Timeout(connect=10, read=seconds),
             )
             body = answer.read(LARGEST_ANSWER)
             answer.release_conn()
@@ -43,7 +55,7 @@ class ControllerClient:
             ) from error
         if answer.status != 200:
             raise _error(answer.status, body)
-        return _json(body)
+        return body
 
     def pages(self, path: str, **query: str | int) -> Iterator[Any]:
         """The items of every page."""

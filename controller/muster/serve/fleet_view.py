@@ -43,6 +43,10 @@ class FleetView:
                 )
             )
 
+    def desired(self) -> Published:
+        """What devices can fetch now, as documents."""
+        return self._published()
+
     def published(self) -> dict[str, Any]:
         """What devices can fetch now."""
         published = self._published()

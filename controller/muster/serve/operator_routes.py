@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from muster.apply.ledger import events
+from muster.kinds.errors import TryAgain
 from muster.plan.describe import as_json
 from muster.serve.answers import HttpError, bearer, page
+from muster.serve.field_answer import FieldAnswer
+from muster.serve.field_view import FieldView
 from muster.serve.fleet_view import FleetView
 
 PAGE = 1_000
@@ -22,9 +26,10 @@ PAGE = 1_000
 class OperatorRoutes:
     """Handlers for operators."""
 
-    def __init__(self, engine: Engine, view: FleetView, operator_token: Path) -> None:
+    def __init__(self, engine: Engine, view: FleetView, field_view: FieldView, operator_token: Path) -> None:
         self._engine = engine
         self._view = view
+        self._field_view = field_view
         self._operator_token = operator_token
 
     async def status(self, request: Request) -> JSONResponse:
@@ -42,6 +47,15 @@ class OperatorRoutes:
         self._authorize(request)
         return JSONResponse(await asyncio.to_thread(self._view.published))
 
+    async def field(self, request: Request) -> Response:
+        """GET /v1/field: what pull requests are judged by that is not in git."""
+        self._authorize(request)
+        try:
+            body = await asyncio.to_thread(self._field)
+        except TryAgain as error:
+            raise HttpError(503, error.message, error.hint) from error
+        return Response(body, media_type="application/json")
+
     async def devices(self, request: Request) -> JSONResponse:
         """GET /v1/devices?class=&after=&limit=: device states, in the order of their ids."""
         self._authorize(request)
@@ -58,6 +72,9 @@ class OperatorRoutes:
         after = _number(request, "after", 0, 2**53 - 1)
         rows = await asyncio.to_thread(self._events, after, limit)
         return JSONResponse(page(rows, limit, "sequence"))
+
+    def _field(self) -> str:
+        return FieldAnswer.of(self._field_view.state(datetime.now(UTC))).model_dump_json()
 
     def _events(self, after: int, limit: int) -> list[dict[str, Any]]:
         with self._engine.connect() as connection:
