@@ -28,7 +28,7 @@ with atheris.instrument_imports(include=["muster"]):
     from muster.kinds.fleet import KINDS
     from muster.kinds.pull_request import Approval, PullRequest
     from muster.kinds.signing_key import SigningKey
-    from muster.review.reports import REPORTS
+    from muster.review.reports import REPORTS, as_data, github, junit, markdown, neutral, sarif, text  # noqa: F401
     from muster.source.validate import validate
     from muster.source.yaml_events import YamlFault, parse
 
@@ -59,14 +59,14 @@ def fuzz_evidence(data: bytes) -> None:
 def fuzz_body(data: bytes) -> None:
     """Any text as body, title, login, path and file of a pull request: judged, and reported in every form."""
     provider = atheris.FuzzedDataProvider(data)
-    body, name, path, text = (provider.ConsumeUnicodeNoSurrogates(400) for _ in range(4))
+    form = list(REPORTS)[provider.ConsumeIntInRange(0, len(REPORTS) - 1)]
+    body, name, path, text = (provider.ConsumeUnicodeNoSurrogates(120) for _ in range(4))
     head = "b" * 40
     touched = (Touched(path or "x", None, "c" * 40), Touched(".gitattributes", None, "d" * 40))
     change = difference(make_fleet(OLD), make_fleet(NEW, OLD), touched)
     request = PullRequest("a" * 40, head, name, name, body, 1, (Approval(name, head, NOW),), (), "github")
     judgement = judge(Case(change, request, NOW, files={path: text}))
-    for report in REPORTS.values():
-        report(judgement)
+    REPORTS[form](judgement)
 
 
 def fuzz_documents(data: bytes) -> None:
