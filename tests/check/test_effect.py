@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
-from fleets import make_release
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleets import make_release
 from muster.check.effect import Offer, movement
 from muster.kinds.quantity import PPM
 from muster.plan.assignment import in_share

@@ -29,7 +29,7 @@ def _key_file(name: str, key: bytes) -> str:
 
 
 class ExampleFleet:
-    """This repository with a key for evidence on main, and a topic that widens 1.2.0 to its canary."""
+    """The example fleet with a key for evidence on main, and a topic that widens 1.2.0 to its canary."""
 
     def __init__(self, folder: Path) -> None:
         self.key = new_private_key()

@@ -14,9 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from evidences import evidence_files
-from scratch_repository import commit_all, git, repository_of, write
 
+from evidences import evidence_files
 from muster.attest.keys import new_private_key, public_half
 from muster.check.judgement import Judgement
 from muster.kinds.field_state import FieldState, GuardrailFact, Step
@@ -26,11 +25,21 @@ from muster.review.reports import REPORTS
 from muster.review.review import review
 from muster.source.git import Repository
 from muster.source.load import Loader
+from scratch_repository import commit_all, git, repository_of, write
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("gate_story.txt")
 COMMENT = Path(__file__).with_name("gate_story.md")
 NEW = "releases/meter-reader/1.2.0.yaml"
+KEY_FILE = """\
+apiVersion: muster/v1
+kind: SigningKey
+metadata:
+  name: lab
+spec:
+  uses: [evidence]
+  publicKey: |
+"""
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 WHY = "Frames are scaled, no longer stretched.\n\nDiagram-Impact: none: the same boxes, another normalization\n"
 FREEZE = """\
@@ -85,6 +94,12 @@ class Story:
         judgement = review(self.repository, request, self.now, self.controller, self.loader)
         self._write(title, judgement)
         return judgement
+
+    def evidence(self, new: str, old: str) -> dict[str, bytes]:
+        """Good evidence about a release of the topic, beside the one that it supersedes."""
+        fleet = self.loader.commit(self.repository, self.repository.resolve("topic")).fleet_or_refuse("the topic")
+        releases = [release for name in (new, old) if (release := fleet.release(name))]
+        return evidence_files(releases[0], releases[1], self.key, self.now)
 
     def merge(self, judgement: Judgement) -> None:
         """Merge what passed, and let the controller publish it."""
@@ -150,14 +165,12 @@ def _tree() -> dict[str, str | bytes]:
 
 @pytest.fixture
 def story(tmp_path: Path) -> Story:
-    """This repository's fleet before 1.2.0, with a key that it trusts for evidence."""
+    """The example fleet before 1.2.0, with a key that it trusts for evidence."""
     key = new_private_key()
     files = _tree()
     del files[NEW]
     pem = "".join(f"    {line}\n" for line in public_half(key).splitlines())
-    files["policies/keys/lab.yaml"] = (
-        f"apiVersion: muster/v1\nkind: SigningKey\nmetadata:\n  name: lab\nspec:\n  uses: [evidence]\n  publicKey: |\n{pem}"
-    )
+    files["policies/keys/lab.yaml"] = f"{KEY_FILE}{pem}"
     repository = repository_of(tmp_path / "fleet", files)
     return Story(repository, tmp_path / "fleet", key)
 
@@ -170,14 +183,7 @@ def test_one_release_through_pull_requests(story: Story) -> None:
 
     assert story.propose("1.2.0, a draft without evidence", {NEW: draft}, approved_by=approved).outcome == "blocked"
 
-    git(story.folder, "checkout", "-q", "-B", "measured", "main")
-    write(story.folder, {NEW: draft})
-    commit_all(story.folder, "draft")
-    fleet = story.loader.commit(story.repository, story.repository.resolve("measured")).fleet_or_refuse("the draft")
-    new, old = fleet.release("meter-reader/1.2.0"), fleet.release("meter-reader/1.1.0")
-    assert new is not None
-    assert old is not None
-    files = {NEW: draft, **evidence_files(new, old, story.key, story.now)}
+    files = {NEW: draft, **story.evidence("meter-reader/1.2.0", "meter-reader/1.1.0")}
     story.merge(story.propose("1.2.0, measured", files, approved_by=(*approved, "ines-fleet-example"), body=WHY))
 
     story.later(hours=1)

@@ -1,4 +1,4 @@
-"""Text that shows something else than it says: controls that reorder a line, letters that nobody sees, twins of letters.
+"""Text that shows something else than it says: controls that reorder a line, invisible letters, twins of letters.
 
 A reviewer approves what the screen shows. So a touched file of ours may hold no character that changes the direction
 or is invisible, and no name of ours mixes scripts (Unicode Technical Report 36, Unicode Technical Standard 39).
