@@ -70,9 +70,12 @@ def run_policy_tests(repository: Repository, *, committed: bool) -> Iterator[Out
         if not entries:
             raise Unusable(f"there are no cases in {FOLDER}/", "write one, or run this in the repository of a fleet")
         contents = repository.blobs(entry.blob for entry in entries if _is_readable(entry))
+        read = [_read(entry, contents.get(entry.blob)) for entry in entries]
+        # A file that is no case must not keep the others from being played.
+        broken = {entry.path: None for entry, found in zip(entries, read, strict=True) if isinstance(found, Outcome)}
+        start = write(repository, start, broken) if broken else start
         loader = Loader()
-        for entry in entries:
-            found = _read(entry, contents.get(entry.blob))
+        for found in read:
             yield _play(repository, loader, start, found) if isinstance(found, _Written) else found
 
 
