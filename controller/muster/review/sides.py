@@ -1,14 +1,17 @@
 """Reading both sides of a change: the fleet of the base, the fleet of the merge result, and what differs between them.
 
 Cost follows the change: unless devices or tiers change, only the models that are touched are read, and of those only
-the releases that are touched, that they supersede, or that reach a device.
+the releases that are touched, that they supersede, that reach a device, or that one of these could go back to.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from muster.check.change import Touched
+from muster.check.change import Touched, tier_rank
+from muster.kinds.digest import version_key
 from muster.kinds.errors import Unusable
 from muster.kinds.finding import Finding
 from muster.kinds.fleet import Fleet
@@ -17,6 +20,7 @@ from muster.source.layout import FOLDERS, kind_name_at, leaves_the_tree
 from muster.source.load import Loaded, Loader
 
 _FURTHEST_BACK = 50
+_VERSION = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,9 @@ def read_sides(loader: Loader, repository: Repository, base: str, tree: str, tou
     scope = _scope(touched)
     if scope.models is not None:
         # Both sides hold the same part of the fleet, or what one side left out would look added or removed.
-        scope = replace(scope, files=scope.files | _superseded(loader.part(repository, tree, *scope.part).fleet, scope))
+        fleet = loader.part(repository, tree, *scope.part).fleet
+        back = _ways_back(fleet, loader.at_rest(repository, tree, scope.models), scope) if _most_back(fleet) else set()
+        scope = replace(scope, files=scope.files | _superseded(fleet, scope) | back)
     judged_by, old = _base(loader, repository, base, scope)
     # What a broken base cannot say about itself is asked of the whole tree.
     new = loader.commit(repository, tree) if judged_by != base else _load(loader, repository, tree, scope)
@@ -84,6 +90,38 @@ def _superseded(fleet: Fleet | None, scope: _Scope) -> frozenset[str]:
         for release in (fleet.releases if fleet else ())
         if release.path in scope.files and release.spec.supersedes is not None
     )
+
+
+def _most_back(fleet: Fleet | None) -> int:
+    """How many releases some tier wants to stay deployable."""
+    tiers = [tier for policy in (fleet.policies if fleet else ()) for tier in policy.spec.tiers]
+    return max((tier.deployable for tier in tiers), default=0)
+
+
+def _ways_back(fleet: Fleet | None, at_rest: Mapping[str, str], scope: _Scope) -> set[str]:
+    """Files of releases at rest that the touched ones, or what runs now, could go back to: the newest older ones.
+
+    Only files that the change leaves alone, so that both sides get the same ones.
+    """
+    resting: dict[str, list[tuple[tuple[int, ...], str]]] = {}
+    for path, tier in at_rest.items():
+        version = _version_at(path)
+        if version and path not in scope.files and tier_rank(tier) >= tier_rank("production"):
+            resting.setdefault(path.split("/")[1], []).append((version, path))
+    starts = {(path.split("/")[1], version) for path in scope.files if (version := _version_at(path))}
+    for release in fleet.releases if fleet else ():
+        if release.spec.rollout.reaches_any:
+            starts.add((release.model, version_key(release.version)))
+    found: set[str] = set()
+    for model, version in starts:
+        older = sorted((pair for pair in resting.get(model, ()) if pair[0] < version), reverse=True)
+        found.update(path for _, path in older[: _most_back(fleet)])
+    return found
+
+
+def _version_at(path: str) -> tuple[int, ...] | None:
+    name = path.rpartition("/")[2].removesuffix(".yaml")
+    return version_key(name) if _VERSION.fullmatch(name) else None
 
 
 def _base(loader: Loader, repository: Repository, base: str, scope: _Scope) -> tuple[str, Loaded]:

@@ -109,28 +109,38 @@ class Loader:
             return repository.blobs(entry.blob for entry in asked)
 
         releases = [entry for entry in entries if entry.path.startswith("releases/") and _declares(entry)]
-        idle = self._idle([entry for entry in releases if entry.path not in wanted], read)
+        idle = self._idle(self._look([entry for entry in releases if entry.path not in wanted], read))
         return self._load(tuple(entries), read, None, _Part(frozenset(idle), frozenset(models)))
 
     def people(self, repository: Repository, commit: str) -> Fleet | None:
         """The fleet of a commit without its releases: who owns it, which keys it trusts. None if that does not load."""
         return self.part(repository, commit, (), ()).fleet
 
-    def _idle(self, entries: list[TreeEntry], read: Read) -> set[str]:
-        """Paths of releases that reach no device and tell of no tier that others do not tell of already.
+    def at_rest(self, repository: Repository, tree: str, models: Collection[str]) -> Mapping[str, str]:
+        """Path → tier of these models' releases that reach no device, told by lines of their files without parsing."""
+        entries = repository.tree(tree, tuple(f"releases/{model}" for model in sorted(models)))
+        releases = [entry for entry in entries if _declares(entry)]
+        found = self._look(releases, lambda asked: repository.blobs(entry.blob for entry in asked))
+        return {path: tier for path, tier in found.items() if tier is not None}
 
-        Told by the lines of their files, without parsing them: the highest tier among a model's releases matters.
-        """
+    def _look(self, entries: list[TreeEntry], read: Read) -> dict[str, str | None]:
+        """Path → tier of a release that reaches no device; None for others."""
         unknown = [entry for entry in entries if (entry.path, entry.blob) not in self._at_rest]
         contents = read(unknown) if unknown else {}
         self._at_rest.update({(entry.path, entry.blob): _tier_at_rest(contents[entry.blob]) for entry in unknown})
+        return {entry.path: self._at_rest[entry.path, entry.blob] for entry in entries}
+
+    def _idle(self, at_rest: Mapping[str, str | None]) -> set[str]:
+        """Paths of releases that reach no device and tell of no tier that others do not tell of already.
+
+        The highest tier among a model's releases matters.
+        """
         idle: set[str] = set()
         told: set[tuple[str, str]] = set()
-        for entry in entries:
-            tier = self._at_rest[entry.path, entry.blob]
-            model = entry.path.split("/")[1]
+        for path, tier in at_rest.items():
+            model = path.split("/")[1]
             if tier is not None and (model, tier) in told:
-                idle.add(entry.path)
+                idle.add(path)
             elif tier is not None:
                 told.add((model, tier))
         return idle
