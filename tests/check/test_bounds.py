@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fleets import make_class, make_cohort, make_policy, make_release
 from muster.check.references import complaints
-from muster.kinds.desired import MOST_COHORTS, MOST_ENTRIES
+from muster.kinds.cohort import MOST_COHORTS, MOST_ENTRIES
 
 EVERYONE = {"fleet": "100%"}
 

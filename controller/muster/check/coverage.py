@@ -10,8 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from muster.kinds.cohort import Cohort
-from muster.kinds.desired import MOST_COHORTS, MOST_ENTRIES
+from muster.kinds.cohort import MOST_COHORTS, MOST_ENTRIES, Cohort
 from muster.kinds.device_class import DeviceClass
 from muster.kinds.finding import Complaint, Pointer
 from muster.kinds.fleet import AnyResource

@@ -18,9 +18,6 @@ from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cronsim import CronSim, CronSimError
-from dateutil.rrule import rrulestr
-
 from muster.kinds.freeze import FreezeSpec
 
 FORESEEN: Final = 1_000
@@ -161,6 +158,8 @@ def _instants(spec: FreezeSpec, begin: datetime, zone: ZoneInfo) -> Iterator[dat
 
 def _cron(text: str, local: datetime, *, reverse: bool = False) -> Iterator[datetime]:
     """Local times after (or before) `local`. Raises `ValueError`."""
+    from cronsim import CronSim, CronSimError
+
     try:
         yield from CronSim(text, local, reverse)
     except (CronSimError, AssertionError) as error:
@@ -174,6 +173,8 @@ def _rrule(text: str, start: datetime, late: datetime, zone: ZoneInfo) -> Iterat
 
     A rule without any occurrence is followed to the year 9999, whatever its end. So it is read where that is near.
     """
+    from dateutil.rrule import rrulestr
+
     parts = _rrule_parts(text)
     count = _number(parts.pop("COUNT", str(10**9)), "COUNT", 10**9)
     until = parts.pop("UNTIL", None)

@@ -9,6 +9,10 @@ from pydantic import Field
 
 from muster.kinds.resource import Declared, Labels, Resource
 
+MOST_COHORTS = 64
+MOST_ENTRIES = 256
+"""Bounds of one desired document, which devices of any size must be able to read: its cohorts, and its releases."""
+
 
 class Selector(Declared):
     """Which devices belong: all labels must match. An empty selector matches every device."""

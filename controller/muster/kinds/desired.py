@@ -9,16 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from muster.kinds.cohort import Selector
+from muster.kinds.cohort import MOST_COHORTS, MOST_ENTRIES, Selector
 from muster.kinds.device_class import Provider
 from muster.kinds.digest import Commit, Digest, ExactVersion, Name, Version
 from muster.kinds.quantity import Duration
 from muster.kinds.release import Artifact, Salt
 from muster.kinds.resource import AsTuple, Declared, Text
-
-MOST_COHORTS = 64
-MOST_ENTRIES = 256
-"""Bounds of one document, which devices of any size must be able to read. `muster check` holds a fleet to them."""
 
 Ppm = Annotated[int, Field(ge=0, le=1_000_000)]
 Generation = Annotated[int, Field(ge=1, le=2**53 - 1)]

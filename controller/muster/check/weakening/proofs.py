@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from muster.check.change import Change, path_of
 from muster.check.weakening.looser import GONE, Looser, Weakening, listed, located, shown, unmatched
 from muster.kinds.checklist import AnsweredBy, Checklist, Item, Stage
 from muster.kinds.finding import Pointer
-from muster.kinds.policy_test import Expected, PolicyTest, PolicyTestSpec
-from muster.kinds.signing_key import SigningKey
+
+if TYPE_CHECKING:
+    from muster.kinds.policy_test import Expected, PolicyTest, PolicyTestSpec
+    from muster.kinds.signing_key import SigningKey
 
 _STAGES: tuple[str, ...] = get_args(Stage)
 _KEYS = "policies/keys/"

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import Final
-
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 from muster.check.change import Item
 from muster.check.judgement import Judgement
@@ -29,6 +25,9 @@ from muster.review.reports.words import (
     shares,
     waiver_line,
 )
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 WIDTH: Final = 120
 
@@ -54,7 +53,13 @@ class _Page:
 
     def __init__(self) -> None:
         self._written = io.StringIO()
-        self._console = Console(
+
+    @cached_property
+    def _console(self) -> Console:
+        # Loaded for what needs to be measured: most pages have neither a table nor a long line.
+        from rich.console import Console
+
+        return Console(
             file=self._written,
             width=WIDTH,
             height=100,
@@ -66,19 +71,33 @@ class _Page:
         )
 
     def line(self, text: str, indent: int = 0) -> None:
-        self._console.print(Padding(Text(terminal(text), overflow="fold"), (0, 0, 0, indent)))
+        shown = terminal(text)
+        if shown.isascii() and indent + len(shown) <= WIDTH:
+            self._written.write(f"{' ' * indent}{shown}\n")
+            return
+        from rich.text import Text
+
+        self._indented(Text(shown, overflow="fold"), indent)
 
     def heading(self, text: str) -> None:
-        self._console.print()
+        self._written.write("\n")
         self.line(text)
 
     def table(self, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+        from rich.table import Table
+        from rich.text import Text
+
         grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in columns:
             grid.add_column(column, overflow="fold")
         for row in rows:
             grid.add_row(*(Text(terminal(cell), overflow="fold") for cell in row))
-        self._console.print(Padding(grid, (0, 0, 0, 2)))
+        self._indented(grid, 2)
+
+    def _indented(self, shown: RenderableType, indent: int) -> None:
+        from rich.padding import Padding
+
+        self._console.print(Padding(shown, (0, 0, 0, indent)))
 
     def text(self) -> str:
         return "".join(f"{line.rstrip()}\n" for line in self._written.getvalue().splitlines())

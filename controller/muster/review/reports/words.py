@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from rich.filesize import decimal
-
 from muster.check.judgement import Judgement, NeededApproval, Row
 from muster.check.verdict import Subjects, Verdict
 from muster.kinds.finding import Place
@@ -137,6 +135,8 @@ def download(row: Row) -> str:
     """The bytes that travel; for one device, where nobody knows how many there are."""
     if not row.download:
         return "no download"
+    from rich.filesize import decimal
+
     return f"{decimal(row.download)}{' each' if row.devices is None else ''}"
 
 
