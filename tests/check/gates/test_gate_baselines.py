@@ -114,6 +114,23 @@ def test_an_old_and_bad_release_is_no_baseline() -> None:
     assert verdict_of(NEVER_WORSE, [compared(380, 0, 0)], before=[OLD, stopped]).outcome == "pass"
 
 
+def test_a_bad_release_that_nobody_runs_is_no_baseline() -> None:
+    """Nor is one that was declared, or taken back, since what devices run: not even in the same change."""
+    draft = make_release("1.0.9", {"canary": "0%"}, classes=(CLASS,), supersedes="1.0.0")
+    lenient = edited(NEW, supersedes="1.0.9")
+    against_draft = compared(380, 0, 0, digest=draft.spec.artifact.digest)
+    verdict = verdict_of(NEVER_WORSE, [against_draft], release=lenient, before=[OLD, draft])
+    assert (verdict.outcome, verdict.hint.startswith("write supersedes: 1.0.0")) == ("fail", True)
+
+
+def test_a_new_release_below_all_others_is_no_first_one() -> None:
+    """It would be what a rollback leads to, without having been compared with anything."""
+    running = make_release("2.0.0", {"fleet": "100%"}, classes=(CLASS,))
+    below = edited(NEW, supersedes=None)
+    verdict = verdict_of(NEVER_WORSE, [], release=below, before=[running])
+    assert (verdict.outcome, verdict.hint.startswith("give it a version above 2.0.0")) == ("fail", True)
+
+
 def test_a_superseded_release_that_is_gone_is_an_error() -> None:
     """Nobody can tell what it was."""
     assert verdict_of(NEVER_WORSE, [compared(380, 0, 0)], before=[]).outcome == "error"

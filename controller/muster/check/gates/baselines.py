@@ -22,26 +22,40 @@ from muster.kinds.release import Release
 def superseded_release(question: Question) -> Release | Answer:
     """The release to compare with; or the answer, where there is none."""
     release, ground = question.release, question.ground
-    older = [other for other in ground.models.get(release.model, ()) if _is_older(other, release)]
+    others = [other for other in ground.models.get(release.model, ()) if _goes_there_too(other, release)]
+    older = [other for other in others if version_key(other.version) < version_key(release.version)]
     version = release.spec.supersedes
-    if version is None and older:
-        return Answer(
-            "fail",
-            f"{release.name} supersedes nothing, although {older[0].name} goes to the same device classes",
-            f"write supersedes: {older[0].version}",
-        )
     if version is None:
-        return Answer("pass", f"{release.name} is the first release of its model: nothing can be worse than before")
-    if newer := _passed_over(question, older, version):
+        return _superseding_nothing(question, others, older)
+    if running := _passed_over(question, older, version):
         return Answer(
             "fail",
-            f"{release.name} supersedes {version}, although devices run {newer.version}",
-            f"write supersedes: {newer.version}, and measure against it",
+            f"{release.name} supersedes {version}, although devices run {running.version}",
+            f"write supersedes: {running.version}, and measure against it",
         )
     name = f"{release.model}/{version}"
     return ground.releases.get(name) or Answer(
         "error", f"{name}, which {release.name} supersedes, is not declared", f"declare {name}"
     )
+
+
+def _superseding_nothing(question: Question, others: list[Release], older: list[Release]) -> Answer:
+    name = question.release.name
+    if older:
+        return Answer(
+            "fail",
+            f"{name} supersedes nothing, although {older[0].name} goes to the same device classes",
+            f"write supersedes: {older[0].version}",
+        )
+    running = next((other for other in others if other.spec.rollout.reaches_any), None)
+    if running is not None and _is_added(question):
+        # Devices would get it once what runs now is taken back, and a rollback is not asked how good that is.
+        return Answer(
+            "fail",
+            f"{name} is new, and older than {running.name}, which devices run",
+            f"give it a version above {running.version}, supersede that, and measure against it",
+        )
+    return Answer("pass", f"{name} is the first release of its model: nothing can be worse than before")
 
 
 def baseline_reading(
@@ -67,8 +81,8 @@ def _digest(question: Question, of: Literal["source", "superseded"]) -> str | An
     return found if isinstance(found, Answer) else found.spec.artifact.digest
 
 
-def _is_older(other: Release, release: Release) -> bool:
-    return version_key(other.version) < version_key(release.version) and bool(_classes(other) & _classes(release))
+def _goes_there_too(other: Release, release: Release) -> bool:
+    return other.name != release.name and bool(_classes(other) & _classes(release))
 
 
 def _classes(release: Release) -> set[str]:
@@ -76,11 +90,15 @@ def _classes(release: Release) -> set[str]:
 
 
 def _passed_over(question: Question, older: list[Release], version: str) -> Release | None:
-    """The newest release in the field that lies between; only where the pins can still be changed."""
-    if question.release.name not in question.ground.added:
+    """The newest older release in the field, if `version` is another; only where the pins can still be changed."""
+    if not _is_added(question):
         return None
-    between = (other for other in older if version_key(other.version) > version_key(version))
-    return next((other for other in between if other.spec.rollout.reaches_any), None)
+    running = next((other for other in older if other.spec.rollout.reaches_any), None)
+    return running if running is not None and running.version != version else None
+
+
+def _is_added(question: Question) -> bool:
+    return question.release.name in question.ground.added
 
 
 def _problem(question: Question, baseline: Baseline, result: Result, digest: str) -> str | None:
