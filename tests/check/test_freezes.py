@@ -39,11 +39,13 @@ def freeze(name: str = "release-party", effect: str = "deny", **spec: Any) -> Fr
     )
 
 
-def case_of(*freezes: Freeze, before: Any = DRAFT, after: Any = CANARY, approvals: Any = (), **request: Any) -> Case:
-    """A change of one release, under these freezes of the base."""
+def case_of(
+    *freezes: Freeze, before: Any = DRAFT, after: Any = CANARY, approvals: Any = (), messages: str = "", **request: Any
+) -> Case:
+    """A change of one release, under these freezes of the base. `messages`: what its commits say."""
     base = replace(make_base(OLD, owners=make_owners(), policy=make_tiers()), freezes=freezes)
     base = with_releases(base, before)
-    return make_case(base, with_releases(base, after), *approvals, **request)
+    return replace(make_case(base, with_releases(base, after), *approvals, **request), messages=messages)
 
 
 def judged(*freezes: Freeze, **change: Any) -> list[Verdict]:
@@ -199,7 +201,7 @@ WHY = "Freeze-Override: release-party: the meters read zero since noon"
 
 
 @pytest.mark.parametrize(
-    ("name", "approvals", "body", "outcome"),
+    ("name", "approvals", "messages", "outcome"),
     [
         ("nobody", (), "", "fail"),
         ("its owner, of the freeze", (approval("rita", "freeze/release-party"),), "", "pass"),
@@ -217,14 +219,19 @@ WHY = "Freeze-Override: release-party: the meters read zero since noon"
         ("with what does not show", ("rita",), WHY.replace("zero", "ze\u202ero"), "fail"),
     ],
 )
-def test_an_override_needs_its_owner(name: str, approvals: Any, body: str, outcome: str) -> None:
+def test_an_override_needs_its_owner(name: str, approvals: Any, messages: str, outcome: str) -> None:
     """One of the freeze's owners, for exactly this head, and a reason or an approval of just that."""
-    assert only(judged(freeze(**TODAY), approvals=approvals, body=body)).outcome == outcome, name
+    assert only(judged(freeze(**TODAY), approvals=approvals, messages=messages)).outcome == outcome, name
+
+
+def test_the_text_of_a_pull_request_overrides_nothing() -> None:
+    """It can be changed after the owner approved; what a commit says cannot."""
+    assert only(judged(freeze(**TODAY), approvals=("rita",), body=WHY)).outcome == "fail"
 
 
 def test_an_override_is_recorded() -> None:
     """Who and why stand in the verdict."""
-    found = only(judged(freeze(**TODAY), approvals=("rita",), body=f"Please.\n\n{WHY}\n"))
+    found = only(judged(freeze(**TODAY), approvals=("rita",), messages=f"Please.\n\n{WHY}\n"))
 
     assert found.message == "the freeze release-party is overridden by rita: the meters read zero since noon"
     assert found.lifts_at is None
@@ -249,7 +256,7 @@ def test_one_override_lifts_one_freeze() -> None:
 
 def test_a_freeze_without_owners_is_overridden_by_nobody() -> None:
     """And says so."""
-    found = only(judged(freeze(**TODAY, overrideOwners=[]), approvals=("rita",), body=WHY))
+    found = only(judged(freeze(**TODAY, overrideOwners=[]), approvals=("rita",), messages=WHY))
 
     assert found.outcome == "fail"
     assert "nobody may override it" in found.hint

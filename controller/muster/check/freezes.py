@@ -3,12 +3,11 @@
 Rules: the freezes of the base hold, never those of the head. Deny beats allow; of several allowed windows, one open is
 enough. Whatever only takes devices back passes, and the verdict says so. An override needs one of the freeze's owners
 who wrote none of the change, and their approval of exactly this head: either of `freeze/<name>`, or of the change with
-one line in the pull request that says why:
+one line in the message of a proposed commit that says why:
 
     Freeze-Override: <name>: <why>
 
-That line can be written after the approval, and a forge does not say by whom: owners who approve changes of people whom
-they do not trust with that take `muster approve --of freeze/<name>`, and approve nothing else.
+It has to stand in a commit, because that is what the owner approves: the text of a pull request can be changed later.
 
 A change of cohorts, or a class that takes up a model, moves devices of all models that are on offer there: it is held
 like a release that is widened.
@@ -248,7 +247,7 @@ def _verdict(case: Case, forward: Forward, frozen: _Frozen) -> Verdict:
 
 def _overridden(case: Case, frozen: _Frozen) -> tuple[_Override | None, tuple[str, ...]]:
     """The override of one of the freezes that counts, else why none does."""
-    lines, problem = override_lines(case.request.body)
+    lines, problem = override_lines(case.messages)
     problems = [problem] if problem else []
     for freeze in frozen.freezes:
         name, owners = freeze.metadata.name, freeze.spec.override_owners
@@ -264,14 +263,14 @@ def _overridden(case: Case, frozen: _Frozen) -> tuple[_Override | None, tuple[st
     return None, tuple(problems)
 
 
-def override_lines(body: str) -> tuple[dict[str, str], str]:
-    """Name of a freeze → why it is to be overridden, by the text of the pull request; and why a line does not count."""
-    if len(body) > MOST_CHARACTERS:
-        return {}, f"the pull request's text has more than {MOST_CHARACTERS} characters"
+def override_lines(messages: str) -> tuple[dict[str, str], str]:
+    """Name of a freeze → why it is to be overridden, by the proposed commits; and why a line does not count."""
+    if len(messages) > MOST_CHARACTERS:
+        return {}, f"the commits' messages have more than {MOST_CHARACTERS} characters"
     found: dict[str, str] = {}
     twice: set[str] = set()
     problem = ""
-    for line in lines_of(body, KEY):
+    for line in lines_of(messages, KEY):
         match = _OVERRIDE.fullmatch(line)
         if match is None or len(match[2]) > _MOST_WHY:
             problem = f"a line does not say `{KEY}: <name>: <why>` in {_MOST_WHY} characters"
@@ -291,7 +290,7 @@ def _hint(frozen: _Frozen, problems: Sequence[str]) -> str:
     if not able:
         return "; ".join((*problems, f"{wait}; nobody may override it"))
     name, owners = able[0].metadata.name, able[0].spec.override_owners
-    way = f"write `{KEY}: {name}: <why>` and have it approved by {_listed(owners)}"
+    way = f"write `{KEY}: {name}: <why>` into the commit's message and have it approved by {_listed(owners)}"
     return "; ".join((*problems, f"{wait}, or {way}"))
 
 

@@ -6,6 +6,7 @@ documents. From the forge: who asks and who approved. From a controller: what th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from muster.source.git_program import printable
 from muster.source.load import Loader
 
 OWNERS = "policies/owners.yaml"
+_EVIDENCE_FOLDER = re.compile(r"evidence/[0-9a-f]{64}(?=/)")
 MOST_EVIDENCE = 64
 """Files in one artifact's folder."""
 
@@ -80,6 +82,7 @@ def gathered(
             declared=declared_since(repository, base, change.moves),
             files=texts,
             base_files=base_documents(repository, base, files),
+            messages="\n\n".join(commit.body for commit in commits),
         )
         findings = (*sides.findings, *odd_evidence, *odd_files, *_documents(repository, change, result.tree))
         yield Gathered(case, findings, tuple(_notes(sides, base)), result.tree, sides.head is not None)
@@ -120,9 +123,10 @@ def _evidence(
 ) -> tuple[list[Finding], tuple[Evidence, ...], tuple[Evidence, ...]]:
     """Complaints, and evidence about every artifact that the change concerns: the head's, and what it takes away.
 
-    A negative result counts and stays: a pull request cannot delete it.
+    A negative result counts and stays: a pull request cannot delete it, not even one that brings nothing forward.
     """
-    folders = sorted({f"evidence/{hex_of(digest)}" for digest in _concerned(change)})
+    replaced = {match[0] for file in change.touched if file.before and (match := _EVIDENCE_FOLDER.match(file.path))}
+    folders = sorted({f"evidence/{hex_of(digest)}" for digest in _concerned(change)} | replaced)
     if not folders:
         return [], (), ()
     most = MOST_EVIDENCE * len(folders)
