@@ -14,10 +14,11 @@ from muster.cli.check_fleet import repository_at
 from muster.kinds.errors import MusterError, Unusable
 
 _MOST_COMMITS = 10_000
-_APPROVED = ("approval", "weakening")
+_APPROVED = ("approval", "weakening", "checklist")
 
 if TYPE_CHECKING:
     from muster.check.judgement import Judgement
+    from muster.check.verdict import Verdict
     from muster.kinds.field_state import FieldState
     from muster.source.git import Repository
 
@@ -75,8 +76,8 @@ def _on_github(repository: Repository, options: dict[str, Any]) -> Judgement:
 def check_each(path: Path, output: str, options: dict[str, Any]) -> int:
     """Judge every commit of the branch after one, each against the commit before it. 1 if any of them is blocked.
 
-    Who approved a merged change is the forge's to tell, not git's: approvals, and weakenings that an approval would
-    have lifted, are not counted here.
+    Who approved a merged change is the forge's to tell, and how the fleet stood then is nobody's: what waits for an
+    approval or for a controller is not counted here.
     """
     from muster.kinds.pull_request import PullRequest
     from muster.review.review import review
@@ -92,7 +93,7 @@ def check_each(path: Path, output: str, options: dict[str, Any]) -> int:
         message = f"{commit.subject}\n\n{commit.body}"
         request = PullRequest(commit.parents[0], commit.commit, commit.author, commit.subject, message, forge="git")
         judgement = review(repository, request, commit.at, None, loader)
-        kept = tuple(verdict for verdict in judgement.verdicts if verdict.section not in _APPROVED)
+        kept = tuple(verdict for verdict in judgement.verdicts if _is_in_git(verdict))
         judgement = replace(judgement, verdicts=kept, approvals=())
         if judgement.outcome == "blocked":
             blocked.append(commit)
@@ -100,6 +101,12 @@ def check_each(path: Path, output: str, options: dict[str, Any]) -> int:
             click.echo(f"blocked: {commit.commit[:12]} {commit.subject}", err=True)
     click.echo(f"{len(commits)} commits judged, {len(blocked)} blocked", err=True)
     return 1 if blocked else 0
+
+
+def _is_in_git(verdict: Verdict) -> bool:
+    """True for what a commit alone decides: no approval lifts it, and no controller has to be asked."""
+    waits = verdict.section == "transition" and verdict.outcome == "inconclusive"
+    return verdict.section not in _APPROVED and verdict.rule != "transition/freeze" and not waits
 
 
 def _time(text: str | None) -> datetime:
