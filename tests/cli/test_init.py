@@ -16,7 +16,7 @@ from muster.build.environment import locked_versions
 from muster.cli import cli, exit_code_of
 from muster.source.load import Loader
 from muster.source.new_fleet import fleet_files
-from scratch_repository import git
+from scratch_repository import commit_all, git, write
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,20 +58,18 @@ def test_the_lock_is_this_repositorys_and_fits_the_class(tmp_path, capsys):
 def test_the_policy_is_the_one_of_this_repository():
     """A new fleet starts with the tiers that this repository's own fleet has; only the comments are other ones.
 
-    The rules of impact are about the program whose source is here, and about documents that a new fleet has not.
+    The rules of impact are about the program whose source is here, and about documents that a new fleet has not. And a
+    new fleet names one person only.
     """
     ours = yaml.safe_load((ROOT / "policies" / "default.yaml").read_text())
     assert ours["spec"].pop("impact")
-    files = fleet_files("my-model")
-    assert yaml.safe_load(files["policies/default.yaml"]) == ours
-    for text in (files["policies/default.yaml"], (ROOT / "policies" / "default.yaml").read_text()):
-        assert "not decided yet" in " ".join(text.split())
+    ours["spec"]["tiers"][2]["namedApprovers"] = 1
+    assert yaml.safe_load(fleet_files("my-model")["policies/default.yaml"]) == ours
 
 
-@pytest.mark.parametrize("file", [".github/CODEOWNERS", "CODEOWNERS"])
-def test_code_owners_go_from_general_to_particular(file):
+def test_code_owners_go_from_general_to_particular():
     """The last match counts: no line stands after a narrower one that it would take over."""
-    text = fleet_files("my-model")[file] if file == "CODEOWNERS" else (ROOT / file).read_text()
+    text = fleet_files("my-model")["CODEOWNERS"]
     rules = re.findall(r"^(?:# )?(\*|/[^\s]+)\s+@", text, flags=re.MULTILINE)
     assert rules[0] == "*"
     assert {"/releases/", "/devices/", "/policies/", "/builders/"} < set(rules)
@@ -84,7 +82,7 @@ def test_the_readme_names_verbs_and_options_that_there_are():
     text = fleet_files("meter-reader")["README.md"]
     assert "MODEL" not in text
     blocks = "".join(re.findall(r"^```console\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
-    commands = [shlex.split(line) for line in re.findall(r"^\$ muster (.*)", blocks, flags=re.MULTILINE)]
+    commands = [shlex.split(line) for line in re.findall(r"^\$ muster ([^>\n]*)", blocks, flags=re.MULTILINE)]
     said = []
     for words in commands:
         command: click.Command = cli
@@ -94,7 +92,59 @@ def test_the_readme_names_verbs_and_options_that_there_are():
             said.append(words.pop(0))
             command = found
         command.make_context(said[-1], list(words))
-    assert " ".join(said) == "check keys init release new plan run agent enrol agent run wait get rollback"
+    assert " ".join(said) == (
+        "check policy test keys init keys new release new evidence rebuild check plan run agent enrol agent run wait "
+        "get rollback keys new approve check"
+    )
+
+
+def test_a_new_fleets_policy_tests_hold(tmp_path, capsys):
+    """What the first cases of a new fleet expect is what its policies say."""
+    assert exit_code_of(["init", str(tmp_path / "fleet")]) == 0
+    capsys.readouterr()
+    assert exit_code_of(["policy", "test", str(tmp_path / "fleet"), "--committed"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 case, 0 failed"
+
+
+PEOPLE = {
+    "plain": ("Ada Lovelace <ada@example.org>", "ada", ("ada@example.org",)),
+    "tagged": ("Ada <ada.lovelace+git@example.org>", "ada.lovelace-git", ("ada.lovelace+git@example.org",)),
+    "all digits": ("Ada <123@example.org>", "123", ("123@example.org",)),
+    "a word of YAML": ("Ada <null@example.org>", "null", ("null@example.org",)),
+    "quotes and colons": ('Ada <"a:b]#@example.org>', "a-b", ('"a:b]#@example.org',)),
+    "no letter that a login has": ("Ada <ä@example.org>", "owner", ("ä@example.org",)),
+    "no address": ("Ada <ada>", "ada", ()),
+    "a control character": ("Ada <a\x7fda@example.org>", "a-da", ()),
+    "a placeholder": ("Ada <MODEL.LOGIN@example.org>", "MODEL.LOGIN", ("MODEL.LOGIN@example.org",)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PEOPLE))
+def test_who_makes_a_fleet_is_its_first_owner(name, tmp_path):
+    """Whatever address git knows, the owners file loads, and names a login and that address where they fit."""
+    who, login, addresses = PEOPLE[name]
+    write(tmp_path, {path: text for path, text in fleet_files("my-model", who).items() if path != "README.md"})
+    loaded = Loader().work_tree(tmp_path)
+    assert loaded.findings == ()
+    (person,) = loaded.fleet.owners.spec.people
+    assert (person.login, person.addresses) == (login, addresses)
+    assert loaded.fleet.owners.spec.policy_owners == (login,)
+    assert loaded.fleet.device_classes[0].spec.models == ("my-model",)
+
+
+def test_what_one_person_can_merge(tmp_path, capsys):
+    """Alone, without a forge: a stricter policy passes; a weaker one waits for another owner of policies."""
+    folder = tmp_path / "fleet"
+    assert exit_code_of(["init", str(folder)]) == 0
+    policy = folder / "policies" / "default.yaml"
+    text = policy.read_text()
+    for branch, threshold, expected in (("stricter", "0.99", 0), ("weaker", "0.90", 1)):
+        git(folder, "switch", "-q", "-c", branch, "main")
+        policy.write_text(text.replace('threshold: "0.97"', f'threshold: "{threshold}"'))
+        commit_all(folder)
+        capsys.readouterr()
+        assert exit_code_of(["check", str(folder), "--base", "main", "--head", branch]) == expected
+    assert "weakening" in capsys.readouterr().out.lower()
 
 
 def test_editors_find_their_schemas(tmp_path, capsys):
@@ -102,7 +152,7 @@ def test_editors_find_their_schemas(tmp_path, capsys):
     exit_code_of(["init", str(tmp_path / "fleet"), "-o", "json"])
     report = json.loads(capsys.readouterr().out)
     files = sorted(Path(report["folder"]).rglob("*.yaml"))
-    assert len(files) == 4
+    assert len(files) == 7
     for file in files:
         first = file.read_text().splitlines()[0].removeprefix("# yaml-language-server: $schema=")
         schema = json.loads((file.parent / first).read_text())
