@@ -16,6 +16,7 @@ from muster.check.effect import rows
 from muster.check.gates.decide import gate_verdicts
 from muster.check.impact import impact_verdicts
 from muster.check.judgement import Judgement, NeededApproval
+from muster.check.lost_evidence import lost_evidence_verdicts
 from muster.check.pins import finding_verdicts, pin_verdicts
 from muster.check.transitions import transition_verdicts
 from muster.check.unseen import unseen_verdicts
@@ -36,7 +37,11 @@ def judge(
     if not readable:
         return Judgement(case.change, case.request, (), (*found, *unseen_verdicts(case)), (), notes)
     gates = apply_waivers(gate_verdicts(case), case)
-    weakened = (*weakenings(case.change, case.request.author), *attribute_verdicts(case.change))
+    weakened = (
+        *weakenings(case.change, case.request.author),
+        *attribute_verdicts(case.change),
+        *lost_evidence_verdicts(case),
+    )
     needed = needed_approvals(case, weakened)
     verdicts = (
         *found,
