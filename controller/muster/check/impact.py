@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from muster.check.case import Case
 from muster.check.change import Touched, resources_of
-from muster.check.documents import diagram, playbook
 from muster.check.documents.readable import Bounds, objections
 from muster.check.documents.tree import DIAGRAMS, PLAYBOOKS, REQUIRED
 from muster.check.field_changes import changed_fields, touches
@@ -42,10 +42,14 @@ class _Kind:
     shown: Callable[[str], tuple[str, ...]]
 
 
-_KINDS: dict[Needs, _Kind] = {
-    "diagram": _Kind(DIAGRAMS, ".mmd", diagram.BOUNDS, diagram.drawn),
-    "playbook": _Kind(PLAYBOOKS, ".md", playbook.BOUNDS, playbook.said),
-}
+@cache
+def _kind(needs: Needs) -> _Kind:
+    # What reads documents is loaded for a change that has to bring one.
+    from muster.check.documents import diagram, playbook
+
+    if needs == "diagram":
+        return _Kind(DIAGRAMS, ".mmd", diagram.BOUNDS, diagram.drawn)
+    return _Kind(PLAYBOOKS, ".md", playbook.BOUNDS, playbook.said)
 
 
 def impact_verdicts(case: Case) -> Iterator[Verdict]:
@@ -132,7 +136,7 @@ def _verdict(rule: ImpactRule, concerned: list[str], answer: _Answer) -> Verdict
 
 def _answer(case: Case, needs: Needs) -> _Answer:
     """What the change says for itself: the same for every rule that needs this."""
-    kind = _KINDS[needs]
+    kind = _kind(needs)
     hint = (
         f"change what {kind.folder} shows, or write a line `{key_of(needs)}: none: <why>` into the pull request's text"
     )

@@ -12,7 +12,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from muster.check.documents.playbook import blocks_of, without_code
 from muster.check.documents.readable import foreign_letter, hidden_character
 
 Needs = Literal["diagram", "playbook"]
@@ -54,6 +53,8 @@ def impact_line(body: str, needs: Needs) -> ImpactLine:
 
 def lines_of(body: str, key: str) -> list[str]:
     """What follows the key, wherever it begins a line of text."""
+    from muster.check.documents.playbook import blocks_of, without_code
+
     begins = re.compile(rf"{key}[ \t]*:[ \t]*(.*)", re.IGNORECASE | re.ASCII)
     found = []
     for block in blocks_of(body.replace("\r\n", "\n")):

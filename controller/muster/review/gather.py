@@ -133,7 +133,9 @@ def _evidence(
     keys = change.base.keys_for("evidence")
     now, findings = _readable(repository.tree(tree, folders), most)
     present = {(entry.path, entry.blob) for entry in now}
-    before, _ = _readable(repository.tree(base, folders), most)
+    # Nothing can be gone if no file that was there differs.
+    differs = any(file.before and file.path.startswith("evidence/") for file in change.touched)
+    before, _ = _readable(repository.tree(base, folders) if differs else (), most)
     former = [entry for entry in before if (entry.path, entry.blob) not in present]
     return findings, _believed(repository, now, keys), _believed(repository, former, keys)
 

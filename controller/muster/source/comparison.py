@@ -96,16 +96,10 @@ def _touched(head: bytes, path: bytes) -> Touched:
 
 def proposed_commits(repository: Repository, base: str, head: str) -> tuple[CommitInfo, ...]:
     """The commits that the head would bring in, oldest first. Raises `Refused` above 1,000."""
-    answer = repository.git("rev-list", f"--max-count={MAX_COMMITS + 1}", "--reverse", head, f"^{base}")
-    if answer.code != 0:
-        raise Unusable(f"cannot list the commits of {head[:12]}: {answer.reason}", "fetch the whole history")
-    commits = answer.text.split()
+    commits = repository.log(None, MAX_COMMITS + 1, head, without=base)
     if len(commits) > MAX_COMMITS:
         raise Refused(f"the change brings more than {MAX_COMMITS} commits", "rebase it onto the base")
-    if not commits:
-        return ()
-    found = {info.commit: info for info in repository.log(None, len(commits), head, without=base)}
-    return tuple(found[commit] for commit in commits if commit in found)
+    return tuple(reversed(commits))
 
 
 def appearances(repository: Repository, base: str, path: str, limit: int = 200) -> tuple[Appearance, ...]:

@@ -66,19 +66,19 @@ class Repository:
     def __init__(self, path: Path) -> None:
         """Find the repository that `path` is in. Raises `Unusable` if there is none."""
         named = Path(path)
-        answer = run_git(["rev-parse", "--absolute-git-dir", "--is-bare-repository"], named)
-        if answer.code != 0:
-            raise Unusable(f"not a git repository: {named}: {answer.reason}", "name the folder of a git repository")
-        git_folder, bare = answer.output.decode(errors="surrogateescape").rstrip("\n").rsplit("\n", 1)
-        self.git_folder = Path(git_folder)
-        self.bare = bare == "true"
-        self._objects: dict[str, str] = {}
-        self.path = self.git_folder
+        answer = run_git(["rev-parse", "--absolute-git-dir", "--is-bare-repository", "--show-toplevel"], named)
+        said = answer.output.decode(errors="surrogateescape")
+        # A bare repository has no top, and git leaves with an error after it said so.
+        git_folder, self.bare, top = said.removesuffix("\ntrue\n"), said.endswith("\ntrue\n"), ""
         if not self.bare:
-            top = run_git(["rev-parse", "--show-toplevel"], named)
-            if top.code != 0:
-                raise Unusable(f"no work tree at {named}: {top.reason}", "name the top of the work tree")
-            self.path = Path(top.output.decode(errors="surrogateescape").rstrip("\n"))
+            git_folder, within, top = said.partition("\nfalse\n")
+            if not within:
+                raise Unusable(f"not a git repository: {named}: {answer.reason}", "name the folder of a git repository")
+            if answer.code != 0:
+                raise Unusable(f"no work tree at {named}: {answer.reason}", "name the top of the work tree")
+        self.git_folder = Path(git_folder)
+        self._objects: dict[str, str] = {}
+        self.path = self.git_folder if self.bare else Path(top.rstrip("\n"))
 
     @classmethod
     def mirror(cls, url: str, path: Path) -> Repository:
@@ -186,11 +186,11 @@ class Repository:
         `first_parent` follows the branch itself: a merge counts as one commit. `without` leaves out what a commit
         already has. Raises `Unusable`.
         """
-        commit = self.resolve(revision)
+        commit = self._named(revision)
         form = "--format=tformat:%H%x00%P%x00%an <%ae>%x00%ct%x00%s%x00%b"
         options = [f"--max-count={limit}", *(["--first-parent", "-m"] if first_parent else [])]
         paths = ["--", check_path(path)] if path is not None else []
-        revisions = [commit] if without is None else [commit, f"^{self.resolve(without)}"]
+        revisions = [commit] if without is None else [commit, f"^{self._named(without)}"]
         answer = self.git("log", "-z", "--no-color", form, *options, "--end-of-options", *revisions, *paths)
         self._must(answer, f"read the history of {commit}")
         fields = answer.output.decode(errors="replace").split("\0")
@@ -257,6 +257,10 @@ class Repository:
         """
         self._only_ids(commit, expected)
         git_remote.push(self, commit, check_branch(branch), expected)
+
+    def _named(self, revision: str) -> str:
+        """The full id itself, or that of the commit which a revision names."""
+        return revision if _ID.fullmatch(revision) else self.resolve(revision)
 
     def _has_branches(self) -> bool:
         return bool(self.git("for-each-ref", "--count=1", "refs/heads").output)
