@@ -33,8 +33,8 @@ class Case:
 
     `controller` is None where no controller was asked. `declared` is by (release name, cohort). `files` maps paths at
     the head (documents, whatever a checklist item names) to their text; None where it is absent or cannot be read.
-    `base_files` are the documents that the change touches, as the base has them. `messages` is what the proposed commits
-    say: unlike the text of a pull request, an approval of the head covers it.
+    `base_files` are the documents that the change touches, as the base has them. `messages` is what the proposed
+    commits say: unlike the text of a pull request, an approval of the head covers it.
     """
 
     change: Change
