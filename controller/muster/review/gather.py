@@ -16,6 +16,7 @@ from muster.check.case import Case
 from muster.check.change import Change, Touched, difference
 from muster.check.documents.tree import UNDER
 from muster.kinds.digest import hex_of
+from muster.kinds.errors import Refused
 from muster.kinds.evidence import LARGEST, Evidence
 from muster.kinds.field_state import FieldState
 from muster.kinds.finding import Finding, Place
@@ -26,7 +27,7 @@ from muster.kinds.signing_key import SigningKey
 from muster.review.history import declared_since, reverted
 from muster.review.sides import Sides, read_sides
 from muster.review.signatures import with_signatures
-from muster.review.texts import base_documents, read_texts
+from muster.review.texts import MOST, OURS, base_documents, read_texts
 from muster.source.comparison import merged, proposed_commits, touched
 from muster.source.git import Repository, TreeEntry
 from muster.source.git_program import printable
@@ -34,6 +35,8 @@ from muster.source.load import Loader
 
 OWNERS = "policies/owners.yaml"
 _EVIDENCE_FOLDER = re.compile(r"evidence/[0-9a-f]{64}(?=/)")
+MOST_JUDGED = 200
+"""Releases that one change may bring forward."""
 MOST_EVIDENCE = 64
 """Files in one artifact's folder."""
 
@@ -64,12 +67,14 @@ def gathered(
     base, head = request.base, request.head
     with merged(repository, base, head) as result:
         files = touched(repository, base, result.tree)
+        _refuse_many(len([file for file in files if file.path.startswith(OURS)]), MOST, "files of ours")
         if result.conflicts:
             yield _conflicting(loader, repository, request, now, result.conflicts)
             return
         sides = read_sides(loader, repository, base, result.tree, files)
         commits = proposed_commits(repository, base, head)
         change = _change(sides, files, reverted(repository, base, files, commits))
+        _refuse_many(len(change.judged), MOST_JUDGED, "releases")
         odd_evidence, evidence, former = _evidence(repository, change, result.tree, base)
         texts, odd_files = read_texts(repository, result.tree, files, change)
         case = Case(
@@ -86,6 +91,12 @@ def gathered(
         )
         findings = (*sides.findings, *odd_evidence, *odd_files, *_documents(repository, change, result.tree))
         yield Gathered(case, findings, tuple(_notes(sides, base)), result.tree, sides.head is not None)
+
+
+def _refuse_many(found: int, most: int, of_what: str) -> None:
+    """A judgement takes seconds: what is too much for it is too much for a reviewer."""
+    if found > most:
+        raise Refused(f"{found} {of_what} change, more than {most}", "split the change: nobody can review that")
 
 
 def _change(sides: Sides, files: tuple[Touched, ...], reverts: frozenset[str]) -> Change:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from muster.check.case import Declared
 from muster.check.change import Move, Touched
@@ -13,6 +14,10 @@ from muster.source.git import CommitInfo, Repository
 from muster.source.validate import validate
 from muster.source.yaml_events import YamlFault, parse
 
+MOST_FOLLOWED = 100
+"""Files whose history is read: each costs a walk. Of more, no soak is known, and no revert is recognised."""
+
+_MOST_SAID = 1_000
 _REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{7,64})", re.MULTILINE)
 
 
@@ -22,14 +27,13 @@ def declared_since(repository: Repository, base: str, moves: Iterable[Move]) -> 
     Every cohort that has some of a release which gets wider: the first ones have to have soaked before others follow.
     """
     found: dict[tuple[str, str], Declared] = {}
-    for move in moves:
-        wanted = {cohort: ppm for cohort, ppm in move.before.items() if ppm}
-        if wanted and move.widens:
-            history = appearances(repository, base, move.release.path)
-            for cohort, ppm in wanted.items():
-                since = _since(repository, move.release.path, history, cohort, ppm)
-                if since is not None:
-                    found[move.release.name, cohort] = Declared(ppm, since.at)
+    wider = [move for move in moves if move.widens and any(move.before.values())]
+    for move in wider[:MOST_FOLLOWED]:
+        history = appearances(repository, base, move.release.path)
+        for cohort, ppm in move.before.items():
+            since = _since(repository, move.release.path, history, cohort, ppm) if ppm else None
+            if since is not None:
+                found[move.release.name, cohort] = Declared(ppm, since.at)
     return found
 
 
@@ -64,14 +68,17 @@ def reverted(
 
     So it does if the very bytes stood there before, or if a commit says that it reverts one which touched the file.
     """
-    said = [match[1] for commit in commits for match in _REVERTS.finditer(commit.body)]
+    matches = (match[1] for commit in commits for match in _REVERTS.finditer(commit.body))
+    said = tuple(islice(dict.fromkeys(matches), _MOST_SAID))
+    releases = [file for file in touched if _is_release(file.path) and file.before is not None]
     found: set[str] = set()
-    for file in touched:
-        parts = file.path.split("/")
-        if parts[0] != "releases" or len(parts) != 3 or file.before is None or not (said or file.after):
-            continue
+    for file in [file for file in releases if said or file.after][:MOST_FOLLOWED]:
         history = appearances(repository, base, file.path)
         stood_before = file.after is not None and file.after in {appearance.blob for appearance in history[1:]}
-        if stood_before or any(appearance.commit.startswith(commit) for appearance in history for commit in said):
-            found.add(f"{parts[1]}/{parts[2].removesuffix('.yaml')}")
+        if stood_before or any(appearance.commit.startswith(said) for appearance in history):
+            found.add(file.path.removeprefix("releases/").removesuffix(".yaml"))
     return frozenset(found)
+
+
+def _is_release(path: str) -> bool:
+    return path.startswith("releases/") and path.count("/") == 2

@@ -15,6 +15,7 @@ from judgements import ACCURACY, REQUEST, STAYS, WAIVED, blocked, canary
 from lxml import etree
 from markdown_it import MarkdownIt
 from rich.cells import cell_len
+from ruamel.yaml import YAML
 
 from muster.check.change import Item
 from muster.check.judgement import Judgement, NeededApproval
@@ -251,6 +252,15 @@ class TestAnnotations:
 
 class TestData:
     """json, yaml, sarif and junit can be read back, whatever is in them."""
+
+    @pytest.mark.parametrize("text", ["1234567e8901", "0o17", "0x1f", "yes", "1_000", "12:30", "null", "2026-03-01"])
+    @pytest.mark.parametrize("version", ["1.1", "1.2"])
+    def test_texts_stay_texts(self, text, version):
+        """Whichever YAML a reader speaks: the first digits of a commit are no number."""
+        reader = YAML(typ="safe", pure=True)
+        reader.version = version
+        read = reader.load(REPORTS["yaml"](infected(text)))
+        assert read["verdicts"][0]["message"] == text
 
     @given(texts)
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

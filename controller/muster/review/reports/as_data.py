@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -16,6 +16,7 @@ from muster.kinds.policy import Severity, TierName
 from muster.kinds.quantity import format_percent
 from muster.review.reports.words import Standing, place_of, standing
 
+_NUMBER: Final = re.compile(r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|0o[0-7]+)$")
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -179,15 +180,15 @@ def json_report(judgement: Judgement) -> str:
 
 def yaml_report(judgement: Judgement) -> str:
     """The same as YAML."""
-    from ruamel.yaml import YAML
+    import yaml
 
-    writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = False
-    writer.allow_unicode = False
-    writer.width = 1_000
-    text = io.StringIO()
-    writer.dump(json.loads(json_report(judgement)), text)
-    return text.getvalue()
+    # The emitter in C: a judgement may hold thousands of verdicts, and the others take a minute for these.
+    dumper: Any = type("_Dumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {})
+    # Texts that newer readers than PyYAML take for numbers, such as the commit 1234567e8901.
+    dumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))
+    data = json.loads(json_report(judgement))
+    written = yaml.dump(data, Dumper=dumper, allow_unicode=False, width=1_000, sort_keys=False)
+    return str(written)
 
 
 def schema_text() -> str:
