@@ -2,10 +2,11 @@
 
     python benchmarks/check_speed.py [--releases 10000] [--rounds 5]
 
-Three questions: a pull request of three files in a repository of 10,000 releases (beside check-jsonschema on just these
-three); a full check of all of them (beside a full pass of check-jsonschema); and the slope: the same three-file pull
-request with 10, 100, 1,000 and 10,000 releases. CPU time of the process and its children in ms, medians. Wall time
-moves with what else a machine does.
+Four questions: a pull request of three files in a repository of 10,000 releases (beside check-jsonschema on just these
+three); a full check of all of them (beside a full pass of check-jsonschema); the slope: the same three-file pull
+request with 10, 100, 1,000 and 10,000 releases; and the floor: what Python, and the libraries that every verb on a
+fleet stands on, cost before anything is asked (`muster --help` beside `python -c pass`). CPU time of the process and
+its children in ms, medians. Wall time moves with what else a machine does.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from scratch_repository import commit_all, git, repository_of, write  # noqa: E4
 
 BIN = Path(sys.executable).parent
 MODELS = 100
+PYTHON = [sys.executable, "-c"]
+LIBRARIES = "import click, yaml; from pydantic import BaseModel, StringConstraints; type('Kind', (BaseModel,), {})"
 
 
 def make(folder: Path, releases: int) -> list[str]:
@@ -99,6 +102,9 @@ def main() -> None:
                     f"three files of {size:,}, judged": lambda size=size: cpu(change, top / str(size)) for size in sizes
                 },
                 "check-jsonschema on these three": lambda: cpu([*schema, *added[chosen.releases]], folder),
+                "python -c pass": lambda: cpu([*PYTHON, "pass"], folder),
+                "click, PyYAML and pydantic imported": lambda: cpu([*PYTHON, LIBRARIES], folder),
+                "muster --help": lambda: cpu([str(BIN / "muster"), "--help"], folder),
             },
         )
         whole = interleaved(
@@ -112,6 +118,11 @@ def main() -> None:
         print(f"{name:40} {median:10.0f} ms CPU")
     judged, beside = slope[f"three files of {chosen.releases:,}, judged"], slope["check-jsonschema on these three"]
     print(f"three files: {judged / beside:.2f} of check-jsonschema's time")
+    floor = slope["click, PyYAML and pydantic imported"]
+    print(f"floor:       {floor / beside:.2f} of check-jsonschema's time goes to libraries")
+    smallest = slope[f"three files of {min(sizes):,}, judged"]
+    print(f"slope:       {judged / smallest:.2f} times as long with {max(sizes):,} releases as with {min(sizes):,}")
+    print(f"--help:      {slope['muster --help'] / slope['python -c pass']:.1f} times python -c pass")
     full, pass_over = whole.values()
     print(f"all files:   {full / pass_over:.2f} of check-jsonschema's time")
 
