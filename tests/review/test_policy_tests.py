@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ def fleet(tmp_path: Path) -> Path:
         for path in (ROOT / name).rglob("*.yaml")
         if path not in CASES
     }
+    release = files["releases/meter-reader/1.2.0.yaml"]
+    assert isinstance(release, bytes)
+    files["releases/meter-reader/1.2.0.yaml"] = re.sub(rb"(canary|fleet): .*", rb"\1: 0%", release)
     repository_of(tmp_path / "fleet", files)
     return tmp_path / "fleet"
 
@@ -100,6 +104,19 @@ def test_a_case_that_holds(play):
     assert play(CASE) == (0, [])
 
 
+def test_a_base_that_is_so_already(play):
+    """What the base of a case asks for may stand there already: a case does not depend on where a rollout is."""
+    for percent in ("0%", "5%"):
+        base = f"""  base:
+    - path: releases/meter-reader/1.2.0.yaml
+      rollout: {{canary: "{percent}", fleet: "0%"}}
+  head:
+    - path: releases/meter-reader/1.2.0.yaml
+      rollout: {{canary: "25%", fleet: "0%"}}
+  blocked:"""
+        assert play(re.sub(r"  head:.*?  blocked:", base, CASE, flags=re.DOTALL)) == (0, [])
+
+
 def test_a_wrong_expectation_fails(play):
     """It is named at its line, with what the policies said instead."""
     code, complaints = play(CASE.replace("outcome: fail", "outcome: pass"))
@@ -135,11 +152,22 @@ UNPLAYABLE = {
     ),
     "both a text and edits": (
         ("      edits:", "      text: hello\n      edits:"),
-        "9:7: releases/meter-reader/1.2.0.yaml: exactly one of text, edits, copyOf and delete is needed",
+        "9:7: releases/meter-reader/1.2.0.yaml: one of text, delete and what becomes of a file",
     ),
     "neither": (
         (f'      edits: [{{{FIND}, replace: "canary: 5%"}}]\n', ""),
-        "9:7: releases/meter-reader/1.2.0.yaml: exactly one of text, edits, copyOf and delete is needed",
+        "9:7: releases/meter-reader/1.2.0.yaml: one of text, delete and what becomes of a file",
+    ),
+    "a rollout that is no percentage": (
+        ("      edits:", "      rollout: {canary: a lot}\n      edits:"),
+        "9:7: not a percentage",
+    ),
+    "a rollout of what is no release": (
+        (
+            f'releases/meter-reader/1.2.0.yaml\n      edits: [{{{FIND}, replace: "canary: 5%"}}]',
+            'policies/default.yaml\n      rollout: {canary: "5%"}',
+        ),
+        "9:7: the file has no spec.rollout.cohorts",
     ),
     "a head that changes nothing": (("canary: 5%", "canary: 0%"), "9:5: nothing would change"),
     "evidence about a release that is not declared": (
@@ -155,7 +183,7 @@ UNPLAYABLE = {
     ),
     "a path out of the tree": (
         ("path: releases/meter-reader/1.2.0.yaml", "path: ../x"),
-        "9:5: not a path inside a tree",
+        "9:7: not a path inside a tree",
     ),
     "a path that git would refuse": (
         (f'1.2.0.yaml\n      edits: [{{{FIND}, replace: "canary: 5%"}}]', "../../x\n      text: hello"),

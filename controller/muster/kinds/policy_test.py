@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
+from muster.kinds.digest import Name
 from muster.kinds.evidence import Measurement
 from muster.kinds.owners import Login
 from muster.kinds.resource import AsTuple, Declared, Resource, Text
@@ -38,15 +39,16 @@ class Replacement(Declared):
 
 
 class FileChange(Declared):
-    """Exactly one: the whole file, replacements in it, a copy of another file, or its deletion.
+    """Exactly one: the whole file, its deletion, or what becomes of the file that is there (or of another, `copyOf`).
 
-    A copy may have replacements of its own.
+    `edits` come first; then `rollout` sets a release's percentages, all of them.
     """
 
     path: TreePath
     text: FileText | None = None
     copy_of: TreePath | None = None
     edits: Annotated[tuple[Replacement, ...], AsTuple, Field(max_length=32)] = ()
+    rollout: Annotated[dict[Name, Text], Field(max_length=64)] | None = None
     delete: bool = False
 
 

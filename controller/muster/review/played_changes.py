@@ -14,6 +14,7 @@ from muster.attest.keys import new_private_key, public_half
 from muster.kinds.errors import MusterError
 from muster.kinds.evidence import MEASUREMENT
 from muster.kinds.policy_test import FileChange, PolicyTest
+from muster.source.edit import set_rollout
 from muster.source.git import Repository
 from muster.source.load import Loader
 from muster.source.yaml_events import Path
@@ -34,16 +35,16 @@ class Unplayable(Exception):
 def played(repository: Repository, loader: Loader, start: str, case: PolicyTest) -> tuple[str, str]:
     """The commits of base and head, on top of `start`. Raises `Unplayable`."""
     spec = case.spec
-    base = _changed(repository, start, spec.base, "base")
+    base = _base(repository, start, spec.base)
     if not spec.measurements and not spec.statements:
-        return base, _changed(repository, base, spec.head, "head")
+        return base, _changed(repository, base, spec.head)
     trusted = new_private_key()
     base = write(repository, base, {_KEY_FILE: _key_file(public_half(trusted)).encode()})
-    head = _changed(repository, base, spec.head, "head")
+    head = _changed(repository, base, spec.head)
     try:
         fleet = loader.commit(repository, head).fleet_or_refuse("the head")
     except MusterError as error:
-        raise Unplayable(("spec", "head"), error.message, error.hint or "see muster check") from error
+        raise _unplayable(("spec", "head"), error) from error
     pinned = {release.name: release.spec.artifact.digest for release in fleet.releases}
     files: dict[str, bytes | None] = {}
     for number, (at, release, kind, predicate, by) in enumerate(_statements(case)):
@@ -70,23 +71,42 @@ def _statements(case: PolicyTest) -> Iterator[tuple[Path, str, str, dict[str, An
         yield at, made.release, made.predicate_type, made.predicate, made.signed_by
 
 
-def _changed(repository: Repository, parent: str, changes: tuple[FileChange, ...], side: str) -> str:
-    written: dict[str, bytes | None] = {}
-    for number, change in enumerate(changes):
-        written[change.path] = _content(repository, parent, change, ("spec", side, number))
-    if not written:
-        return parent
+def _base(repository: Repository, start: str, changes: tuple[FileChange, ...]) -> str:
+    """`start` with what has to be another way for the case; maybe nothing has to."""
+    written = _contents(repository, start, changes, "base")
+    differs = {path: data for path, data in written.items() if data != repository.show_file(start, path)}
+    return write(repository, start, differs) if differs else start
+
+
+def _changed(repository: Repository, parent: str, changes: tuple[FileChange, ...]) -> str:
     try:
-        return write(repository, parent, written)
+        return write(repository, parent, _contents(repository, parent, changes, "head"))
     except MusterError as error:
-        raise Unplayable(("spec", side), error.message, error.hint or "see muster check") from error
+        raise _unplayable(("spec", "head"), error) from error
+
+
+def _contents(
+    repository: Repository, parent: str, changes: tuple[FileChange, ...], side: str
+) -> dict[str, bytes | None]:
+    found: dict[str, bytes | None] = {}
+    for number, change in enumerate(changes):
+        at: Path = ("spec", side, number)
+        try:
+            found[change.path] = _content(repository, parent, change, at)
+        except MusterError as error:
+            raise _unplayable(at, error) from error
+    return found
+
+
+def _unplayable(path: Path, error: MusterError) -> Unplayable:
+    return Unplayable(path, error.message, error.hint or "see muster check")
 
 
 def _content(repository: Repository, parent: str, change: FileChange, at: Path) -> bytes | None:
-    edited = bool(change.edits) and change.copy_of is None
-    if sum((change.text is not None, edited, change.copy_of is not None, change.delete)) != 1:
-        message = f"{change.path}: exactly one of text, edits, copyOf and delete is needed"
-        raise Unplayable(at, message, "keep one of them; only a copy may have edits as well")
+    becomes = bool(change.edits or change.rollout or change.copy_of)
+    if sum((change.text is not None, change.delete, becomes)) != 1:
+        message = f"{change.path}: one of text, delete and what becomes of a file (copyOf, edits, rollout) is needed"
+        raise Unplayable(at, message, "keep one of the three")
     if change.delete:
         return None
     if change.text is not None:
@@ -97,7 +117,7 @@ def _content(repository: Repository, parent: str, change: FileChange, at: Path) 
             place = (*at, "edits", number, "find")
             raise Unplayable(place, f"{change.path} does not hold {edit.find[:80]!r}", "quote what stands in the file")
         text = text.replace(edit.find, edit.replace, 1)
-    return text.encode()
+    return (set_rollout(text, change.rollout) if change.rollout else text).encode()
 
 
 def _text(repository: Repository, parent: str, path: str, at: Path) -> str:
