@@ -64,3 +64,17 @@ def test_a_class_left_without_its_model_is_found(tmp_path: Path) -> None:
     proposal.change({"releases/reader/1.0.0.yaml": release_yaml("1.0.0", cohorts=REST)})
 
     assert "change/empty" in failing(proposal.review())
+
+
+def test_words_that_look_like_a_rollout_at_rest_hide_nothing(tmp_path: Path) -> None:
+    """A description that ends like a release at rest does not keep one that reaches devices from being read."""
+    end = "  rollout:\n    cohorts:\n      canary: 0%\n      fleet: 0%\n"
+    head, _, spec = release_yaml("2.0.0").partition("spec:\n")
+    metadata = f' name: reader\n version: "2.0.0"\n description: |\n{end}'
+    hidden = f"{head.partition('metadata:')[0]}spec:\n{spec}metadata:\n{metadata}"
+    proposal = Proposal(tmp_path / "fleet", {**fleet_files(), **_resting(2), "releases/reader/2.0.0.yaml": hidden})
+    proposal.change({"releases/reader/1.1.0.yaml": release_yaml("1.1.0", cohorts={"canary": "5%", "fleet": "0%"})})
+
+    judgement = proposal.review()
+
+    assert {row.now for row in judgement.rows} == {(("reader/2.0.0", 1_000_000),)}

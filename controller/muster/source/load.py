@@ -37,6 +37,13 @@ _AT_REST = re.compile(
     rb"\n  rollout:\n(?:    #[^\n]*\n)*    cohorts:(?: \{\}\n|\n(?:      [a-z0-9-]{1,63}: (?:0%|\"0%\"|'0%')\n)+)\s*\Z"
 )
 
+# Nothing but these keys at the left, in this order: so what the two others find are the fields of `spec`, and no text
+# that looks like them.
+_PLAIN = re.compile(
+    rb"(?:(?:#[^\n]*)?\n)*apiVersion: muster/v1\nkind: Release\nmetadata:\n(?:(?:[ #][^\n]*)?\n)*"
+    rb"spec:\n(?:(?:[ #][^\n]*)?\n)*"
+)
+
 _TIER = re.compile(rb"\nspec:\n(?:  #[^\n]*\n)*  tier: ([a-z]+)\n")
 
 Key = tuple[str, str]
@@ -207,7 +214,7 @@ class Loader:
 def _tier_at_rest(data: bytes) -> str | None:
     """The tier of a release that reaches no device; None where the text does not say both plainly."""
     tier = _TIER.search(data)
-    return tier[1].decode() if tier and _AT_REST.search(data) else None
+    return tier[1].decode() if tier and _AT_REST.search(data) and _PLAIN.fullmatch(data) else None
 
 
 def _declares(entry: TreeEntry) -> bool:
