@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleets import make_release
-from muster.check.effect import Offer, movement
+from fleets import make_fleet, make_release
+from muster.check.change import difference
+from muster.check.effect import Offer, movement, rows
+from muster.kinds.field_state import FieldState
 from muster.kinds.quantity import PPM
 from muster.plan.assignment import in_share
 
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 VERSIONS = ("1.3.0", "1.2.0", "1.1.0", "1.0.0")
 DEVICES = [f"device-{number}" for number in range(4_000)]
 shares = st.lists(st.sampled_from([0, 50_000, 250_000, 500_000, PPM]), min_size=4, max_size=4)
@@ -68,3 +73,31 @@ def test_many_offers_stay_cheap() -> None:
     now = tuple(Offer(make_release(name, {}), chance.randrange(1, 1_000)) for name in names)
 
     assert movement(now, now[::-1]).total <= 1
+
+
+def test_a_dropped_cohort_is_shown_with_the_devices_it_moves() -> None:
+    """Its devices belong to the next cohort that is sure to match them, and move to what that one offers."""
+    releases = (
+        make_release("1.1.0", {"canary": "100%"}, supersedes="1.0.0"),
+        make_release("1.0.0", {"canary": "100%", "fleet": "100%"}),
+    )
+    base = make_fleet(*releases)
+    canary, fleet = base.cohorts
+    change = difference(base, replace(base, cohorts=(fleet,)), ())
+    field = FieldState(NOW, {("cam-day", canary.metadata.name): 40, ("cam-day", fleet.metadata.name): 960})
+
+    found = {row.cohort: row for row in rows(change, field) if row.device_class == "cam-day"}
+
+    assert (found["canary"].devices, found["canary"].direction) == (40, "back")
+    assert (found["fleet"].devices, found["fleet"].direction) == (0, "same")
+
+
+def test_a_deleted_release_is_shown_with_the_devices_it_moves() -> None:
+    """Without a controller in percent, and with what the devices return to."""
+    old = make_release("1.0.0", {"canary": "100%", "fleet": "100%"})
+    new = make_release("1.1.0", {"canary": "25%"}, supersedes="1.0.0")
+    change = difference(make_fleet(new, old), make_fleet(old), ())
+
+    found = {row.cohort: row for row in rows(change, None) if row.device_class == "cam-day"}
+
+    assert (found["canary"].moved_ppm, found["canary"].direction, found["canary"].devices) == (250_000, "back", None)
