@@ -207,6 +207,10 @@ MALFORMED = {
     "no YAML": (CASE.replace("  author:", "\tauthor:"), "7:"),
     "an unknown field": (CASE.replace("  author:", "  autor: x\n  author:"), '7:3: unknown field "spec.autor"'),
     "a day that there is not": (CASE.replace("2026-03-01", "2026-02-30"), "6:7: spec.at: no such time"),
+    "another name than its file's": (
+        CASE.replace("name: case", "name: another"),
+        "4:9: the file is not policies/tests/another.yaml",
+    ),
     "an outcome that there is not": (CASE.replace("outcome: fail", "outcome: bad"), "13:38: spec.expect[0].outcome"),
     "evidence without a type": (
         CASE.replace("  blocked:", "  statements: [{release: a, predicate: {b: c}}]\n  blocked:"),
@@ -238,6 +242,14 @@ def test_other_cases_are_played_beside_a_broken_one(fleet, capsys):
     assert any(line.startswith("policies/tests/broken.yaml:1:1: error: ") for line in lines)
     assert any(line.startswith("policies/tests/worse.yaml:1:1: error: byte 0xff is not UTF-8") for line in lines)
     assert lines[-1] == "3 cases, 2 failed"
+
+
+def test_a_fleet_that_does_not_load_is_said_once(fleet, capsys):
+    """No case can say anything about a fleet that is none; the place of what is wrong is named."""
+    write(fleet, {FILE: CASE, "devices/cohorts/canary.yaml": "apiVersion: muster/v1\nkind: Cohort\n"})
+    assert exit_code_of(["policy", "test", str(fleet)]) == 1
+    error = capsys.readouterr().err
+    assert "the fleet that cases begin from does not pass `muster check`: devices/cohorts/canary.yaml:1:1:" in error
 
 
 def test_a_link_is_no_case(fleet, capsys):

@@ -60,7 +60,8 @@ class _Written:
 def run_policy_tests(repository: Repository, *, committed: bool) -> Iterator[Outcome]:
     """Play every case below `policies/tests/`, of HEAD or (not `committed`) of the work tree.
 
-    Raises `Unusable` if there is none: nothing played is not everything as expected.
+    Raises `Unusable` if there is none: nothing played is not everything as expected. Raises `Refused` if the fleet that
+    they begin from does not load.
     """
     with tempfile.TemporaryDirectory(prefix="muster-policy-test-") as folder, repository.scratch_objects(Path(folder)):
         start = repository.resolve("HEAD")
@@ -71,10 +72,10 @@ def run_policy_tests(repository: Repository, *, committed: bool) -> Iterator[Out
             raise Unusable(f"there are no cases in {FOLDER}/", "write one, or run this in the repository of a fleet")
         contents = repository.blobs(entry.blob for entry in entries if _is_readable(entry))
         read = [_read(entry, contents.get(entry.blob)) for entry in entries]
-        # A file that is no case must not keep the others from being played.
-        broken = {entry.path: None for entry, found in zip(entries, read, strict=True) if isinstance(found, Outcome)}
-        start = write(repository, start, broken) if broken else start
+        # Cases are not part of what they judge: one that is broken keeps no other from being played.
+        start = write(repository, start, {entry.path: None for entry in entries})
         loader = Loader()
+        loader.commit(repository, start).fleet_or_refuse("the fleet that cases begin from")
         for found in read:
             yield _play(repository, loader, start, found) if isinstance(found, _Written) else found
 
@@ -102,9 +103,13 @@ def _read(entry: TreeEntry, data: bytes | None) -> _Written | Outcome:
     except YamlFault as fault:
         return Outcome(path, path, (Finding(Place(path, *fault.spot), fault.rule, fault.message, fault.hint),))
     case = validate(path, PolicyTest, document)
-    if isinstance(case, PolicyTest):
-        return _Written(path, document, case)
-    return Outcome(path, path, tuple(case if isinstance(case, list) else ()))
+    if not isinstance(case, PolicyTest):
+        return Outcome(path, path, tuple(case if isinstance(case, list) else ()))
+    written, right = _Written(path, document, case), f"{FOLDER}/{case.metadata.name}.yaml"
+    if entry.path == right:
+        return written
+    problem = written.complaint(("metadata", "name"), "path", f"the file is not {right}", "rename one of the two")
+    return Outcome(path, path, (problem,))
 
 
 def _play(repository: Repository, loader: Loader, start: str, written: _Written) -> Outcome:
