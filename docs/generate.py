@@ -28,6 +28,7 @@ EXAMPLES = {
     "Policy": "policies/default.yaml",
     "Owners": "policies/owners.yaml",
     "Checklist": "policies/checklist.yaml",
+    "PolicyTest": "policies/tests/complete-release.yaml",
 }
 
 
