@@ -207,6 +207,12 @@ MALFORMED = {
     "no YAML": (CASE.replace("  author:", "\tauthor:"), "7:"),
     "an unknown field": (CASE.replace("  author:", "  autor: x\n  author:"), '7:3: unknown field "spec.autor"'),
     "a day that there is not": (CASE.replace("2026-03-01", "2026-02-30"), "6:7: spec.at: no such time"),
+    "evidence with a float": (
+        CASE.replace(
+            "  blocked:", "  statements: [{release: a, predicateType: b, predicate: {c: [{d: .nan}]}}]\n  blocked:"
+        ),
+        "11:58: spec.statements[0].predicate: statements hold no floats",
+    ),
     "another name than its file's": (
         CASE.replace("name: case", "name: another"),
         "4:9: the file is not policies/tests/another.yaml",

@@ -31,6 +31,19 @@ Instant = Annotated[
 ]
 
 
+def _exact(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    waiting: list[JsonValue] = [value]
+    while waiting:
+        match waiting.pop():
+            case dict() as fields:
+                waiting += fields.values()
+            case list() as items:
+                waiting += items
+            case float() as number:
+                raise ValueError(f'statements hold no floats, this one {number}; write a text, such as "0.94"')
+    return value
+
+
 class Replacement(Declared):
     """The first occurrence of `find` becomes `replace`. A text that does not occur is an error of the test."""
 
@@ -56,8 +69,8 @@ class StatementMade(Declared):
     """Evidence of any kind about a release's artifact. A `stranger` signs with a key that the base does not declare."""
 
     release: Text
-    predicate_type: Text
-    predicate: Annotated[dict[Text, JsonValue], Field(max_length=64)]
+    predicate_type: Annotated[str, StringConstraints(pattern=r"^[!-~]+$", max_length=256)]
+    predicate: Annotated[dict[Text, JsonValue], Field(max_length=64), AfterValidator(_exact)]
     signed_by: Literal["trusted", "stranger"] = "trusted"
 
 

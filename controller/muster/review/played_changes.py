@@ -51,7 +51,10 @@ def played(repository: Repository, loader: Loader, start: str, case: PolicyTest)
         if release not in pinned:
             raise Unplayable((*at, "release"), f"{release} is not declared in the case", "name a release of its head")
         key = trusted if by == "trusted" else new_private_key()
-        signed = sign_evidence({"artifact": pinned[release]}, kind, predicate, key)
+        try:
+            signed = sign_evidence({"artifact": pinned[release]}, kind, predicate, key)
+        except MusterError as error:
+            raise _unplayable(at, error) from error
         files[evidence_path(pinned[release], f"policy-test-{number}")] = signed
     return base, write(repository, head, files)
 
