@@ -156,3 +156,19 @@ def test_nothing_of_ours_changes(proposal: Proposal) -> None:
     proposal.change({"README.txt": "hello\n"})
 
     assert proposal.review().outcome == "no-change"
+
+
+@pytest.mark.parametrize(("opset", "found"), [("opset: 20", True), ("opset: 21", False)], ids=["edited", "restored"])
+def test_a_version_that_was_deleted_keeps_its_pins(proposal: Proposal, opset: str, found: bool) -> None:
+    """To delete a release and to add it again with other pins is an edit in two pull requests."""
+    text = release_yaml("1.1.0", cohorts={})
+    proposal.change({"releases/reader/1.1.0.yaml": text})
+    proposal.change({"releases/reader/1.1.0.yaml": None})
+    proposal.change({"notes.txt": "later\n"})
+    git(proposal.folder, "branch", "-f", "main", "topic")
+    proposal.change({"releases/reader/1.1.0.yaml": text.replace("opset: 21", opset)})
+
+    judgement = proposal.review()
+
+    assert ("change/pins" in failing(judgement)) == found
+    assert all("spec.onnx.opset" in verdict.message for verdict in judgement.verdicts if verdict.rule == "change/pins")

@@ -109,7 +109,8 @@ class Change:
     added: tuple[Release, ...]
     removed: tuple[Release, ...]
     repinned: tuple[tuple[Release, tuple[str, ...]], ...]
-    """Merged releases whose pins were edited, with the dotted names of the fields."""
+    """Merged releases whose pins were edited (at once, or by deleting and adding them again), with the dotted names of
+    the fields."""
     touched: tuple[Touched, ...]
 
     @property
@@ -165,7 +166,7 @@ def difference(
     repinned = tuple(
         (new[name], fields)
         for name in sorted(old.keys() & new.keys())
-        if (fields := tuple(differing(_pinned(old[name]), _pinned(new[name]))))
+        if (fields := differing_pins(old[name], new[name]))
     )
     items = (
         *_release_items(old, new, {move.release.name: move for move in moves}, reverted),
@@ -193,6 +194,11 @@ def _moves(old: Mapping[str, Release], new: Mapping[str, Release]) -> Iterator[M
 
 def _shares(release: Release | None) -> dict[str, int]:
     return {cohort: ppm for cohort, ppm in release.spec.rollout.cohorts.items() if ppm} if release else {}
+
+
+def differing_pins(old: Release, new: Release) -> tuple[str, ...]:
+    """Dotted names of the pins in which two declarations of one release differ."""
+    return tuple(differing(_pinned(old), _pinned(new)))
 
 
 def _pinned(release: Release) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from muster.check.case import Case
@@ -24,7 +24,7 @@ from muster.kinds.fleet import Fleet
 from muster.kinds.pull_request import PullRequest
 from muster.kinds.release import Release
 from muster.kinds.signing_key import SigningKey
-from muster.review.history import declared_since, reverted
+from muster.review.history import declared_otherwise, declared_since, reverted
 from muster.review.sides import Sides, read_sides
 from muster.review.signatures import with_signatures
 from muster.review.texts import MOST, OURS, base_documents, read_texts
@@ -75,6 +75,8 @@ def gathered(
         commits = proposed_commits(repository, base, head)
         change = _change(sides, files, reverted(repository, base, files, commits))
         _refuse_many(len(change.judged), MOST_JUDGED, "releases")
+        again = declared_otherwise(repository, base, change.added)
+        change = replace(change, repinned=(*change.repinned, *again)) if again else change
         odd_evidence, evidence, former = _evidence(repository, change, result.tree, base)
         texts, odd_files = read_texts(repository, result.tree, files, change)
         case = Case(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from muster.check.case import Declared
-from muster.check.change import Move, Touched
+from muster.check.change import Move, Touched, differing_pins
 from muster.kinds.release import Release
-from muster.source.comparison import Appearance, appearances
+from muster.source.comparison import Appearance, appearances, deletions
 from muster.source.git import CommitInfo, Repository
 from muster.source.validate import validate
 from muster.source.yaml_events import YamlFault, parse
@@ -59,6 +59,18 @@ def _release_at(repository: Repository, path: str, blob: str | None) -> Release 
     except YamlFault:
         return None
     return result if isinstance(result, Release) else None
+
+
+def declared_otherwise(
+    repository: Repository, base: str, added: Sequence[Release]
+) -> tuple[tuple[Release, tuple[str, ...]], ...]:
+    """Added releases that the base's branch once had, and deleted, with other pins; with the fields that differ.
+
+    A version means one thing for ever: to delete it and to add it again is an edit in two changes.
+    """
+    before = deletions(repository, base, [release.path for release in added])
+    found = ((release, _release_at(repository, release.path, before.get(release.path))) for release in added)
+    return tuple((new, differing_pins(old, new)) for new, old in found if old is not None and old.pins != new.pins)
 
 
 def reverted(

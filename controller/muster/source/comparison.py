@@ -10,10 +10,11 @@ Rules it keeps:
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from muster.check.change import Touched
@@ -122,6 +123,23 @@ def appearances(repository: Repository, base: str, path: str, limit: int = 200) 
     if answer.code != 0:
         raise Unusable(f"cannot read the history of {printable(path)}: {answer.reason}", "fetch the whole history")
     return tuple(_appearances(answer.output))
+
+
+def deletions(repository: Repository, base: str, paths: Sequence[str]) -> Mapping[str, str]:
+    """Path → the blob that stood there before the base's own branch last deleted it. One walk for all paths."""
+    if not paths:
+        return {}
+    options = ("--first-parent", "-m", "--raw", "--diff-filter=D", "--no-abbrev", "--no-renames", "--no-color")
+    wanted = [check_path(path) for path in paths]
+    answer = repository.git("log", "-z", *options, "--format=", base, "--", *wanted)
+    if answer.code != 0:
+        raise Unusable(f"cannot read the history of {base[:12]}: {answer.reason}", "fetch the whole history")
+    fields = [field.lstrip(b"\n") for field in answer.output.split(b"\0")]
+    found: dict[str, str] = {}
+    for columns, path in pairwise(fields):
+        if columns.startswith(b":"):
+            found.setdefault(path.decode(errors="backslashreplace"), columns.split()[2].decode("ascii"))
+    return found
 
 
 def _appearances(output: bytes) -> Iterator[Appearance]:
