@@ -15,9 +15,13 @@ def _with_supersedes(text: str, version: str) -> str:
     return text.replace("  tier: research\n", f'  tier: research\n  supersedes: "{version}"\n')
 
 
+def _resting_at(version: str) -> str:
+    return release_yaml(version, cohorts=REST)
+
+
 def _resting(number: int) -> dict[str, str | bytes]:
     versions = [f"0.{index}.0" for index in range(number)]
-    return {f"releases/reader/{version}.yaml": release_yaml(version, cohorts=REST) for version in versions}
+    return {f"releases/reader/{version}.yaml": _resting_at(version) for version in versions}
 
 
 def test_what_a_new_release_supersedes_is_not_taken_for_new(tmp_path: Path) -> None:
@@ -78,3 +82,12 @@ def test_words_that_look_like_a_rollout_at_rest_hide_nothing(tmp_path: Path) -> 
     judgement = proposal.review()
 
     assert {row.now for row in judgement.rows} == {(("reader/2.0.0", 1_000_000),)}
+
+
+def test_what_others_supersede_cannot_go(tmp_path: Path) -> None:
+    """Though these others are at rest: merged, the fleet would not load any more."""
+    later = {f"releases/reader/0.{n}.5.yaml": _with_supersedes(_resting_at(f"0.{n}.5"), "0.0.0") for n in (1, 2)}
+    proposal = Proposal(tmp_path / "fleet", {**fleet_files(), **_resting(5), **later})
+    proposal.change({"releases/reader/0.0.0.yaml": None})
+
+    assert "change/dangling" in failing(proposal.review())

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from muster.check.references import KEY, complaints
 from muster.kinds.errors import Refused
@@ -46,6 +46,8 @@ _PLAIN = re.compile(
 
 _TIER = re.compile(rb"\nspec:\n(?:  #[^\n]*\n)*  tier: ([a-z]+)\n")
 
+_SUPERSEDES = re.compile(rb"\n  supersedes: [\"']?([0-9.]+)[\"']?(?=\n)")
+
 Key = tuple[str, str]
 Parsed: TypeAlias = "AnyResource | tuple[Finding, ...]"
 Read = Callable[[Iterable[TreeEntry]], Mapping[str, bytes]]
@@ -57,6 +59,13 @@ class _Part:
 
     unread: frozenset[str]
     models: frozenset[str]
+
+
+class _Resting(NamedTuple):
+    """What the lines of a release at rest tell of it."""
+
+    tier: str
+    supersedes: str | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ class Loader:
         self._files: dict[Key, Parsed] = {}
         self._newest: dict[Key, Parsed] = {}
         self._commits: OrderedDict[str, Loaded] = OrderedDict()
-        self._at_rest: dict[Key, str | None] = {}
+        self._at_rest: dict[Key, _Resting | None] = {}
 
     def commit(self, repository: Repository, commit: str) -> Loaded:
         """The fleet of a commit. Raises `Refused` for a tree without bounds, `Unusable` if it cannot be read."""
@@ -116,7 +125,8 @@ class Loader:
             return repository.blobs(entry.blob for entry in asked)
 
         releases = [entry for entry in entries if entry.path.startswith("releases/") and _declares(entry)]
-        idle = self._idle(self._look([entry for entry in releases if entry.path not in wanted], read))
+        resting = self._look([entry for entry in releases if entry.path not in wanted], read)
+        idle = _idle(resting, {entry.path for entry in releases})
         return self._load(tuple(entries), read, None, _Part(frozenset(idle), frozenset(models)))
 
     def people(self, repository: Repository, commit: str) -> Fleet | None:
@@ -128,29 +138,14 @@ class Loader:
         entries = repository.tree(tree, tuple(f"releases/{model}" for model in sorted(models)))
         releases = [entry for entry in entries if _declares(entry)]
         found = self._look(releases, lambda asked: repository.blobs(entry.blob for entry in asked))
-        return {path: tier for path, tier in found.items() if tier is not None}
+        return {path: resting.tier for path, resting in found.items() if resting is not None}
 
-    def _look(self, entries: list[TreeEntry], read: Read) -> dict[str, str | None]:
-        """Path → tier of a release that reaches no device; None for others."""
+    def _look(self, entries: list[TreeEntry], read: Read) -> dict[str, _Resting | None]:
+        """Path → what is told of a release that reaches no device; None for others."""
         unknown = [entry for entry in entries if (entry.path, entry.blob) not in self._at_rest]
         contents = read(unknown) if unknown else {}
-        self._at_rest.update({(entry.path, entry.blob): _tier_at_rest(contents[entry.blob]) for entry in unknown})
+        self._at_rest.update({(entry.path, entry.blob): _resting(contents[entry.blob]) for entry in unknown})
         return {entry.path: self._at_rest[entry.path, entry.blob] for entry in entries}
-
-    def _idle(self, at_rest: Mapping[str, str | None]) -> set[str]:
-        """Paths of releases that reach no device and tell of no tier that others do not tell of already.
-
-        The highest tier among a model's releases matters.
-        """
-        idle: set[str] = set()
-        told: set[tuple[str, str]] = set()
-        for path, tier in at_rest.items():
-            model = path.split("/")[1]
-            if tier is not None and (model, tier) in told:
-                idle.add(path)
-            elif tier is not None:
-                told.add((model, tier))
-        return idle
 
     def work_tree(self, folder: Path) -> Loaded:
         """The fleet of a folder as it stands. Raises `Refused` for a tree without bounds, `Unusable`."""
@@ -211,10 +206,31 @@ class Loader:
         return {path: result for (path, _), result in results.items()}
 
 
-def _tier_at_rest(data: bytes) -> str | None:
-    """The tier of a release that reaches no device; None where the text does not say both plainly."""
-    tier = _TIER.search(data)
-    return tier[1].decode() if tier and _AT_REST.search(data) and _PLAIN.fullmatch(data) else None
+def _resting(data: bytes) -> _Resting | None:
+    """None where the text does not say plainly that the release is at rest, in which tier, and what it supersedes."""
+    tier, named = _TIER.search(data), _SUPERSEDES.findall(data)
+    if tier is None or len(named) != data.count(b"supersedes:") or len(named) > 1:
+        return None
+    if not (_AT_REST.search(data) and _PLAIN.fullmatch(data)):
+        return None
+    return _Resting(tier[1].decode(), named[0].decode() if named else None)
+
+
+def _idle(found: Mapping[str, _Resting | None], declared: Collection[str]) -> set[str]:
+    """Paths of releases at rest that tell of no tier which others do not tell of already, and lack nothing.
+
+    The highest tier among a model's releases matters. One whose superseded release is gone has to be complained of.
+    """
+    idle: set[str] = set()
+    told: set[tuple[str, str]] = set()
+    for path, resting in found.items():
+        model = path.split("/")[1]
+        if resting is None or (resting.supersedes and f"releases/{model}/{resting.supersedes}.yaml" not in declared):
+            continue
+        if (model, resting.tier) in told:
+            idle.add(path)
+        told.add((model, resting.tier))
+    return idle
 
 
 def _declares(entry: TreeEntry) -> bool:
