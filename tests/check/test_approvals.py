@@ -206,6 +206,17 @@ def test_inference_needs_two_roles():
     assert outcomes(promotion(policy=make_tiers())) == {}
 
 
+def test_inference_of_research_is_only_shown():
+    """Two reviewers beside the author are more than a new team has: below production their absence warns."""
+    old, new = (make_release(version, {"canary": "5%"}, tier="research") for version in ("1.0.0", "1.1.0"))
+    base = make_base(old, owners=make_owners(), policy=make_tiers())
+    case = make_case(base, with_releases(base, old, with_inference(new, confidence="70%")), "ada")
+
+    found = [verdict for verdict in judged(case).values() if verdict.rule == "approval/inference"]
+
+    assert [("fail", False, True)] == [(one.outcome, one.blocks, one.warns) for one in found]
+
+
 def test_what_a_release_says_it_supersedes_hides_nothing():
     """A release that infers otherwise than what devices run is looked at, even if it names an older one like itself."""
     strict = with_inference(NEW, confidence="70%")

@@ -76,7 +76,7 @@ def new(name: str, uses: tuple[Any, ...], state: str, output: str) -> None:
     """Make a key of its own for signing evidence or approvals, and print what declares it.
 
     Its private half stays in the state folder; the declaration belongs into policies/keys/NAME.yaml, for the owners of
-    policy to approve: muster keys new lab --use evidence > policies/keys/lab.yaml
+    policy to approve: mkdir -p policies/keys && muster keys new lab --use evidence > policies/keys/lab.yaml
     """
     from pathlib import Path
 
