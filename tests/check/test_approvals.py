@@ -214,7 +214,7 @@ def test_inference_of_research_is_only_shown():
 
     found = [verdict for verdict in judged(case).values() if verdict.rule == "approval/inference"]
 
-    assert [("fail", False, True)] == [(one.outcome, one.blocks, one.warns) for one in found]
+    assert [(one.outcome, one.blocks, one.warns) for one in found] == [("fail", False, True)]
 
 
 def test_what_a_release_says_it_supersedes_hides_nothing():
