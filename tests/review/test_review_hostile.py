@@ -19,7 +19,9 @@ def proposal(tmp_path: Path) -> Proposal:
     return Proposal(tmp_path / "fleet", fleet_files())
 
 
-@pytest.mark.parametrize("where", ["releases/reader/2.0.0.yaml", "evidence/x.json", "docs/diagrams/context.mmd"])
+@pytest.mark.parametrize(
+    "where", ["releases/reader/2.0.0.yaml", "evidence/x.json", "docs/diagrams/context.mmd", "evidence", "policies/keys"]
+)
 def test_a_link_is_a_finding(proposal: Proposal, where: str) -> None:
     """A symbolic link where files of ours stand is named, and its target is not read."""
     (proposal.folder / where).parent.mkdir(parents=True, exist_ok=True)

@@ -71,7 +71,7 @@ def _text(data: bytes) -> str | None:
 
 def _objection(file: Touched) -> Finding | None:
     """What is wrong with a touched file of ours before anybody reads it. The loader sees to what declares something."""
-    if not file.path.startswith(("evidence/", "docs/")) or file.mode is None:
+    if file.path.partition("/")[0] not in ("evidence", "docs") or file.mode is None:
         return None
     place = Place(printable(file.path))
     if leaves_the_tree(file.path):
