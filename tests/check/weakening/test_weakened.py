@@ -442,6 +442,21 @@ def test_a_key_file_beside_the_declared_keys_is_a_trust_root() -> None:
         assert expected == len(list(weakenings(change, "cy")))
 
 
+@pytest.mark.parametrize("less", [drop(KEY), spec_put(KEY, uses=["artifacts"])], ids=["removed", "another use"])
+def test_a_key_that_signed_evidence_is_missed(less: Edit) -> None:
+    """Without it, a bad rebuild that it signed would be a stranger's word."""
+    start = guarded()
+    spec_put(KEY, uses=["evidence"])(start)
+    end = copy.deepcopy(start)
+    less(end)
+    if KEY in end:
+        spec_put(KEY, uses=["evidence", "artifacts"])(start)
+    found = list(weakenings(difference(fleet_of(start), fleet_of(end), ()), "cy"))
+    assert [(one.rule, "trusted for evidence → nothing" in one.message) for one in found] == [
+        ("weakening/trust-root", True)
+    ]
+
+
 def test_a_policy_test_that_nobody_read_counts_by_its_file() -> None:
     """Where a test was not parsed, any difference of its file counts as weaker; a new file does not."""
     path = "policies/tests/unread.yaml"

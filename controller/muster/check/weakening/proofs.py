@@ -58,8 +58,17 @@ def weakened_tests(change: Change) -> Iterator[Weakening]:
 
 
 def weakened_trust(change: Change) -> Iterator[Weakening]:
-    """Every trust root that is new, is another key, or is trusted for more. To trust less is no weakening."""
+    """Every trust root that is new, is another key, or is trusted for more; and one that evidence rested on.
+
+    To trust less is no weakening otherwise. But what a key signed against a release is forgotten together with it.
+    """
     before = {key.metadata.name: key for key in change.base.signing_keys}
+    after = {key.metadata.name: key for key in change.head.signing_keys}
+    for name, old in before.items():
+        if "evidence" in old.spec.uses and (name not in after or "evidence" not in after[name].spec.uses):
+            why = "what it signed against a release is not believed any more"
+            about = f"trust root {name}"
+            yield Weakening("trust-root", about, "trusted for evidence", GONE, Pointer(path_of(old)), why)
     for key in change.head.signing_keys:
         old = before.get(key.metadata.name)
         yield from _trusted(old, key)
