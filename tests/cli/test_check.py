@@ -102,3 +102,13 @@ def test_a_repository_without_commits(tmp_path, capsys):
     make_repository(tmp_path, "main")
     assert exit_code_of(["check", str(tmp_path)]) == 2
     assert "no commit is called 'HEAD'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["", "now", "2026-03-01", "2026-03-01T09:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"],
+)
+def test_a_time_that_is_none(folder, capsys, time):
+    """Exit 2, and what would be one."""
+    assert exit_code_of(["check", str(folder), "--base", "HEAD", "--at", time]) == 2
+    assert "hint: write 2026-03-01T09:00:00Z" in capsys.readouterr().err

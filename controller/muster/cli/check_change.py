@@ -118,7 +118,10 @@ def _time(text: str | None) -> datetime:
         raise Unusable(f"not a time: {text!r}", "write 2026-03-01T09:00:00Z") from error
     if found.tzinfo is None:
         raise Unusable(f"{text!r} names no zone", "write 2026-03-01T09:00:00Z")
-    return found.astimezone(UTC)
+    try:
+        return found.astimezone(UTC)
+    except OverflowError as error:
+        raise Unusable(f"{text!r} is no time in UTC", "write 2026-03-01T09:00:00Z") from error
 
 
 def _controller(options: dict[str, Any]) -> FieldState | None:
