@@ -241,6 +241,15 @@ def test_guardrails_must_hold(name: str, controller: FieldState | None, expected
     assert outcomes(case, "guardrails") == expected, name
 
 
+def test_an_empty_canary_proves_nothing() -> None:
+    """A cohort that selects no device would let everything on to those that do."""
+    devices = {(name, "fleet"): 100 for name in ("cam-day", "cam-lowlight")}
+    controller = replace(field(), devices=devices)
+    case = case_of(release("100%"), release("100%", "5%"), rules=GUARDED, controller=controller)
+
+    assert outcomes(case, "guardrails") == ["inconclusive"]
+
+
 @pytest.mark.parametrize(("tier", "blocks"), [("research", False), ("production", True), ("regulated", True)])
 def test_without_a_controller_nobody_can_tell(tier: str, blocks: bool) -> None:
     """That blocks production and up, and warns below."""

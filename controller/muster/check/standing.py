@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -125,7 +125,11 @@ def guardrail_verdicts(case: Case, advance: Advance) -> Iterator[Verdict]:
         yield _guardrail(advance, "fail", said, f"see why: muster describe release {name}")
     facts = controller.guardrails.get(name, ())
     known = {(fact.device_class, fact.guardrail): fact for fact in facts}
-    for device_class in _classes(case, advance, controller) if has_some else ():
+    tried = _classes(case, advance, controller, advance.move.before) if has_some else []
+    if has_some and advance.tier.guardrails and not tried and _classes(case, advance, controller, advance.move.after):
+        said = "no device of the cohorts that have it runs its classes, so that nobody tried it"
+        yield _guardrail(advance, "inconclusive", said, "let the first cohort select devices")
+    for device_class in tried:
         for guardrail in advance.tier.guardrails:
             fact = known.pop((device_class, guardrail.name), None)
             yield _of_fact(advance, device_class, guardrail.name, fact)
@@ -134,9 +138,9 @@ def guardrail_verdicts(case: Case, advance: Advance) -> Iterator[Verdict]:
             yield _of_fact(advance, fact.device_class, fact.guardrail, fact)
 
 
-def _classes(case: Case, advance: Advance, controller: FieldState) -> list[str]:
-    """Classes of the base that the release goes to, and that have devices in a cohort with some of it."""
-    cohorts = [cohort for cohort, ppm in advance.move.before.items() if ppm]
+def _classes(case: Case, advance: Advance, controller: FieldState, shares: Mapping[str, int]) -> list[str]:
+    """Classes of the base that the release goes to, and that have devices in a cohort with a share of it."""
+    cohorts = [cohort for cohort, ppm in shares.items() if ppm]
     return [
         found.metadata.name
         for found in case.change.base.device_classes
