@@ -64,11 +64,11 @@ def weakened_trust(change: Change) -> Iterator[Weakening]:
     """
     before = {key.metadata.name: key for key in change.base.signing_keys}
     after = {key.metadata.name: key for key in change.head.signing_keys}
-    for name, old in before.items():
-        if "evidence" in old.spec.uses and (name not in after or "evidence" not in after[name].spec.uses):
+    for name, trusted in before.items():
+        if "evidence" in trusted.spec.uses and (name not in after or "evidence" not in after[name].spec.uses):
             why = "what it signed against a release is not believed any more"
             about = f"trust root {name}"
-            yield Weakening("trust-root", about, "trusted for evidence", GONE, Pointer(path_of(old)), why)
+            yield Weakening("trust-root", about, "trusted for evidence", GONE, Pointer(path_of(trusted)), why)
     for key in change.head.signing_keys:
         old = before.get(key.metadata.name)
         yield from _trusted(old, key)
