@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scratch_repository import commit_all, git, repository_of, write
-
 from muster.check.judgement import Judgement
 from muster.kinds.field_state import FieldState
 from muster.kinds.pull_request import PullRequest
 from muster.review.review import review
 from muster.source.git import Repository
 from muster.source.load import Loader
+from scratch_repository import commit_all, git, repository_of, write
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
