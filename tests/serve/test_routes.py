@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from muster.agent.delivery import Delivery, deliver
 from muster.agent.http_server import HttpServer
 from muster.agent.journal import Spooled
 from muster.apply import ledger
-from muster.kinds.errors import Refused, TryAgain
+from muster.kinds.errors import Refused, TryAgain, Unusable
 from muster.kinds.telemetry import Report
 from muster.observe.status import write_status
 from muster.observe.storage import writing
@@ -192,6 +193,15 @@ def test_operators_need_the_token_and_can_page(site: Site) -> None:
     assert [event["key"] for event in client.pages("/v1/ledger")] == ["k"]
     with pytest.raises(Refused, match="limit must be a number"):
         client.get("/v1/devices", limit="many")
+
+
+def test_an_operator_elsewhere_brings_the_token(site: Site, tmp_path: Path) -> None:
+    """On a machine without the state folder the token itself is enough, and nothing that is none is sent."""
+    token = (site.state / "keys" / "operator-token").read_text().strip()
+
+    assert ControllerClient(site.url, tmp_path / "nowhere", token).get("/v1/status")["fleet"] == []
+    with pytest.raises(Unusable, match="no token holds"):
+        ControllerClient(site.url, site.state, "x\r\nHost: elsewhere")
 
 
 def test_operators_read_one_spelling(site: Site) -> None:

@@ -22,7 +22,11 @@ _FORMS = ("text", "json", "yaml", "markdown", "github", "sarif", "junit")
 @click.option("--each", metavar="SINCE", help="Judge every commit of the branch after SINCE against the one before it.")
 @click.option("--fleet", metavar="URL", help="Ask this controller for devices, guardrails and soak.")
 @click.option(
-    "--state", type=click.Path(file_okay=False), default=".muster", envvar="MUSTER_STATE", help="With --fleet."
+    "--state",
+    type=click.Path(file_okay=False),
+    default=".muster",
+    envvar="MUSTER_STATE",
+    help="With --fleet: where its operator token stands, unless MUSTER_OPERATOR_TOKEN holds it.",
 )
 @click.option("--github", is_flag=True, help="Read the pull request from GitHub's environment, and answer there.")
 @click.option("--approvals", type=click.Choice(["git"]), help="Without a forge: signed approvals in git notes.")

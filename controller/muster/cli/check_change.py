@@ -129,7 +129,8 @@ def _controller(options: dict[str, Any]) -> FieldState | None:
         return None
     from muster.serve.client import ControllerClient
 
-    return ControllerClient(options["fleet"], Path(options["state"])).field_state()
+    token = os.environ.get("MUSTER_OPERATOR_TOKEN") or None
+    return ControllerClient(options["fleet"], Path(options["state"]), token).field_state()
 
 
 def _print(judgement: Judgement, output: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from muster.kinds.errors import MusterError, Refused, TryAgain, Unusable
 from muster.kinds.field_state import FieldState
 from muster.serve.field_answer import read_field_answer
 
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")
 LARGEST_ANSWER = 64 * 2**20
 COUNTING_SECONDS = 120
 """How long a controller may count its devices before it answers about its field."""
@@ -22,11 +24,14 @@ COUNTING_SECONDS = 120
 class ControllerClient:
     """Read-only questions. Raises `TryAgain` if nobody answers, `Refused` or `Unusable` for what the answer says."""
 
-    def __init__(self, server: str, state: Path) -> None:
+    def __init__(self, server: str, state: Path, token: str | None = None) -> None:
+        """`token` stands in for that of the state folder, where the controller runs on another machine."""
         if not server.startswith(("http://", "https://")):
             raise Unusable(f"not a server: {server!r}", "write http://127.0.0.1:8470")
+        if token is not None and not _TOKEN.fullmatch(token):
+            raise Unusable("the operator token holds what no token holds", "take it from keys/operator-token as it is")
         self._server = server.rstrip("/")
-        self._token = StateKeys.of(state).operator_token()
+        self._token = token or StateKeys.of(state).operator_token()
         self._http = urllib3.PoolManager(retries=False)
 
     def get(self, path: str, **query: str | int) -> Any:
