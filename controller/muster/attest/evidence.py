@@ -19,7 +19,7 @@ from muster.attest.keys import key_id
 from muster.kinds.canonical import canonical_json
 from muster.kinds.digest import hex_of
 from muster.kinds.errors import Refused, Unusable
-from muster.kinds.evidence import LARGEST, MEASUREMENT, PROVENANCE, REBUILD, REHEARSAL, Evidence
+from muster.kinds.evidence import ADMISSION, LARGEST, MEASUREMENT, PROVENANCE, REBUILD, REHEARSAL, Evidence
 from muster.kinds.signing_key import SigningKey
 from muster.source.git_program import printable
 
@@ -34,6 +34,7 @@ _MADE_AT: Mapping[str, tuple[str, ...]] = {
     MEASUREMENT: ("measuredAt",),
     REBUILD: ("rebuiltAt",),
     REHEARSAL: ("rehearsedAt",),
+    ADMISSION: ("timeCreated",),
     PROVENANCE: ("runDetails", "metadata", "finishedOn"),
 }
 

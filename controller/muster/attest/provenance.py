@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from muster import __version__
 from muster.build.measuring.machine import Machine
-from muster.build.measuring.measurement import utc_text
 from muster.build.pipeline import BuildResult
 from muster.kinds.digest import hex_of
 from muster.kinds.errors import Unusable
+from muster.kinds.moment import utc_text
 from muster.kinds.release import Release
 
 BUILD_TYPE: Final = "muster:build/v1"

@@ -19,11 +19,11 @@ from typing import Literal
 
 from muster.artifacts.store import DamagedObject, Store
 from muster.build.measuring.machine import Machine
-from muster.build.measuring.measurement import utc_text
 from muster.build.stages import Reporter
 from muster.build.verification import Verification, verify_release
 from muster.kinds.errors import Refused, TryAgain, Unusable
 from muster.kinds.evidence import Rebuild
+from muster.kinds.moment import utc_text
 from muster.kinds.release import Release
 
 _CALIBRATION = frozenset({"calibrated", "calibration_table"})

@@ -206,8 +206,8 @@ def rehearsal(output: str, back_to: str | None, **given: Any) -> int:
     The planner is the real one, with the work tree's classes, cohorts and tiers. What it cannot show: that a board
     boots the older artifact. Exits 0 if every device came back, 1 if not.
     """
-    from muster.build.measuring.measurement import utc_text
     from muster.kinds.evidence import REHEARSAL, Rehearsal
+    from muster.kinds.moment import utc_text
     from muster.simulate.rehearsal import rehearse
     from muster.source.load import Loader
 
