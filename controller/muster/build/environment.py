@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from muster.kinds.digest import digest_of
 from muster.kinds.errors import Unusable
-from muster.kinds.release import Builder
+from muster.kinds.sha256 import digest_of
+
+if TYPE_CHECKING:
+    from muster.kinds.release import Builder
 
 TOOLS: Final = ("ml-dtypes", "numpy", "onnx", "onnxruntime", "protobuf")
 """The packages whose versions can show in an artifact; they are part of every cache key."""
@@ -24,11 +26,7 @@ def tool_versions() -> dict[str, str]:
 
 def check_environment(builder: Builder, lock: bytes) -> None:
     """Raises `Unusable` unless `lock` is the pinned file and what is installed is what it names."""
-    if digest_of(lock) != builder.digest:
-        raise Unusable(
-            f"{builder.lock} has the digest {digest_of(lock)}, the release pins {builder.digest}",
-            "check out the commit in which the release was made, or make a new release",
-        )
+    check_lock(builder, lock)
     locked = locked_versions(lock)
     wrong = [
         f"{tool} {_installed(tool)} (locked: {locked.get(tool, 'not named')})"
@@ -39,6 +37,15 @@ def check_environment(builder: Builder, lock: bytes) -> None:
         raise Unusable(
             f"the environment differs from {builder.lock}: {', '.join(wrong)}",
             f"build where it is installed: pip install --require-hashes -r {builder.lock}",
+        )
+
+
+def check_lock(builder: Builder, lock: bytes) -> None:
+    """Raises `Unusable` unless `lock` is the pinned file."""
+    if digest_of(lock) != builder.digest:
+        raise Unusable(
+            f"{builder.lock} has the digest {digest_of(lock)}, the release pins {builder.digest}",
+            "check out the commit in which the release was made, or make a new release",
         )
 
 

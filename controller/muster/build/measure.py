@@ -6,6 +6,7 @@ Counts are whole numbers; shares are derived from them where they are shown.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +17,10 @@ from muster.build.onnx_model import parse_model
 from muster.build.onnx_runtime import Session
 from muster.build.shapes import Cost, cost_of
 from muster.kinds.errors import Refused, Unusable
-from muster.kinds.quantity import Decimal
-from muster.kinds.release import Inference
+
+if TYPE_CHECKING:
+    from muster.kinds.quantity import Decimal
+    from muster.kinds.release import Inference
 
 
 @dataclass(frozen=True)

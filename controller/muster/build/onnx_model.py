@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import onnx
 from google.protobuf.message import DecodeError
 
 from muster.build.complaints import first_line
 from muster.kinds.errors import Refused
-from muster.kinds.release import OnnxVersions
+
+if TYPE_CHECKING:
+    from muster.kinds.release import OnnxVersions
 
 MAX_NODES: Final = 20_000
 MAX_INITIALIZERS: Final = 20_000
@@ -63,6 +65,12 @@ def parse_model(data: bytes) -> onnx.ModelProto:
 def dump_model(model: onnx.ModelProto) -> bytes:
     """The one byte string of a model."""
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def frames_at_once(model: onnx.ModelProto) -> int | None:
+    """The size of a batch that the model's input fixes; None where it is free."""
+    dimensions = model.graph.input[0].type.tensor_type.shape.dim if model.graph.input else []
+    return dimensions[0].dim_value or None if dimensions else None
 
 
 def check_bounds(model: onnx.ModelProto) -> None:

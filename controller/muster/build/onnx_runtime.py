@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from muster.artifacts.inference import Float32
 from muster.build.calibration_table import CalibrationTable
 from muster.build.complaints import first_line
 from muster.kinds.errors import Refused, Unusable
-from muster.kinds.recipe import QuantizeStage
+
+if TYPE_CHECKING:
+    from muster.kinds.recipe import QuantizeStage
 
 # Before the import: the library reads it once, when it is loaded.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -19,6 +19,7 @@ from typing import Literal
 
 from muster.artifacts.store import DamagedObject, Store
 from muster.build.measuring.machine import Machine
+from muster.build.pipeline import RunStages
 from muster.build.stages import Reporter
 from muster.build.verification import Verification, verify_release
 from muster.kinds.errors import Refused, TryAgain, Unusable
@@ -46,13 +47,14 @@ def rebuild_release(
     about: tuple[Machine, datetime],
     *,
     reporter: Reporter | None = None,
+    run: RunStages | None = None,
 ) -> Outcome:
     """Build a release again, without the cache, and say how it came out. `about`: where, and when.
 
     Raises `TryAgain` if the disk refuses: that says nothing about the release, and nothing is to be recorded.
     """
     try:
-        verification = verify_release(release, store, lock, reporter=reporter)
+        verification = verify_release(release, store, lock, reporter=reporter, run=run)
     except TryAgain:
         raise
     except (DamagedObject, Unusable) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from muster.build.reference import Reference
 from muster.build.shapes import check_contract, infer_shapes
 from muster.build.stages import StageCode
 from muster.kinds.errors import Refused
-from muster.kinds.recipe import CalibrateStage, ImportStage, PreprocessStage, QuantizeStage, SnapStage
-from muster.kinds.release import Inference, OnnxVersions
+
+if TYPE_CHECKING:
+    from muster.kinds.recipe import CalibrateStage, ImportStage, PreprocessStage, QuantizeStage, SnapStage
+    from muster.kinds.release import Inference, OnnxVersions
 
 IMPORT = StageCode("import", 1)
 PREPROCESS = StageCode("preprocess", 1)
