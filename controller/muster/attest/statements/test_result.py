@@ -31,7 +31,9 @@ def test_result(verdicts: Iterable[Verdict], policies: Mapping[str, str], at: da
     """
     if not policies:
         raise Refused("no policy judged the gates", "declare tiers in policies/default.yaml")
-    passed, warned, failed = [], [], []
+    passed: list[str] = []
+    warned: list[str] = []
+    failed: list[str] = []
     for verdict in verdicts:
         chosen = failed if verdict.blocks else passed if verdict.outcome == "pass" else warned
         chosen.append(test_name(verdict))
