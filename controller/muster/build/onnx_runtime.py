@@ -12,6 +12,7 @@ import numpy as np
 from muster.artifacts.inference import Float32
 from muster.build.calibration_table import CalibrationTable
 from muster.build.complaints import first_line
+from muster.build.onnx_safety.safe_model import SafeModel
 from muster.kinds.errors import Refused, Unusable
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Session:
     With `trace`, what every node does is written to a file that begins so: see `end_trace`.
     """
 
-    def __init__(self, model: bytes, provider: str = CPU, trace: Path | None = None) -> None:
+    def __init__(self, model: SafeModel, provider: str = CPU, trace: Path | None = None) -> None:
         if provider not in onnxruntime.get_available_providers():
             raise Unusable(
                 f"this machine has no {provider}",

@@ -12,6 +12,7 @@ from muster.artifacts.inference import normalize
 from muster.build import onnx_runtime
 from muster.build.calibration_table import CalibrationTable, read_table, snap_table
 from muster.build.onnx_model import check_bounds, check_valid, check_versions, dump_model, parse_model, strip
+from muster.build.onnx_safety.safe_model import SafeModel
 from muster.build.reference import Reference
 from muster.build.shapes import check_contract, infer_shapes
 from muster.build.stages import StageCode
@@ -33,7 +34,7 @@ MAX_SCORE = 10**12
 """As millionths it still fits into 64 bits."""
 
 
-def import_model(source: bytes, stage: ImportStage, pins: OnnxVersions) -> bytes:
+def import_model(source: bytes, stage: ImportStage, pins: OnnxVersions) -> SafeModel:
     """The source model in canonical form, after every bound held. Raises `Refused`."""
     if len(source) > stage.max_size:
         raise Refused(
@@ -44,7 +45,7 @@ def import_model(source: bytes, stage: ImportStage, pins: OnnxVersions) -> bytes
     check_versions(model, pins)
     check_bounds(model)
     check_valid(model)
-    return dump_model(model)
+    return SafeModel(dump_model(model))
 
 
 def preprocess(imported: bytes, stage: PreprocessStage, inference: Inference) -> bytes:
