@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from muster.artifacts.store import MissingObject, Store
+from muster.build.device_check import check_for_devices
 from muster.build.onnx_model import parse_model
 from muster.build.pipeline import SOURCE_HINT, BuildInputs, BuildResult, RunStages, build, where_to_run
 from muster.build.stages import Reporter
@@ -110,6 +111,8 @@ def new_release(
         onnx=_versions(source),
     )
     result = build(inputs, store, cached=cached, reporter=reporter, run=run)
+    versions = (item.spec.runtime.version for item in draft.device_classes)
+    check_for_devices(store.get(result.outputs.quantized), versions)
     try:
         return _pin(draft, inputs, result, len(source)), result
     except ValidationError as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from muster.artifacts.bundle import CONFIG, GOLDEN_EXPECTED, GOLDEN_INPUTS, MANIFEST, MODEL, pack_bundle
 from muster.artifacts.store import MissingObject, Store
 from muster.build import stage_functions as stages
+from muster.build.device_check import check_for_devices
 from muster.build.environment import check_environment, check_lock
 from muster.build.measure import Measurement, measure
 from muster.build.stages import Reporter, Runner, StageOutcome
@@ -134,6 +135,7 @@ def build_release(
     """
     run = where_to_run(release.spec.builder, lock_bytes, run)
     result = build(BuildInputs.of(release), store, cached=cached, reporter=reporter, run=run)
+    check_for_devices(store.get(result.outputs.quantized), (runtime.version for runtime in release.spec.runtimes))
     return replace(result, difference=first_difference(release, result.outputs))
 
 
