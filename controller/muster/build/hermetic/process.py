@@ -1,0 +1,100 @@
+"""The one place that starts the process of a build: a folder of its own, a surrounding that is listed here, a clock.
+
+`Surroundings` holds what a varied build varies on purpose; nothing else of this process's environment goes in.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from muster.kinds.errors import TryAgain, Unusable
+
+SECONDS: Final = 3_600
+_TOLD: Final = 2_000
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """`emulator`: a command that runs the interpreter on another CPU, such as qemu-x86_64 -cpu Nehalem."""
+
+    variables: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    umask: int = 0o022
+    emulator: tuple[str, ...] = ()
+    seconds: int = SECONDS
+
+
+def run_process(
+    command: Sequence[str], *, folder: Path, readable: Sequence[Path], surroundings: Surroundings | None = None
+) -> None:
+    """Run `command` in `folder`, the only place that it may write to; beside it, it needs to read `readable`.
+
+    Raises `Unusable` if it does not end by itself and well, `TryAgain` if it cannot be started.
+    """
+    # Who confines it will need to know what it reads; without confinement nothing hinders it.
+    del readable
+    around = surroundings or Surroundings()
+    variables = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONHASHSEED": "0",
+        "ORT_DISABLE_TELEMETRY": "1",
+        **around.variables,
+    }
+    with (folder / "said").open("wb") as said:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - an interpreter that was looked at, a zip of ours
+                [*around.emulator, *command],
+                cwd=folder,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                umask=around.umask,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise TryAgain(f"the build's process cannot be started: {error.strerror}") from error
+        _wait(process, around.seconds)
+    if process.returncode:
+        raise Unusable(
+            f"the build's process {_ending(process.returncode)}: {_last_words(folder / 'said')}",
+            "build again; where it stays, look at memory and at what the model asks for",
+        )
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: int) -> None:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired as error:
+        raise Unusable(
+            f"the build's process took more than {seconds} seconds", "build on a faster machine, or a smaller model"
+        ) from error
+    finally:
+        # Its children too, also those that it left behind: the session is theirs alone.
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+
+
+def _ending(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+
+
+def _last_words(file: Path) -> str:
+    with file.open("rb") as said:
+        said.seek(max(0, file.stat().st_size - _TOLD))
+        words = said.read().decode(errors="replace").strip().splitlines()
+    return words[-1][:300] if words else "it said nothing"
