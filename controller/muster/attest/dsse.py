@@ -80,12 +80,14 @@ def sign_payload(payload: bytes, private_key_pem: bytes) -> bytes:
     signature = private_key(private_key_pem).sign(
         _authenticated(payload), ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
     )
+    return encode_bundle(payload, signature, key_id(public_half(private_key_pem)))
+
+
+def encode_bundle(payload: bytes, signature: bytes, signer: str) -> bytes:
+    """The only spelling of a bundle that we write; `signer` is the id of the key."""
     bundle = {
         "mediaType": MEDIA_TYPE,
-        "verificationMaterial": {
-            "publicKey": {"hint": hex_of(key_id(public_half(private_key_pem)))},
-            "tlogEntries": [],
-        },
+        "verificationMaterial": {"publicKey": {"hint": hex_of(signer)}, "tlogEntries": []},
         "dsseEnvelope": {
             "payload": base64.b64encode(payload).decode(),
             "payloadType": PAYLOAD_TYPE,

@@ -80,16 +80,22 @@ def sign_evidence(
     """
     if not subjects:
         raise Refused("evidence is about no artifact", "name the digest of one")
-    statement = {
-        "_type": STATEMENT_TYPE,
-        "subject": [{"name": name, "digest": {"sha256": hex_of(subjects[name])}} for name in sorted(subjects)],
-        "predicateType": predicate_type,
-        "predicate": dict(predicate),
-    }
-    signed = sign_payload(canonical_json(statement), private_key_pem) + b"\n"
+    signed = sign_payload(statement_payload(subjects, predicate_type, predicate), private_key_pem) + b"\n"
     if len(signed) > LARGEST:
         raise Refused(f"the evidence has {len(signed)} bytes, more than {LARGEST}", "say less in one file")
     return signed
+
+
+def statement_payload(subjects: Mapping[str, str], predicate_type: str, predicate: Mapping[str, Any]) -> bytes:
+    """What is signed: an in-toto Statement v1 about `subjects` {name: digest}, in its one spelling."""
+    return canonical_json(
+        {
+            "_type": STATEMENT_TYPE,
+            "subject": [{"name": name, "digest": {"sha256": hex_of(subjects[name])}} for name in sorted(subjects)],
+            "predicateType": predicate_type,
+            "predicate": dict(predicate),
+        }
+    )
 
 
 def read_evidence(path: str, data: bytes, keys: Sequence[SigningKey]) -> Evidence:

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from muster.cli.build_progress import build_progress
+from muster.cli.builder_environment import environment_options, run_in
+from muster.cli.evidence_package import document, export, verify_archives
 from muster.cli.output import emit, output_option, state_option
 from muster.kinds.errors import Refused, Unusable
 
 if TYPE_CHECKING:
     from muster.artifacts.store import Store
     from muster.build.measuring.subject import Subject
+    from muster.build.pipeline import RunStages
     from muster.kinds.evidence import Evidence, Measurement
     from muster.kinds.release import Release
     from muster.kinds.signing_key import SigningKey
@@ -32,6 +35,10 @@ def evidence() -> None:
     Files go to evidence/<digest of the artifact>/ of the release's repository, for you to commit. A key is made by
     `muster keys new NAME --use evidence`, and counts once its declaration is merged.
     """
+
+
+evidence.add_command(export)
+evidence.add_command(document)
 
 
 def _making(command: _Command) -> _Command:
@@ -70,6 +77,11 @@ class _Work:
         declared = read_release(folder, path)
         lock = read_bounded(folder, declared.spec.builder.lock, MAX_LOCK)
         return cls(folder, declared, Store(Path(state) / "store"), lock, private)
+
+    def run(self, given: dict[str, Any]) -> RunStages | None:
+        """How the stages run: see `environment_options`."""
+        state = self.store.folder.parent
+        return run_in(given["environment"], self.release.spec.builder, self.lock, state, given["wheelhouse"])
 
     def superseded(self) -> Release | None:
         """The release that this one comes after, if its file is there."""
@@ -144,6 +156,7 @@ def measure(output: str, **given: Any) -> None:
 
 @evidence.command()
 @_making
+@environment_options(default="any")
 @click.option("--builder", help="URI of whoever builds; muster:builder/local by default.")
 def provenance(output: str, builder: str | None, **given: Any) -> None:
     """Build RELEASE without the cache, and record what went in: SLSA Provenance v1, into provenance.json."""
@@ -155,7 +168,8 @@ def provenance(output: str, builder: str | None, **given: Any) -> None:
     work = _Work.of(given["release"], given["state"], given["key"])
     started = datetime.now(UTC)
     with build_progress(output) as reporter:
-        result = build_release(work.release, work.store, work.lock, cached=False, reporter=reporter)
+        run = work.run(given)
+        result = build_release(work.release, work.store, work.lock, cached=False, reporter=reporter, run=run)
     if result.difference is not None:
         raise Refused(
             f"{work.release.name} does not build to what it pins: {result.difference} differs",
@@ -169,6 +183,7 @@ def provenance(output: str, builder: str | None, **given: Any) -> None:
 
 @evidence.command()
 @_making
+@environment_options(default="lock")
 def rebuild(output: str, **given: Any) -> int:
     """Build RELEASE again, compare every output with its pin, and record how it came out.
 
@@ -182,7 +197,8 @@ def rebuild(output: str, **given: Any) -> int:
 
     work, now = _Work.of(given["release"], given["state"], given["key"]), datetime.now(UTC)
     with build_progress(output) as reporter:
-        outcome = rebuild_release(work.release, work.store, work.lock, (this_machine(), now), reporter=reporter)
+        about, run = (this_machine(), now), work.run(given)
+        outcome = rebuild_release(work.release, work.store, work.lock, about, reporter=reporter, run=run)
     signer = hex_of(key_id(public_half(work.key)))[:8]
     predicate = outcome.rebuild.model_dump(mode="json")
     path = work.write(given["name"] or f"rebuild-{now:%Y%m%dt%H%M%Sz}-{signer}", REBUILD, predicate, anew=False)
@@ -243,12 +259,21 @@ def rehearsal(output: str, back_to: str | None, **given: Any) -> int:
     help="Without --key: the repository whose keys with use `evidence` are trusted.",
 )
 @click.option("--revision", default="HEAD", show_default=True, help="The commit whose keys are trusted.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="FILES are archives of `muster evidence export`; all that is trusted is this public key, or folder of keys.",
+)
 @output_option
-def verify(files: tuple[Path, ...], key_files: tuple[Path, ...], repository: str, revision: str, output: str) -> int:
-    """Say what each of FILES claims, and whether it is believed.
+def verify(
+    files: tuple[Path, ...], key_files: tuple[Path, ...], repository: str, revision: str, root: Path | None, output: str
+) -> int:
+    """Say what each of FILES claims, and whether it is believed; with --root, verify whole archives.
 
     Exits 0 if all are believed, 1 if one is not, 2 if one cannot be read.
     """
+    if root is not None:
+        return verify_archives(files, root, output)
     from muster.attest.evidence import read_evidence
     from muster.build.declarations import read_bounded
     from muster.kinds.evidence import LARGEST
