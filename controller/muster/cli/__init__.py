@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "agent": ("muster.cli.agent:agent", "Run on a device: enrol, fetch, verify, load, report."),
     "approve": ("muster.cli.approve:approve", "Approve a commit with your own key, without any forge."),
     "build": ("muster.cli.build:build", "Build a release's artifact, or prove that it rebuilds."),
+    "builder": ("muster.cli.builder:builder", "Keep and make the environments that builds run in."),
     "check": ("muster.cli.check:check", "Load a fleet and name every complaint with its place."),
     "demo": ("muster.cli.demo:demo", "Play the whole loop on a scratch fleet of real agents."),
     "describe": ("muster.cli.describe:describe", "Show one resource with status, conditions and reasons."),
@@ -35,6 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "rollback": ("muster.cli.rollback:rollback", "Make the revert commit that takes a release back."),
     "run": ("muster.cli.run:run", "Run the controller on a repository."),
     "schemas": ("muster.cli.schemas:schemas", "Write the JSON Schemas of the kinds."),
+    "trace": ("muster.cli.trace:trace", "Walk from a device or a digest to data, and back."),
     "verify": ("muster.cli.verify:verify", "Verify an artifact's digest and signature."),
     "wait": ("muster.cli.wait:wait", "Wait until the fleet runs what git declares."),
 }
