@@ -6,6 +6,7 @@ dependency stands there by digest. Times stand here and never in an artifact.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ def provenance_of(
             "buildType": BUILD_TYPE,
             "externalParameters": _parameters(release),
             "internalParameters": {"machine": machine.described(), "threads": "1"},
-            "resolvedDependencies": _dependencies(release),
+            "resolvedDependencies": _dependencies(release, result.tools),
         },
         "runDetails": {
             "builder": {"id": builder, "version": {"muster": __version__}},
@@ -61,9 +62,7 @@ def _parameters(release: Release) -> dict[str, Any]:
     }
 
 
-def _dependencies(release: Release) -> list[dict[str, Any]]:
-    from muster.build.environment import tool_versions
-
+def _dependencies(release: Release, used: Mapping[str, str]) -> list[dict[str, Any]]:
     spec = release.spec
     digests = {
         "source": spec.source.digest,
@@ -75,7 +74,7 @@ def _dependencies(release: Release) -> list[dict[str, Any]]:
     }
     pinned = [{"name": name, "digest": {"sha256": hex_of(digest)}} for name, digest in digests.items()]
     # Their hashes, one per platform, stand in the lock.
-    tools = [{"uri": f"pkg:pypi/{name}@{version}"} for name, version in sorted(tool_versions().items())]
+    tools = [{"uri": f"pkg:pypi/{name}@{version}"} for name, version in sorted(used.items())]
     return [*pinned, *tools]
 
 

@@ -27,17 +27,21 @@ def tool_versions() -> dict[str, str]:
 def check_environment(builder: Builder, lock: bytes) -> None:
     """Raises `Unusable` unless `lock` is the pinned file and what is installed is what it names."""
     check_lock(builder, lock)
+    if wrong := environment_differs(lock):
+        raise Unusable(
+            f"the environment differs from {builder.lock}: {', '.join(wrong)}",
+            "build in the environment of the lock: --environment lock",
+        )
+
+
+def environment_differs(lock: bytes) -> list[str]:
+    """Each tool whose installed version is not the locked one, in words."""
     locked = locked_versions(lock)
-    wrong = [
+    return [
         f"{tool} {_installed(tool)} (locked: {locked.get(tool, 'not named')})"
         for tool in TOOLS
         if locked.get(tool) != _installed(tool)
     ]
-    if wrong:
-        raise Unusable(
-            f"the environment differs from {builder.lock}: {', '.join(wrong)}",
-            f"build where it is installed: pip install --require-hashes -r {builder.lock}",
-        )
 
 
 def check_lock(builder: Builder, lock: bytes) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from muster.artifacts.bundle import CONFIG, GOLDEN_EXPECTED, GOLDEN_INPUTS, MANIFEST, MODEL, pack_bundle
 from muster.artifacts.store import MissingObject, Store
 from muster.build import stage_functions as stages
 from muster.build.device_check import check_for_devices
-from muster.build.environment import check_environment, check_lock
+from muster.build.environment import check_environment, check_lock, tool_versions
 from muster.build.measure import Measurement, measure
 from muster.build.stages import Reporter, Runner, StageOutcome
 from muster.kinds.canonical import canonical_json
@@ -22,7 +22,7 @@ from muster.kinds.sha256 import digest_of
 
 if TYPE_CHECKING:
     from muster.kinds.quantity import Decimal
-    from muster.kinds.recipe import Recipe
+    from muster.kinds.recipe import CalibrateStage, Recipe, SnapStage
     from muster.kinds.release import Artifact, Builder, Inference, OnnxVersions, Release
 
 SOURCE_HINT: Final = (
@@ -91,16 +91,18 @@ class BuildResult:
     outputs: Outputs
     stages: tuple[StageOutcome, ...]
     measurement: Measurement
+    tools: Mapping[str, str]
     difference: str | None = None
 
 
 @dataclass(frozen=True)
 class StagesRun:
-    """What the stages put out, by name in `Outputs`, and what was found when the models ran."""
+    """What the stages put out, by name in `Outputs`, what was found when the models ran, and with which versions."""
 
     outputs: Mapping[str, str]
     stages: tuple[StageOutcome, ...]
     measurement: Measurement
+    tools: Mapping[str, str]
 
 
 class RunStages(Protocol):
@@ -162,6 +164,7 @@ def build(
         outputs=Outputs(**ran.outputs, config_version=config_version, artifact=artifact.digest),
         stages=ran.stages,
         measurement=ran.measurement,
+        tools=ran.tools,
     )
 
 
@@ -177,7 +180,7 @@ def run_here(
     runner = Runner(store, reporter, cached=cached)
     outputs = _run_stages(inputs, runner, pinned_table)
     measurement = _verify(inputs, runner, outputs)
-    return StagesRun(outputs, tuple(runner.outcomes), measurement)
+    return StagesRun(outputs, tuple(runner.outcomes), measurement, tool_versions())
 
 
 def where_to_run(builder: Builder, lock: bytes, run: RunStages | None) -> RunStages:
@@ -249,13 +252,13 @@ def _run_stages(inputs: BuildInputs, runner: Runner, pinned_table: str | None) -
     calibrated = runner.run(
         stages.CALIBRATE,
         {"model": preprocessed, "snapshot": inputs.calibration},
-        {**recipe.calibrate.model_dump(mode="json"), "inference": config},
+        {**_dumped(recipe.calibrate), "inference": config},
         lambda data: stages.calibrate(data["model"], data["snapshot"], recipe.calibrate, inference, advanced),
     )
     table = runner.run(
         stages.SNAP,
         {"ranges": calibrated},
-        recipe.snap.model_dump(mode="json"),
+        _dumped(recipe.snap),
         lambda data: stages.snap(data["ranges"], recipe.snap),
     )
     quantized = runner.run(
@@ -274,6 +277,10 @@ def _run_stages(inputs: BuildInputs, runner: Runner, pinned_table: str | None) -
     }
 
 
+def _dumped(stage: CalibrateStage | SnapStage | None) -> dict[str, Any]:
+    return {} if stage is None else stage.model_dump(mode="json")
+
+
 def _expect(inputs: BuildInputs, runner: Runner, quantized: str) -> str:
     return runner.run(
         stages.EXPECT,
@@ -287,7 +294,8 @@ def _verify(inputs: BuildInputs, runner: Runner, outputs: Mapping[str, str]) -> 
     """Never from the cache: what it finds is about this machine's CPU and runtime."""
     get: Callable[[str], bytes] = runner.store.get
     return measure(
-        source=get(outputs["preprocessed"]),
+        # As imported, so that what preprocessing gives up is seen.
+        source=get(outputs["imported"]),
         quantized=get(outputs["quantized"]),
         golden=get(inputs.golden),
         expected=get(outputs["golden_expected"]),

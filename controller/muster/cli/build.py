@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muster.cli.build_progress import build_progress
+from muster.cli.builder_environment import environment_options, run_in
 from muster.cli.output import emit, state_option
 from muster.kinds.errors import Unusable
 
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json", "yaml", "markdown"]), default="text", show_default=True
 )
-def build(release: str, state: str, verify: bool, output: str) -> int:
+@environment_options(default=None)
+def build(release: str, state: str, verify: bool, output: str, **where: Any) -> int:
     """Build RELEASE, a file `releases/<model>/<version>.yaml` or `<model>/<version>`, into the store.
+
+    With --verify the stages run in an environment made from the release's lock alone (--environment lock), else in
+    this process where its tools are the locked versions (--environment any).
 
     Exits 0 if every output is the pinned one, 1 if one differs (the first is named), 2 if it could not be built.
     """
@@ -41,11 +46,13 @@ def build(release: str, state: str, verify: bool, output: str) -> int:
     store = Store(Path(state) / "store")
     try:
         with build_progress(output) as reporter:
+            environment = where["environment"] or ("lock" if verify else "any")
+            run = run_in(environment, declared.spec.builder, lock, Path(state), where["wheelhouse"])
             if verify:
-                verification = verify_release(declared, store, lock, reporter=reporter)
+                verification = verify_release(declared, store, lock, reporter=reporter, run=run)
                 result, table = verification.result, verification.table
             else:
-                result, table = build_release(declared, store, lock, reporter=reporter), "calibrated"
+                result, table = build_release(declared, store, lock, reporter=reporter, run=run), "calibrated"
     except DamagedObject as error:
         # That an input is damaged says nothing about the release.
         raise Unusable(error.message, error.hint) from error

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster.artifacts.durable import make_folder, write_durably
-from muster.build.hermetic.installed import records, tree_digest
+from muster.build.hermetic.installed import check_files, record_digests, tree_digest
 from muster.build.hermetic.lock import BuilderLock
 from muster.build.hermetic.uv_program import call_uv
 from muster.kinds.canonical import canonical_json
@@ -80,7 +80,7 @@ def _found(place: Path, lock: BuilderLock) -> dict[str, str] | None:
             marker["lock"] == lock.digest
             and (place / "bin/python").exists()
             and marker["tree"] == tree_digest(place, MARKER)
-            and marker["records"] == records(place, lock)
+            and marker["records"] == record_digests(place, lock)
         )
     except (OSError, ValueError, KeyError, TypeError, Unusable):
         return None
@@ -99,8 +99,12 @@ def _make(place: Path, lock: BuilderLock, wheelhouse: Path | None) -> dict[str, 
     try:
         call_uv(["venv", "--no-config", "--relocatable", "--python", lock.python, str(inside)], making)
         python = ["--python", str(inside / "bin/python")]
-        call_uv(["pip", "install", "--compile-bytecode", *_INSTALL, *_source(wheelhouse), *python, "-r", str(requirements)], making)
-        found = records(inside, lock)
+        call_uv(
+            ["pip", "install", "--compile-bytecode", *_INSTALL, *_source(wheelhouse), *python, "-r", str(requirements)],
+            making,
+        )
+        found = record_digests(inside, lock)
+        check_files(inside, lock)
         marker: dict[str, Any] = {"lock": lock.digest, "records": found, "tree": tree_digest(inside, MARKER)}
         write_durably(inside / MARKER, canonical_json(marker))
         shutil.rmtree(place, ignore_errors=True)

@@ -34,26 +34,27 @@ def tree_digest(folder: Path, leave_out: str) -> str:
     return digest_of(canonical_json(sorted(entries)))
 
 
-def records(folder: Path, lock: BuilderLock) -> dict[str, str]:
-    """Digest of the RECORD of every installed package, after each file in it was compared.
-
-    Raises `Unusable` if a package is not one of the lock's, a file is not as listed, or one is listed nowhere.
-    """
-    packages = site_packages(folder, lock.python)
+def record_digests(folder: Path, lock: BuilderLock) -> dict[str, str]:
+    """Digest of the RECORD of every installed package. Raises `Unusable` if one is not the lock's."""
     found: dict[str, str] = {}
-    listed: set[Path] = set()
-    for info in sorted(packages.glob("*.dist-info")):
+    for info in site_packages(folder, lock.python).glob("*.dist-info"):
         name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
         if version not in lock.packages.get(plain_name(name), ()):
             raise Unusable(f"{info} holds {name} {version}, which the lock does not name", _HINT)
-        data = (info / "RECORD").read_bytes()
-        listed |= _compare(packages, data)
-        found[plain_name(name)] = digest_of(data)
+        found[plain_name(name)] = digest_of((info / "RECORD").read_bytes())
+    return found
+
+
+def check_files(folder: Path, lock: BuilderLock) -> None:
+    """Raises `Unusable` if an installed file is not as its package lists it, or is listed nowhere."""
+    packages = site_packages(folder, lock.python)
+    listed: set[Path] = set()
+    for record in packages.glob("*.dist-info/RECORD"):
+        listed |= _compare(packages, record.read_bytes())
     # Compiled beside their sources when the environment was made; from then on the folder's digest holds them.
     stray = {path for path in packages.rglob("*") if _is_file(path) and path.parent.name != "__pycache__"} - listed
     if stray:
         raise Unusable(f"{min(stray)} belongs to no package of the lock", _HINT)
-    return found
 
 
 def _is_file(path: Path) -> bool:

@@ -1,10 +1,10 @@
-"""A builder's lock: pinned packages with the hashes of their wheels, and the Python that they are for.
+r"""A builder's lock: pinned packages with the hashes of their wheels, and the Python that they are for.
 
 Format: that of `uv pip compile --generate-hashes` and `pip install --require-hashes`, of which only this is taken:
 
     # Python 3.11
-    name==version [; marker] \\
-        --hash=sha256:<64 hexadecimal digits> [\\]
+    name==version [; marker] \
+        --hash=sha256:<64 hexadecimal digits> [\]
 
 Options, addresses, paths and other files are refused: a lock comes with a pull request. A lock without the first line
 is for Python 3.11, as all were before that line was there.
@@ -21,7 +21,9 @@ from muster.kinds.errors import Unusable
 from muster.kinds.sha256 import digest_of
 
 _PYTHON = re.compile(r"# Python (3\.[1-9][0-9]?)")
-_PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,127})==([0-9A-Za-z.+_!-]{1,63})(?: ; ([A-Za-z0-9_ .<>=!'\"()]+))? \\")
+_PACKAGE = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9._-]{0,127})==([0-9A-Za-z.+_!-]{1,63})(?: ; ([A-Za-z0-9_ .<>=!'\"()]+))? \\"
+)
 _HASH = re.compile(r"    --hash=sha256:([0-9a-f]{64})(?: \\)?")
 _COMMENT = re.compile(r" *#.*")
 _FIRST_PYTHON: Final = "3.11"

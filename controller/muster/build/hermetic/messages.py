@@ -36,17 +36,17 @@ def write_request(inputs: BuildInputs, pinned_table: str | None) -> bytes:
 def read_result(data: bytes, described: str) -> StagesRun:
     """What the process found. Raises the error that it tells of, `Unusable` for a result that is none."""
     try:
-        value = json.loads(data) if len(data) <= MAX_RESULT else None
+        value: Any = json.loads(data) if len(data) <= MAX_RESULT else None
         if "error" in value:
             raise _error(value["error"])
         ran = value["ran"]
         outputs = {str(name): _digest(digest) for name, digest in ran["outputs"].items()}
-        # Outputs may be absent for stages that a recipe has not.
         stages = TypeAdapter(tuple[StageOutcome, ...]).validate_python(ran["stages"])
         measurement = TypeAdapter(Measurement).validate_python(ran["measurement"])
+        tools = {str(name): str(version) for name, version in ran["tools"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
         raise Unusable(f"{described} left no result that can be read", "build again; report it if it stays") from error
-    return StagesRun(outputs, stages, measurement)
+    return StagesRun(outputs, stages, measurement, tools)
 
 
 def _error(value: Any) -> MusterError:

@@ -1,10 +1,11 @@
 """The one place that starts the process of a build: a folder of its own, a surrounding that is listed here, a clock.
 
-`Surroundings` holds what a varied build varies on purpose; nothing else of this process's environment goes in.
+`Circumstances` holds what a varied build varies on purpose; nothing else of this process's environment goes in.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Circumstances:
     """`emulator`: a command that runs the interpreter on another CPU, such as qemu-x86_64 -cpu Nehalem."""
 
     variables: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
@@ -32,7 +33,7 @@ class Surroundings:
 
 
 def run_process(
-    command: Sequence[str], *, folder: Path, readable: Sequence[Path], surroundings: Surroundings | None = None
+    command: Sequence[str], *, folder: Path, readable: Sequence[Path], circumstances: Circumstances | None = None
 ) -> None:
     """Run `command` in `folder`, the only place that it may write to; beside it, it needs to read `readable`.
 
@@ -40,7 +41,7 @@ def run_process(
     """
     # Who confines it will need to know what it reads; without confinement nothing hinders it.
     del readable
-    around = surroundings or Surroundings()
+    around = circumstances or Circumstances()
     variables = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(folder),
@@ -82,10 +83,8 @@ def _wait(process: subprocess.Popen[bytes], seconds: int) -> None:
         ) from error
     finally:
         # Its children too, also those that it left behind: the session is theirs alone.
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait()
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from muster.artifacts.store import DamagedObject, MissingObject, Store
 from muster.build.hermetic.environment import Environment, environment_for
 from muster.build.hermetic.lock import read_lock
 from muster.build.hermetic.messages import MAX_RESULT, read_result, write_request
-from muster.build.hermetic.process import Surroundings, run_process
+from muster.build.hermetic.process import Circumstances, run_process
 from muster.build.hermetic.program import program
 from muster.build.hermetic.step import REQUEST, RESULT, STORE
 from muster.build.pipeline import BuildInputs, StagesRun
@@ -26,7 +26,7 @@ class HermeticRun:
     """Runs the stages in an environment's own interpreter. Nothing is taken from the cache of stages."""
 
     environment: Environment
-    surroundings: Surroundings = Surroundings()
+    circumstances: Circumstances = field(default_factory=Circumstances)
 
     def __call__(
         self,
@@ -47,16 +47,27 @@ class HermeticRun:
             (folder / REQUEST).write_bytes(write_request(inputs, pinned_table))
             (folder / _PROGRAM).write_bytes(program())
             python = self.environment.python
-            # Not -I, which would ignore the hash seed that a varied build sets: the surroundings are ours anyway.
+            # Not -I, which would ignore the hash seed that a varied build sets: the circumstances are ours anyway.
             command = [str(python), "-P", "-s", "-B", str(folder / _PROGRAM), str(folder)]
             readable = [self.environment.folder, python.resolve().parent.parent]
-            run_process(command, folder=folder, readable=readable, surroundings=self.surroundings)
+            run_process(command, folder=folder, readable=readable, circumstances=self.circumstances)
             ran = read_result(_result(folder / RESULT), f"the build of {inputs.model}/{inputs.version}")
+            self._check_tools(ran)
             _take(ran, inside, store)
         for outcome in ran.stages if reporter else ():
             reporter.started(outcome.stage)  # type: ignore[union-attr] # there are none to tell without a reporter
             reporter.finished(outcome)  # type: ignore[union-attr]
         return ran
+
+    def _check_tools(self, ran: StagesRun) -> None:
+        packages = self.environment.lock.packages
+        if other := [
+            f"{name} {version}" for name, version in ran.tools.items() if version not in packages.get(name, ())
+        ]:
+            raise Unusable(
+                f"the stages ran with {', '.join(other)}, which the lock does not name",
+                "report it: an environment holds nothing else",
+            )
 
 
 def hermetic_run(
@@ -65,7 +76,7 @@ def hermetic_run(
     state: Path,
     *,
     wheelhouse: Path | None = None,
-    surroundings: Surroundings | None = None,
+    circumstances: Circumstances | None = None,
 ) -> HermeticRun:
     """A run in the environment of a lock, which is made below the state folder if it is not there.
 
@@ -75,7 +86,7 @@ def hermetic_run(
     own = state / "wheelhouse"
     source = wheelhouse or (own if own.is_dir() else None)
     environment = environment_for(read_lock(lock, name), state / "builders", source)
-    return HermeticRun(environment, surroundings or Surroundings())
+    return HermeticRun(environment, circumstances or Circumstances())
 
 
 def _result(path: Path) -> bytes:

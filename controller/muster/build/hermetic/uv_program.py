@@ -13,7 +13,16 @@ from muster.kinds.errors import TryAgain, Unusable
 SECONDS: Final = 1_800
 """Time for one call: some hundred megabytes over a slow line."""
 
-_WITHOUT: Final = ("PYTHON", "VIRTUAL_ENV", "CONDA", "UV_PROJECT", "UV_PYTHON", "UV_CACHE", "UV_CONSTRAINT", "UV_OVERRIDE")
+_WITHOUT: Final = (
+    "PYTHON",
+    "VIRTUAL_ENV",
+    "CONDA",
+    "UV_PROJECT",
+    "UV_PYTHON",
+    "UV_CACHE",
+    "UV_CONSTRAINT",
+    "UV_OVERRIDE",
+)
 _UNREACHABLE: Final = ("error sending request", "Failed to fetch", "dns error", "client error (Connect)", "timed out")
 
 
@@ -49,7 +58,9 @@ def _program() -> str:
 
         return str(find_uv_bin())
     except (ImportError, FileNotFoundError) as error:
-        raise Unusable("uv is not installed: it makes the environments of builds", "install passmuster[controller]") from error
+        raise Unusable(
+            "uv is not installed: it makes the environments of builds", "install passmuster[controller]"
+        ) from error
 
 
 def _refusal(said: str) -> TryAgain | Unusable:
@@ -59,7 +70,9 @@ def _refusal(said: str) -> TryAgain | Unusable:
             f"no package registry answers: {text}", "try again, or build offline: muster builder vendor LOCK --to DIR"
         )
     if "No interpreter found" in said or "No virtual environment or system Python" in said:
-        return Unusable(f"uv finds no Python for this lock: {text}", "install that Python, such as: uv python install 3.11")
+        return Unusable(
+            f"uv finds no Python for this lock: {text}", "install that Python, such as: uv python install 3.11"
+        )
     return Unusable(
         f"uv does not make the environment: {text}",
         "compare the lock with this platform, and the wheelhouse with the lock: muster builder vendor LOCK --to DIR",
