@@ -30,7 +30,7 @@ class Limits:
     expanded: int = 20_000
     arity: int = 1_024
     attributes: int = 64
-    listed: int = 2**20
+    listed: int = 2**16
     rank: int = 16
     elements: int = 2**29
     parameters: int = 2**29
