@@ -38,14 +38,15 @@ class Architecture:
 class Weights:
     """Draws tensors, and collects them as initializers."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, gain: float = 2.0) -> None:
+        self._gain = gain
         self._generator = np.random.Generator(np.random.PCG64(seed))
         self.tensors: list[onnx.TensorProto] = []
 
     def draw(self, name: str, shape: tuple[int, ...], bound: float = 0.0, around: float = 0.0) -> str:
         """Uniform in `around` ± `bound`; without a bound, such that a layer keeps the scale of what it reads."""
         whole = self._generator.integers(-_STEPS, _STEPS + 1, shape).astype(np.float64)
-        bound = bound or float(np.sqrt(3.0 / max(1, int(np.prod(shape[1:])))))
+        bound = bound or float(np.sqrt(3.0 * self._gain / max(1, int(np.prod(shape[1:])))))
         return self.put(name, whole / _STEPS * bound + around)
 
     def put(self, name: str, value: np.ndarray | float, kind: type = np.float32) -> str:
@@ -116,8 +117,8 @@ def transformer() -> Architecture:
         nodes.append(helper.make_node(operator, inputs, [name], f"{name}.node", **attributes))
         return name
 
-    def linear(x: str, name: str, sizes: tuple[int, int]) -> str:
-        scale = float(np.sqrt(3.0 / sizes[0]))
+    def linear(x: str, name: str, sizes: tuple[int, int], gain: float = 1.0) -> str:
+        scale = gain * float(np.sqrt(3.0 / sizes[0]))
         product = node("MatMul", [x, weights.draw(f"{name}.w", sizes, scale)], f"{name}.product")
         return node("Add", [product, weights.draw(f"{name}.b", (sizes[1],), 0.1)], name)
 
@@ -151,21 +152,22 @@ def transformer() -> Architecture:
         hidden = gelu(linear(normalized(x, f"{block}.n2"), f"{block}.up", (width, 64)))
         x = node("Add", [x, linear(hidden, f"{block}.down", (64, width))], f"{block}.s2")
     mean = node("ReduceMean", [normalized(x, "last")], "mean", axes=[1], keepdims=0)
-    node("Softmax", [linear(mean, "logits", (width, LABELS))], "scores", axis=-1)
+    node("Softmax", [linear(mean, "logits", (width, LABELS), 8.0)], "scores", axis=-1)
     operators = ("Add", "MatMul", "Mul")
     return Architecture("transformer", _model(nodes, weights, (time, 16), LABELS), (time, 16), LABELS, operators)
 
 
-def light(name: str, side: int = 224) -> Architecture:
+def light(name: str, side: int = 224, gain: float = 2.0) -> Architecture:
     """One of the architectures in `onnx.backend.test.data/light`, brought to opset 17, with weights and a free batch.
 
-    `side`: height and width of a frame, where the architecture leaves it open (it ends in global pooling).
+    `side`: height and width of a frame, a multiple of 32; 224 in the package. `gain`: of the weights drawn; 2 makes
+    up for what ReLU takes away, 1 suits networks with normalization.
     """
     import onnx.backend.test
     import onnx.version_converter
 
     path = Path(onnx.backend.test.__file__).parent / "data/light" / f"light_{name}.onnx"
-    model = _drawn(onnx.load(path))
+    model = _drawn(onnx.load(path), gain)
     initial = {tensor.name for tensor in model.graph.initializer}
     read = {name for node in model.graph.node for name in node.input} - initial
     inputs = [value for value in model.graph.input if value.name in read]
@@ -173,23 +175,30 @@ def light(name: str, side: int = 224) -> Architecture:
     model.graph.input.extend(inputs)
     del model.graph.value_info[:]
     model.ir_version = IR
-    model = onnx.version_converter.convert_version(model, OPSET)
-    _free_first_axis(model)
     deep = len(model.graph.output[0].type.tensor_type.shape.dim) > 2
-    _rename(model, {inputs[0].name: "frame", model.graph.output[0].name: "deep" if deep else "scores"})
+    softmax = deep and model.graph.node[-1].op_type == "Softmax"
+    if softmax:
+        # Over [N, labels, 1, 1]: its meaning changed with opset 13.
+        model.graph.output[0].name = model.graph.node.pop().input[0]
+    model = onnx.version_converter.convert_version(model, OPSET)
+    _resize(model, side)
+    end = model.graph.output[0].name
     if deep:
-        model.graph.node.append(helper.make_node("Flatten", ["deep"], ["scores"], "flatten"))
+        model.graph.node.append(helper.make_node("Flatten", [end], [end := "flat"], "flatten"))
+    if softmax:
+        model.graph.node.append(helper.make_node("Softmax", [end], [end := "soft"], "softmax", axis=1))
+    model.graph.output[0].name = end
+    _rename(model, {inputs[0].name: "frame", end: "scores"})
     frame, labels = (3, side, side), 1_000
     for value, shape in ((model.graph.input[0], frame), (model.graph.output[0], (labels,))):
-        name = "scores" if value.name == "deep" else value.name
-        value.CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape]))
+        value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, ["N", *shape]))
     del model.graph.value_info[:]
     return Architecture(name, model.SerializeToString(deterministic=True), frame, labels, ("Concat", "Conv", "Gemm"))
 
 
-def _drawn(model: onnx.ModelProto) -> onnx.ModelProto:
+def _drawn(model: onnx.ModelProto, gain: float) -> onnx.ModelProto:
     """ConstantOfShape stands where a weight was: by its shape it is told what it was."""
-    weights, known = Weights(13), {tensor.name: tensor for tensor in model.graph.initializer}
+    weights, known = Weights(13, gain), {tensor.name: tensor for tensor in model.graph.initializer}
     variance = {node.input[4] for node in model.graph.node if node.op_type == "BatchNormalization"}
     scale = {node.input[1] for node in model.graph.node if node.op_type == "BatchNormalization"}
     kept = []
@@ -206,16 +215,20 @@ def _drawn(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _free_first_axis(model: onnx.ModelProto) -> None:
-    """A Reshape to [1, ...] becomes one to [0, ...]: as many frames as came in."""
+def _resize(model: onnx.ModelProto, side: int) -> None:
+    """Where sizes are written into the graph (Reshape, the last pooling): any number of frames, of this side."""
     shapes = {node.input[1] for node in model.graph.node if node.op_type == "Reshape"}
-    weights = {name for node in model.graph.node if node.op_type != "Reshape" for name in node.input}
     for tensor in model.graph.initializer:
-        if tensor.name in shapes - weights:
-            shape = numpy_helper.to_array(tensor).copy()
-            if shape[0] == 1:
-                shape[0] = 0
+        shape = numpy_helper.to_array(tensor).copy() if tensor.name in shapes else np.zeros(0, np.int64)
+        if len(shape) and shape[0] == 1:
+            shape[0] = 0
+            if len(shape) > 3:
+                shape[-2:] = shape[-2:] * side // 224
             tensor.CopyFrom(numpy_helper.from_array(shape, tensor.name))
+    for node in model.graph.node:
+        for item in node.attribute:
+            if node.op_type == "AveragePool" and item.name == "kernel_shape" and list(item.ints) == [7, 7]:
+                item.ints[:] = [7 * side // 224] * 2
 
 
 def _rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
@@ -231,5 +244,5 @@ SMALL: dict[str, Callable[[], Architecture]] = {
     "mobilenet": mobilenet,
     "transformer": transformer,
     "squeezenet": lambda: light("squeezenet", 64),
-    "shufflenet": lambda: light("shufflenet"),
+    "shufflenet": lambda: light("shufflenet", 64, gain=1.0),
 }

@@ -14,6 +14,7 @@ from muster.kinds.errors import Refused
 if TYPE_CHECKING:
     from muster.kinds.release import OnnxVersions
 
+
 def parse_model(data: bytes) -> onnx.ModelProto:
     """The model in `data`, whose bytes were bounded before they were parsed. Raises `Refused` if it is none."""
     return admit.parse(data)

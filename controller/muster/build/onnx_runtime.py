@@ -69,11 +69,16 @@ class Session:
         return Path(self._session.end_profiling())
 
     def run(self, name: str, inputs: Float32) -> Float32:
-        """Output 0 for `inputs` [N, ...] under the input's name, in batches. Raises `Refused`."""
+        """Output 0 for `inputs` [N, ...] under the input's name, in batches: of the model's size, if it fixes one.
+
+        Raises `Refused`.
+        """
+        fixed = self._session.get_inputs()[0].shape[:1]
+        size = fixed[0] if fixed and isinstance(fixed[0], int) and fixed[0] > 0 else BATCH
         try:
             parts = [
-                self._session.run(None, {name: inputs[start : start + BATCH]})[0]
-                for start in range(0, len(inputs), BATCH)
+                self._session.run(None, {name: inputs[start : start + size]})[0]
+                for start in range(0, len(inputs), size)
             ]
         except Exception as error:  # its exceptions share no base class
             raise Refused(

@@ -44,7 +44,10 @@ class Reference:
             ) from error
 
     def scores(self, inputs: Float32) -> Float64:
-        """The output [N, labels] for `inputs` [N, ...], in batches of the size that the model fixes. Raises `Refused`."""
+        """The output [N, labels] for `inputs` [N, ...], in batches of the size that the model fixes.
+
+        Raises `Refused`.
+        """
         step = self._at_once or max(1, len(inputs))
         parts = [self._run(inputs[start : start + step])[self._output] for start in range(0, len(inputs), step)]
         return np.concatenate([np.asarray(part, dtype=np.float64) for part in parts])
