@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("muster.cli.check:check", "Load a fleet and name every complaint with its place."),
     "demo": ("muster.cli.demo:demo", "Play the whole loop on a scratch fleet of real agents."),
     "describe": ("muster.cli.describe:describe", "Show one resource with status, conditions and reasons."),
+    "diff-model": ("muster.cli.diff_model:diff_model", "Explain why two models, builds or releases differ."),
     "evidence": ("muster.cli.evidence:evidence", "Make the signed statements that gates read, and verify them."),
     "get": ("muster.cli.get:get", "List what is declared, published and running."),
     "history": ("muster.cli.history:history", "Show what happened to a model, from git and the ledger."),
