@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check fix docs env models lock peers fuzz benchmarks
+.PHONY: demo test check fix docs env models lock peers fuzz benchmarks repro
 
 demo: env
 	$(BIN)/muster demo $(DEMO)
@@ -51,6 +51,11 @@ FUZZ_SECONDS ?= 150
 fuzz: env
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r fuzz/requirements.lock
 	for target in yaml evidence body documents; do $(BIN)/python fuzz/fuzz.py $$target -max_total_time=$(FUZZ_SECONDS) -len_control=0 -max_len=4096 -artifact_prefix=/tmp/ || exit 1; done
+
+# Every recipe on every architecture on every CPU that this machine can be: prints the digests, writes them to docs/.
+# Takes minutes for each CPU; `make peers` brings the emulator.
+repro: env
+	$(BIN)/python docs/reproduce.py $(REPRO)
 
 # Measured side by side with a peer; figures depend on the machine, so none of them is a test.
 benchmarks: env

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gate_pages import gates
+from recipe_pages import stages
 
 from muster.cli import VERBS
 from muster.kinds.fleet import KINDS
@@ -114,6 +115,7 @@ GENERATED = {
     ("docs/architecture.md", "phases"): phases,
     ("docs/kinds.md", "kinds"): kinds,
     ("docs/gates.md", "gates"): gates,
+    ("docs/reproducibility.md", "stages"): stages,
     ("README.md", "verbs"): verbs,
 }
 

@@ -15,7 +15,7 @@ from muster.build.onnx_model import check_bounds, check_valid, check_versions, d
 from muster.build.onnx_safety.safe_model import SafeModel
 from muster.build.recipes.channels import prune_channels
 from muster.build.recipes.fusion import fuse
-from muster.build.recipes.histograms import Histogram, Range, clipped_ranges
+from muster.build.recipes.histograms import Range, clipped_ranges
 from muster.build.recipes.pruning import prune_weights
 from muster.build.recipes.shapes_fixed import fix_shapes
 from muster.build.recipes.weights import quantize_weights
@@ -108,7 +108,7 @@ def calibrate(
 
     ranges = _widest(batches())
     if stage.method != "minmax":
-        ranges = clipped_ranges(ranges, batches, _cut(stage))
+        ranges = clipped_ranges(ranges, batches(), stage.percentile)
     return CalibrationTable("CalibratedRanges", stage.method, ranges).dump()
 
 
@@ -125,11 +125,6 @@ def _widest(batches: Iterator[dict[str, Float64]]) -> dict[str, Range]:
             ranges[name] = (min(low, float(value.min())), max(high, float(value.max())))
     # Adding zero makes one zero of two.
     return {name: (float(np.float32(low)) + 0.0, float(np.float32(high)) + 0.0) for name, (low, high) in ranges.items()}
-
-
-def _cut(stage: CalibrateStage) -> Callable[[Histogram], Range]:
-    share = stage.percentile
-    return Histogram.entropy if share is None else lambda histogram: histogram.percentile(share)
 
 
 def snap(ranges: bytes, stage: SnapStage | None) -> bytes:

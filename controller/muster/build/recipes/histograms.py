@@ -7,8 +7,8 @@ on an edge in truth is then counted on it everywhere. What follows from the coun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ STEP: Final = 16
 """Candidates for a threshold lie so many bins apart."""
 _EDGE_BITS: Final = 10
 _MILLION: Final = 1_000_000
+_NONE: Final = 2**63 - 1
 _FRACTION: Final = 20
 """Binary digits after the point in a logarithm. Counts of 2^34 times it still add up in 64 bits."""
 
@@ -57,52 +58,71 @@ class Histogram:
         above = int(np.searchsorted(np.cumsum(self._counts[::-1]) * 2 * _MILLION, spare, side="right"))
         return self._clip((below - BINS) * self._width, (BINS - above) * self._width)
 
-    def entropy(self) -> Range:
-        """The range up to the threshold of magnitude that `best_threshold` finds."""
-        magnitudes = self._counts[BINS:] + self._counts[BINS - 1 :: -1]
-        bound = best_threshold(magnitudes) * self._width
-        return self._clip(-bound, bound)
+    def magnitudes(self) -> Counts:
+        """Counts of magnitudes, in 2048 bins."""
+        found: Counts = self._counts[BINS:] + self._counts[BINS - 1 :: -1]
+        return found
+
+    def up_to(self, bins: int) -> Range:
+        """The range in which magnitudes lie in so many bins."""
+        return self._clip(-bins * self._width, bins * self._width)
 
     def _clip(self, low: float, high: float) -> Range:
         low, high = max(low, self._range[0]), min(high, self._range[1])
         return (low, high) if low <= high else self._range
 
 
-def best_threshold(counts: Counts) -> int:
-    """How many of the bins to keep, so that 128 levels say most of what they hold. Of equal ones the widest.
+def percentiles(histograms: Mapping[str, Histogram], share: int) -> dict[str, Range]:
+    """The range of each tensor that holds `share` parts per million of its values."""
+    return {name: histogram.percentile(share) for name, histogram in histograms.items()}
+
+
+def entropies(histograms: Mapping[str, Histogram]) -> dict[str, Range]:
+    """The range of each tensor up to the threshold that `best_thresholds` finds."""
+    if not histograms:
+        return {}
+    found = best_thresholds(np.stack([histogram.magnitudes() for histogram in histograms.values()]))
+    return {
+        name: histogram.up_to(bins) for (name, histogram), bins in zip(histograms.items(), found.tolist(), strict=True)
+    }
+
+
+def best_thresholds(counts: Counts) -> Counts:
+    """How many bins of each row [T, bins] to keep, so that 128 levels say most of it. Of equal ones the widest.
 
     The divergence of Kullback and Leibler between the counts up to a threshold (all beyond it counted in its last
     bin) and the same counts at 128 levels, as in S. Migacz, "8-bit inference with TensorRT", 2017, in bits times the
     number of values. A threshold below which some value would have no level is none.
     """
-    best, least = len(counts), None
-    own = np.concatenate([[0], np.cumsum(counts * log2(counts))])
-    for candidate in range(len(counts), LEVELS - 1, -STEP):
-        found = _divergence(counts, candidate, int(own[candidate - 1]))
-        if found is not None and (least is None or found < least):
-            best, least = candidate, found
+    own = np.cumsum(counts * log2(counts), axis=1) - counts * log2(counts)
+    best = np.full(len(counts), counts.shape[1], np.int64)
+    least = np.full(len(counts), _NONE, np.int64)
+    for candidate in range(counts.shape[1], LEVELS - 1, -STEP):
+        found = _divergences(counts, candidate, own[:, candidate - 1])
+        better = found < least
+        best[better], least[better] = candidate, found[better]
     return best
 
 
-def _divergence(counts: Counts, kept: int, own: int) -> int | None:
-    """In steps of 2^-20 bits, but for what all candidates share; None for infinite.
+def _divergences(counts: Counts, kept: int, own: Counts) -> Counts:
+    """Per row, in steps of 2^-20 bits, but for what all candidates share; `_NONE` for infinite.
 
     `own`: the sum of p log p over the counts p of all bins but the last that is kept. To each p belongs a q: what its
     level holds, shared among the level's bins that hold anything.
     """
-    held = counts[:kept]
-    last = held[-1:] + counts[kept:].sum()
+    held, beyond = counts[:, :kept], counts[:, kept:].sum(axis=1)
+    last = held[:, -1] + beyond
     starts = -(-np.arange(LEVELS) * kept // LEVELS)
-    sums = np.add.reduceat(held, starts)
+    sums = np.add.reduceat(held, starts, axis=1)
     masses = sums.copy()
-    masses[-1] += last[0] - held[-1]
-    filled = np.add.reduceat((held > 0).astype(np.int64), starts)
-    filled[-1] += int(last[0] > 0) - int(held[-1] > 0)
-    if ((sums == 0) & (masses > 0)).any() or not sums.any():
-        return None
-    own += int((last * log2(last))[0])
-    levels = int((masses * (log2(sums) - log2(filled))).sum())
-    return own - levels + int(counts.sum()) * int(log2(sums.sum(keepdims=True))[0])
+    masses[:, -1] += beyond
+    filled = np.add.reduceat((held > 0).astype(np.int64), starts, axis=1)
+    filled[:, -1] += (last > 0).astype(np.int64) - (held[:, -1] > 0)
+    levels = (masses * (log2(sums) - log2(filled))).sum(axis=1)
+    total = counts.sum(axis=1) * log2(sums.sum(axis=1))
+    infinite = ((sums == 0) & (masses > 0)).any(axis=1)
+    found: Counts = np.where(infinite, _NONE, own + last * log2(last) - levels + total)
+    return found
 
 
 def log2(whole: Counts) -> Counts:
@@ -126,12 +146,12 @@ _TWO_BY_LN2: Final = 2.8853900817779268
 
 def clipped_ranges(
     ranges: Mapping[str, Range],
-    batches: Callable[[], Any],
-    choose: Callable[[Histogram], Range],
+    batches: Iterable[Mapping[str, npt.NDArray[np.float64]]],
+    share: int | None,
 ) -> dict[str, Range]:
-    """What `choose` makes of each tensor's histogram. `batches()`: an iterator over mappings from name to values."""
+    """Ranges cut at a share of the values in parts per million, or without one by entropy. Batches: values by name."""
     histograms = {name: Histogram(low, high) for name, (low, high) in ranges.items()}
-    for values in batches():
+    for values in batches:
         for name, value in values.items():
             histograms[name].add(value)
-    return {name: choose(histogram) for name, histogram in histograms.items()}
+    return entropies(histograms) if share is None else percentiles(histograms, share)
