@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from muster.kinds.errors import TryAgain, Unusable
 
@@ -24,11 +24,17 @@ _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Circumstances:
-    """`emulator`: a command that runs the interpreter on another CPU, such as qemu-x86_64 -cpu Nehalem."""
+    """`emulator`: a command that runs the interpreter on another CPU, such as qemu-x86_64 -cpu Nehalem.
+
+    `inside`: the name of the folder that it works in, below the one that is made for it. `user`: the number of the
+    user that it runs as, where this process may choose; what lies in the folder is given to that user.
+    """
 
     variables: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     umask: int = 0o022
     emulator: tuple[str, ...] = ()
+    inside: str = ""
+    user: int | None = None
     seconds: int = SECONDS
 
 
@@ -54,6 +60,8 @@ def run_process(
     }
     with (folder / "said").open("wb") as said:
         try:
+            if around.user is not None:
+                _give(folder, around)
             process = subprocess.Popen(  # noqa: S603 - an interpreter that was looked at, a zip of ours
                 [*around.emulator, *command],
                 cwd=folder,
@@ -63,6 +71,7 @@ def run_process(
                 stderr=said,
                 umask=around.umask,
                 start_new_session=True,
+                **_identity(around.user),
             )
         except OSError as error:
             raise TryAgain(f"the build's process cannot be started: {error.strerror}") from error
@@ -72,6 +81,16 @@ def run_process(
             f"the build's process {_ending(process.returncode)}: {_last_words(folder / 'said')}",
             "build again; where it stays, look at memory and at what the model asks for",
         )
+
+
+def _give(folder: Path, around: Circumstances) -> None:
+    top = folder.parent if around.inside else folder
+    for path in (top, *top.rglob("*")):
+        os.chown(path, around.user if around.user is not None else -1, -1, follow_symlinks=False)
+
+
+def _identity(user: int | None) -> dict[str, Any]:
+    return {} if user is None else {"user": user, "group": user, "extra_groups": []}
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: int) -> None:

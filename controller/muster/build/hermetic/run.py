@@ -39,7 +39,8 @@ class HermeticRun:
     ) -> StagesRun:
         """Raises what the stages raise there; `Unusable` if the process does not end well, `TryAgain`."""
         with tempfile.TemporaryDirectory(prefix="muster-build-") as name:
-            folder = Path(name)
+            folder = Path(name) / self.circumstances.inside
+            folder.mkdir(exist_ok=True)
             inside = Store(folder / STORE)
             for digest in (inputs.source, inputs.calibration, inputs.evaluation, inputs.golden, pinned_table):
                 if digest is not None:
