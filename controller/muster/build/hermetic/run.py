@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from muster.artifacts.store import DamagedObject, MissingObject, Store
+from muster.build.environment import check_environment
 from muster.build.hermetic.environment import Environment, environment_for
 from muster.build.hermetic.lock import read_lock
 from muster.build.hermetic.messages import MAX_RESULT, read_result, write_request
@@ -17,6 +19,7 @@ from muster.build.hermetic.step import REQUEST, RESULT, STORE
 from muster.build.pipeline import BuildInputs, StagesRun
 from muster.build.stages import Reporter
 from muster.kinds.errors import Unusable
+from muster.kinds.release import Builder
 
 _PROGRAM = "program.zip"
 
@@ -88,6 +91,16 @@ def hermetic_run(
     source = wheelhouse or (own if own.is_dir() else None)
     environment = environment_for(read_lock(lock, name), state / "builders", source)
     return HermeticRun(environment, circumstances or Circumstances())
+
+
+def own_run(builder: Builder, lock: bytes, circumstances: Circumstances | None = None) -> HermeticRun:
+    """A run by this process's own interpreter, in a process of its own. Raises `Unusable` unless its tools are locked.
+
+    Versions are compared, files are not: for bytes that are compared with their pins anyway.
+    """
+    check_environment(builder, lock)
+    here = Environment(Path(sys.prefix), read_lock(lock, builder.lock), {}, made=False)
+    return HermeticRun(here, circumstances or Circumstances())
 
 
 def _result(path: Path) -> bytes:
