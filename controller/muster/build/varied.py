@@ -1,0 +1,201 @@
+"""A release built several times, each time in other circumstances: the artifact must come out the same in all of them.
+
+What is varied: hash seed, locale, time zone, umask, folder, threads, kernels of numpy, user, and the CPU. Each build
+starts from the source model and the snapshots alone, in a process and a store of its own, and calibrates anew. What
+cannot be varied here is skipped with its reason, and never counts as the same.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from muster.artifacts.store import Store
+from muster.build.difference.report import difference_report
+from muster.build.difference.sides import facts_of, side_of
+from muster.build.hermetic.process import Circumstances
+from muster.build.hermetic.run import HermeticRun
+from muster.build.pipeline import BuildInputs, BuildResult, build, first_difference
+from muster.kinds.errors import MusterError
+from muster.kinds.release import Release
+
+CPUS: Final = ("Nehalem", "Haswell")
+"""Emulated: the oldest that numpy's wheels run on, without AVX and FMA; and one with both, without AVX-512 and VNNI."""
+
+_NOBODY: Final = 65_534
+_ASK_SECONDS: Final = 60
+
+Outcome = Literal["same", "different", "skipped", "failed"]
+
+
+@dataclass(frozen=True)
+class Variation:
+    """One set of circumstances; `missing` says why it cannot be had here."""
+
+    name: str
+    circumstances: Circumstances
+    cpu: str | None = None
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
+class VariedBuild:
+    """How one variation came out. `difference`: the report against the first build, the plain one."""
+
+    variation: str
+    outcome: Outcome
+    seconds: float
+    reason: str | None = None
+    artifact: str | None = None
+    first_difference: str | None = None
+    difference: dict[str, Any] | None = None
+
+
+def variations(python: Path) -> tuple[Variation, ...]:
+    """What can be varied on this machine, for builds that this interpreter runs, and what cannot."""
+    surroundings = {
+        "PYTHONHASHSEED": "12345",
+        "LC_ALL": "tr_TR.UTF-8",
+        "LANG": "tr_TR.UTF-8",
+        "TZ": "Pacific/Kiritimati",
+    }
+    threads = {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2", "PYTHONHASHSEED": "1"}
+    kernels = {
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3",
+        "TZ": "America/St_Johns",
+        "LC_ALL": "C",
+    }
+    user = replace(Circumstances(umask=0o077), user=_NOBODY)
+    return (
+        Variation("plain", Circumstances()),
+        Variation("hash seed, locale and zone", Circumstances(surroundings, umask=0o077)),
+        Variation("folder, umask and threads", Circumstances(threads, umask=0, inside="another folder, größer")),
+        Variation("other kernels of numpy", Circumstances(kernels), missing=_lacks_kernels()),
+        Variation("another user", user, missing=_lacks_user(python)),
+        *(_emulated(cpu) for cpu in CPUS),
+    )
+
+
+def build_varied(
+    release: Release, store: Store, run: HermeticRun, told: Callable[[VariedBuild], None] = lambda _: None
+) -> tuple[VariedBuild, ...]:
+    """Build in every variation, `told` after each. Raises what the first build raises if not even that can be done."""
+    found = []
+    for one in _each(release, store, run):
+        told(one)
+        found.append(one)
+    return tuple(found)
+
+
+def _each(release: Release, store: Store, run: HermeticRun) -> Iterator[VariedBuild]:
+    first: tuple[BuildResult, bytes, str | None] | None = None
+    for variation in variations(run.environment.python):
+        if variation.missing is not None:
+            yield VariedBuild(variation.name, "skipped", 0.0, variation.missing)
+            continue
+        began = time.perf_counter()
+        with tempfile.TemporaryDirectory(prefix="muster-varied-") as name:
+            inside = _filled(release, store, Store(Path(name)))
+            try:
+                around = replace(run, circumstances=variation.circumstances)
+                result = build(BuildInputs.of(release), inside, cached=False, run=around)
+            except MusterError as error:
+                if first is None:
+                    raise
+                yield VariedBuild(variation.name, "failed", time.perf_counter() - began, error.message)
+                continue
+            model = inside.get(result.outputs.quantized)
+        if first is None:
+            first = result, model, variation.cpu
+        yield _judged(release, store, (result, model, variation), first, time.perf_counter() - began)
+
+
+def _judged(
+    release: Release,
+    store: Store,
+    found: tuple[BuildResult, bytes, Variation],
+    first: tuple[BuildResult, bytes, str | None],
+    seconds: float,
+) -> VariedBuild:
+    result, model, variation = found
+    against_pins = first_difference(release, result.outputs)
+    difference = None
+    if result.outputs != first[0].outputs:
+        facts = facts_of(release, store)
+        sides = (
+            side_of(name, data, replace(facts, outputs=_outputs(built), machine={"cpu": cpu or platform.machine()}))
+            for name, built, data, cpu in (
+                ("plain", first[0], first[1], first[2]),
+                (variation.name, result, model, variation.cpu),
+            )
+        )
+        difference = difference_report(*sides)
+    return VariedBuild(
+        variation=variation.name,
+        outcome="same" if against_pins is None and difference is None else "different",
+        seconds=seconds,
+        reason=None if against_pins is None else f"{against_pins} is not as the release pins it",
+        artifact=result.artifact.digest,
+        first_difference=against_pins,
+        difference=difference,
+    )
+
+
+def _outputs(result: BuildResult) -> dict[str, str]:
+    return {name: digest for name, digest in result.outputs.in_order() if digest}
+
+
+def _filled(release: Release, store: Store, inside: Store) -> Store:
+    """A store with the release's inputs and nothing that a build left."""
+    inputs = BuildInputs.of(release)
+    for digest in (inputs.source, inputs.calibration, inputs.evaluation, inputs.golden):
+        # What is missing, the build names as what it is.
+        if store.has(digest):
+            inside.put(store.get(digest))
+    return inside
+
+
+def _emulated(cpu: str) -> Variation:
+    program = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
+    missing = None
+    if platform.machine() != "x86_64":
+        missing = f"this machine is {platform.machine()}: its interpreter is not one for x86-64"
+    elif program is None:
+        missing = "qemu-x86_64 is not installed: apt-get install qemu-user"
+    return Variation(
+        f"emulated {cpu}", Circumstances(emulator=(program or "", "-cpu", cpu)), cpu=f"qemu {cpu}", missing=missing
+    )
+
+
+def _lacks_kernels() -> str | None:
+    return None if platform.machine() == "x86_64" else f"there is no such choice on {platform.machine()}"
+
+
+def _lacks_user(python: Path) -> str | None:
+    """Why nobody cannot run the interpreter; None if it can."""
+    if os.geteuid() != 0:
+        return "only root runs a build as another user"
+    try:
+        done = subprocess.run(  # noqa: S603 - the interpreter of the build
+            [str(python), "-I", "-c", "import numpy"],
+            check=False,
+            capture_output=True,
+            timeout=_ASK_SECONDS,
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin"},
+            user=_NOBODY,
+            group=_NOBODY,
+            extra_groups=[],
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"user {_NOBODY} cannot run {python}: {error}"
+    return None if done.returncode == 0 else f"user {_NOBODY} cannot run {python}"
