@@ -66,6 +66,8 @@ class PackagedFleet:
             for name in ("releases", "devices", "policies", "builders")
             for path in (ROOT / name).rglob("*")
             if path.suffix in (".yaml", ".lock") and "tests" not in path.parts[len(ROOT.parts) :]
+            # The example may gain releases; these three are what tests count.
+            if name != "releases" or path.stem in ("1.0.0", "1.1.0", "1.2.0")
         }
         owners = str(files["policies/owners.yaml"], "utf-8")  # type: ignore[arg-type]
         mara = f"    - login: {APPROVER}\n"
