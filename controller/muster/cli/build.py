@@ -50,7 +50,7 @@ def build(release: str, state: str, verify: bool, vary: bool, output: str, **whe
     try:
         with build_progress(output) as reporter:
             environment = where["environment"] or ("lock" if verify or vary else "any")
-            run = run_in(environment, declared.spec.builder, lock, Path(state), where["wheelhouse"])
+            run = run_in({**where, "environment": environment}, declared.spec.builder, lock, Path(state))
             if vary:
                 from muster.cli.build_vary import build_in_circumstances, show_varied
 

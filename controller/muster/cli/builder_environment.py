@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +27,13 @@ def environment_options(default: str | None) -> Callable[[_Command], _Command]:
 
     def add(command: _Command) -> _Command:
         command = click.option(
+            "--sandbox",
+            type=click.Choice(["namespaces", "landlock", "limits"]),
+            default="landlock",
+            show_default=True,
+            help="The weakest level of the sandbox that is accepted for an environment of the lock.",
+        )(command)
+        command = click.option(
             "--wheelhouse",
             type=click.Path(file_okay=False, path_type=Path),
             help="Folder of wheels to install from, offline; STATE/wheelhouse if there is one.",
@@ -42,13 +49,19 @@ def environment_options(default: str | None) -> Callable[[_Command], _Command]:
     return add
 
 
-def run_in(environment: str, builder: Builder, lock: bytes, state: Path, wheelhouse: Path | None) -> RunStages | None:
-    """How the stages run; None for this process. Raises `Unusable` for a lock that is not the pinned one."""
+def run_in(where: Mapping[str, Any], builder: Builder, lock: bytes, state: Path) -> RunStages | None:
+    """How the stages run, by the options above; None for this process.
+
+    Raises `Unusable` for a lock that is not the pinned one, and what `hermetic_run` raises.
+    """
+    environment = where["environment"]
     from muster.build.environment import check_lock, environment_differs
 
     check_lock(builder, lock)
     if environment == "own" or (environment == "any" and not environment_differs(lock)):
         return None
     from muster.build.hermetic.run import hermetic_run
+    from muster.build.sandbox.confinement import level_named
 
-    return hermetic_run(lock, builder.lock, state, wheelhouse=wheelhouse)
+    lowest = level_named(where["sandbox"])
+    return hermetic_run(lock, builder.lock, state, wheelhouse=where["wheelhouse"], lowest=lowest)

@@ -81,7 +81,7 @@ class _Work:
     def run(self, given: dict[str, Any]) -> RunStages | None:
         """How the stages run: see `environment_options`."""
         state = self.store.folder.parent
-        return run_in(given["environment"], self.release.spec.builder, self.lock, state, given["wheelhouse"])
+        return run_in(given, self.release.spec.builder, self.lock, state)
 
     def superseded(self) -> Release | None:
         """The release that this one comes after, if its file is there."""

@@ -79,7 +79,7 @@ def new(state: str, output: str, **given: Any) -> None:
     draft = _draft(store, given)
     with build_progress(output) as reporter:
         lock = read_bounded(given["repository"], given["lock"], MAX_LOCK)
-        run = run_in(given["environment"], draft.builder, lock, Path(state), given["wheelhouse"])
+        run = run_in(given, draft.builder, lock, Path(state))
         made, _ = new_release(draft, store, lock, reporter=reporter, run=run)
     write_durably(target, release_text(made).encode())
     artifact = made.spec.artifact

@@ -15,11 +15,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from muster.build.sandbox.confinement import Level, Limits
+from muster.build.sandbox.run import run, strongest
 from muster.kinds.errors import TryAgain, Unusable
 
 SECONDS: Final = 3_600
 _TOLD: Final = 2_000
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_VARIABLES: Final = {"PYTHONHASHSEED": "0", "ORT_DISABLE_TELEMETRY": "1"}
+_EMULATED_MEMORY: Final = 2**46
+_HINT: Final = "build again; where it stays, look at memory and at what the model asks for"
 
 
 @dataclass(frozen=True)
@@ -39,37 +44,54 @@ class Circumstances:
 
 
 def run_process(
-    command: Sequence[str], *, folder: Path, readable: Sequence[Path], circumstances: Circumstances | None = None
+    command: Sequence[str],
+    *,
+    folder: Path,
+    readable: Sequence[Path],
+    circumstances: Circumstances | None = None,
+    lowest: Level = Level.LANDLOCK,
 ) -> None:
-    """Run `command` in `folder`, the only place that it may write to; beside it, it needs to read `readable`.
+    """Run `command` in the sandbox, in `folder`, the only place that it may write to; beside it, it reads `readable`.
 
-    Raises `Unusable` if it does not end by itself and well, `TryAgain` if it cannot be started.
+    As another user, which only a varied build asks for, it runs without the sandbox: that would choose the user.
+    Raises `Unusable` if it does not end by itself and well, `Refused` if the sandbox is weaker than `lowest`,
+    `TryAgain` if it cannot be started.
     """
-    # Who confines it will need to know what it reads; without confinement nothing hinders it.
-    del readable
     around = circumstances or Circumstances()
-    variables = {
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC",
-        "PYTHONHASHSEED": "0",
-        "ORT_DISABLE_TELEMETRY": "1",
-        **around.variables,
-    }
+    if around.user is not None:
+        _run_as(around, command, folder)
+        return
+    outcome = run(
+        [*around.emulator, *command],
+        folder=folder,
+        readable=readable,
+        limits=_limits(around),
+        level=strongest(lowest),
+        environment={**_VARIABLES, **around.variables},
+    )
+    if not outcome.succeeded:
+        words = outcome.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise Unusable(f"the build's process {outcome.explain()}: {words[-1][:300]}", _HINT)
+
+
+def _limits(around: Circumstances) -> Limits:
+    # An emulator reserves addresses for all that its guest could ask for.
+    memory = _EMULATED_MEMORY if around.emulator else Limits().memory
+    return Limits(memory=memory, processor_seconds=around.seconds, wall_seconds=around.seconds)
+
+
+def _run_as(around: Circumstances, command: Sequence[str], folder: Path) -> None:
+    variables = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     with (folder / "said").open("wb") as said:
         try:
-            if around.user is not None:
-                _give(folder, around)
+            _give(folder, around)
             process = subprocess.Popen(  # noqa: S603 - an interpreter that was looked at, a zip of ours
                 [*around.emulator, *command],
                 cwd=folder,
-                env=variables,
+                env={**variables, **_VARIABLES, **around.variables},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
-                umask=around.umask,
                 start_new_session=True,
                 **_identity(around.user),
             )
@@ -77,10 +99,7 @@ def run_process(
             raise TryAgain(f"the build's process cannot be started: {error.strerror}") from error
         _wait(process, around.seconds)
     if process.returncode:
-        raise Unusable(
-            f"the build's process {_ending(process.returncode)}: {_last_words(folder / 'said')}",
-            "build again; where it stays, look at memory and at what the model asks for",
-        )
+        raise Unusable(f"the build's process {_ending(process.returncode)}: {_last_words(folder / 'said')}", _HINT)
 
 
 def _give(folder: Path, around: Circumstances) -> None:

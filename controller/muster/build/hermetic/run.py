@@ -17,6 +17,7 @@ from muster.build.hermetic.process import Circumstances, run_process
 from muster.build.hermetic.program import program
 from muster.build.hermetic.step import REQUEST, RESULT, STORE
 from muster.build.pipeline import BuildInputs, StagesRun
+from muster.build.sandbox.confinement import Level
 from muster.build.stages import Reporter
 from muster.kinds.errors import Unusable
 from muster.kinds.release import Builder
@@ -30,6 +31,8 @@ class HermeticRun:
 
     environment: Environment
     circumstances: Circumstances = field(default_factory=Circumstances)
+    lowest: Level = Level.LANDLOCK
+    """The weakest level of the sandbox that is accepted."""
 
     def __call__(
         self,
@@ -53,8 +56,10 @@ class HermeticRun:
             python = self.environment.python
             # Not -I, which would ignore the hash seed that a varied build sets: the circumstances are ours anyway.
             command = [str(python), "-P", "-s", "-B", str(folder / _PROGRAM), str(folder)]
+            command.append(f"{self.circumstances.umask:o}")
             readable = [self.environment.folder, python.resolve().parent.parent]
-            run_process(command, folder=folder, readable=readable, circumstances=self.circumstances)
+            around, lowest = self.circumstances, self.lowest
+            run_process(command, folder=folder, readable=readable, circumstances=around, lowest=lowest)
             ran = read_result(_result(folder / RESULT), f"the build of {inputs.model}/{inputs.version}")
             self._check_tools(ran)
             _take(ran, inside, store)
@@ -80,7 +85,7 @@ def hermetic_run(
     state: Path,
     *,
     wheelhouse: Path | None = None,
-    circumstances: Circumstances | None = None,
+    lowest: Level = Level.LANDLOCK,
 ) -> HermeticRun:
     """A run in the environment of a lock, which is made below the state folder if it is not there.
 
@@ -90,7 +95,7 @@ def hermetic_run(
     own = state / "wheelhouse"
     source = wheelhouse or (own if own.is_dir() else None)
     environment = environment_for(read_lock(lock, name), state / "builders", source)
-    return HermeticRun(environment, circumstances or Circumstances())
+    return HermeticRun(environment, lowest=lowest)
 
 
 def own_run(builder: Builder, lock: bytes, circumstances: Circumstances | None = None) -> HermeticRun:

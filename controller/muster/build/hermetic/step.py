@@ -18,8 +18,9 @@ STORE: Final = "store"
 
 
 def main() -> None:
-    """Run the stages in the folder that the command line names."""
+    """Run the stages in the folder that the command line names, with the umask that comes second, in octal digits."""
     folder = Path(sys.argv[1])
+    os.umask(int(sys.argv[2], 8))
     from muster.kinds.errors import MusterError, Refused, TryAgain
 
     try:
