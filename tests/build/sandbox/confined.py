@@ -41,6 +41,7 @@ def confined(script: str, who: str, level: Level, limits: Limits = SMALL, folder
     order = {"script": script, "level": level.word, "limits": asdict(limits)}
     done = subprocess.run(
         [SYSTEM_PYTHON, "-B", __file__],
+        check=False,
         input=json.dumps(order),
         capture_output=True,
         text=True,
@@ -62,7 +63,7 @@ def confined(script: str, who: str, level: Level, limits: Limits = SMALL, folder
 
 def run_script(script: str, level: Level, limits: Limits, folder: Path) -> Outcome:
     """Run a script with the interpreter that runs this."""
-    return run([sys.executable, "-c", script], folder=folder, limits=limits, level=level)
+    return run([sys.executable, "-I", "-S", "-c", script], folder=folder, limits=limits, level=level)
 
 
 def why_not_nobody() -> str | None:
@@ -92,6 +93,6 @@ if __name__ == "__main__":
             data = asdict(outcome)
             data |= {name: data[name].decode(errors="replace") for name in ("stdout", "stderr")}
             data["attempts"] = [list(each.values()) for each in data["attempts"]]
-            print(json.dumps(data))
+            sys.stdout.write(json.dumps(data))
         except CannotHold as error:
-            print(json.dumps({"refused": error.message}))
+            sys.stdout.write(json.dumps({"refused": error.message}))

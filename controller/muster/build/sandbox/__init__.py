@@ -1,10 +1,10 @@
 """Running a build step so that a hostile one harms nothing, and saying what it tried.
 
-| level      | files                           | network  | other processes | needs of the kernel                        |
-|------------|---------------------------------|----------|-----------------|--------------------------------------------|
-| namespaces | nothing else is there           | none     | none are there  | user namespaces, `mount_setattr`, seccomp  |
-| landlock   | others are refused              | refused  | refused         | Landlock, seccomp                          |
-| limits     | whatever its user may read      | refused where seccomp is there | its user's | nothing          |
+| level      | files                 | network            | other processes | needs of the kernel             |
+|------------|-----------------------|--------------------|-----------------|---------------------------------|
+| namespaces | nothing else is there | none               | none are there  | user namespaces, seccomp        |
+| landlock   | others are refused    | refused            | refused         | Landlock, seccomp               |
+| limits     | as its user           | refused by seccomp | as its user     | nothing; seccomp if it is there |
 
 At every level: no new privileges, no capability, a scrubbed environment, one folder of its own, limits on memory,
 processor time, file size, processes, open files and output, a wall clock, and the end of all it started when it ends.

@@ -22,6 +22,14 @@ class Level(enum.IntEnum):
         return self.name.lower()
 
 
+def level_named(word: str) -> Level:
+    """The level of this name. Raises `ValueError`."""
+    try:
+        return Level[word.upper()]
+    except KeyError:
+        raise ValueError(f"no level of the sandbox: {word!r}") from None
+
+
 Trespass = Literal[
     "file-size",
     "folder-size",
@@ -70,6 +78,9 @@ class Confinement:
     limits: Limits
     level: Level
     environment: Mapping[str, str] = field(default_factory=dict)
+    umask: int = 0o022
+    user: int = 1000
+    """Whom the step takes itself for, where there are namespaces. Who it is outside is not the caller's to say."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +100,8 @@ class Attempt:
 class Outcome:
     """What became of a step. `ended_by` names the limit that ended it; `code` is None if a signal or we ended it.
 
-    `attempts` are those that were seen; without a witness only limits are, and at `limits` reading was not refused. `peak_memory` is the
-    largest resident set of one process, in bytes.
+    `attempts` are those that were seen; without a witness only limits are, and at `limits` reading was not
+    refused. `peak_memory` is the largest resident set of one process, in bytes.
     """
 
     level: Level

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from pathlib import Path
 
 
 def give(folder: str, user: int, *, only_from: int | None = None) -> None:
-    """Make `user` own all that is in a folder; only what `only_from` owns, if that is given. Nobody writes meanwhile."""
-    if only_from is None or os.stat(folder, follow_symlinks=False).st_uid == only_from:
+    """Make `user` own all that is in a folder; only what `only_from` owns, if that is given. Nobody writes then."""
+    if only_from in (None, Path(folder).lstat().st_uid):
         os.chown(folder, user, user, follow_symlinks=False)
     for _, folders, files, place in os.fwalk(folder, follow_symlinks=False):
         for name in (*folders, *files):

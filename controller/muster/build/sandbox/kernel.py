@@ -103,6 +103,8 @@ AUDIT_ARCH: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_CAPBSET_DROP = 24
+_PR_SET_SECUREBITS = 28
+_SECURE_NO_SETUID_FIXUP = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
@@ -189,5 +191,5 @@ def set_capabilities(mask: int) -> None:
 
 
 def keep_capabilities_across_user_change() -> None:
-    """Until the next program is started."""
-    _control(8, 1)
+    """A change of user takes none away, and `access` counts those that are kept."""
+    _control(_PR_SET_SECUREBITS, _SECURE_NO_SETUID_FIXUP)

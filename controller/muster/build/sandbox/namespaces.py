@@ -15,9 +15,6 @@ from typing import Final
 
 from muster.build.sandbox import kernel
 
-INSIDE: Final = 1000
-"""User and group of a step, as it sees itself."""
-
 DEVICES: Final = ("/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero")
 
 _NEW_ALL = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
@@ -34,17 +31,17 @@ def separate() -> None:
     kernel.call("unshare", _NEW_ALL)
 
 
-def write_maps(process: int, spare: int | None) -> None:
-    """Say who the users of a process that has separated are outside. `spare`: a user that root lends to the step.
+def write_maps(process: int, inside: int, spare: int | None) -> None:
+    """Say who user and group `inside` of a process that has separated are outside: `spare`, which root lends, or we.
 
-    With it, 0 inside is root outside until the root is built, and the step is the spare user. Raises `OSError`.
+    With `spare`, 0 inside is root outside, until the root is built. Raises `OSError`.
     """
     place = Path(f"/proc/{process}")
     if spare is None:
         (place / "setgroups").write_text("deny")
-        users, groups = f"{INSIDE} {os.geteuid()} 1\n", f"{INSIDE} {os.getegid()} 1\n"
+        users, groups = f"{inside} {os.geteuid()} 1\n", f"{inside} {os.getegid()} 1\n"
     else:
-        users = groups = f"0 0 1\n{INSIDE} {spare} 1\n"
+        users = groups = f"0 0 1\n{inside} {spare} 1\n"
     (place / "uid_map").write_text(users)
     (place / "gid_map").write_text(groups)
 

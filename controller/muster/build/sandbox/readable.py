@@ -1,4 +1,4 @@
-"""What a step of our own kind has to read: the system's programs and libraries, and this interpreter with its packages."""
+"""What a step of our own has to read: the system's programs and libraries, this interpreter with its packages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SYSTEM: Final = tuple(
 
 
 def this_interpreter() -> tuple[Path, ...]:
-    """This Python, the packages that are installed for it, and Muster itself."""
+    """The Python that runs here, the packages that are installed for it, and Muster itself."""
     installed = (Path(name) for name in sys.path if Path(name).name in ("site-packages", "dist-packages"))
     return tuple(
         dict.fromkeys(

@@ -22,12 +22,14 @@ from muster.kinds.errors import Refused, TryAgain
 
 _GRACE_SECONDS = 30
 """What the supervisor may take to set up, to end everything and to report."""
+CONFINED: Final = "MUSTER_CONFINED"
+"""A variable that a step finds set."""
 _MOST_REPORT = 2**20
 _BEGIN: Final = "import sys; sys.path.insert(0, sys.argv[1]); from muster.build.sandbox.supervisor import main; main()"
 
 
 class CannotHold(Refused):
-    """This machine does not let a step be held at the level that was asked for."""
+    """The machine does not let a step be held at the level that was asked for."""
 
 
 class Running:
@@ -130,7 +132,7 @@ class Running:
         )
 
 
-def run(  # noqa: PLR0913 - one call says all that a step may use
+def run(
     command: Sequence[str],
     *,
     folder: Path,
@@ -144,12 +146,16 @@ def run(  # noqa: PLR0913 - one call says all that a step may use
     The system and this interpreter can be read as well as `readable`. Raises `CannotHold` if the kernel does not let
     it be held so, or there is no such program; `TryAgain` if the supervisor was killed.
     """
-    confinement = Confinement(folder, tuple(readable), limits or Limits(), level, environment or {})
-    return Running(command, confinement).wait()
+    return Running(command, Confinement(folder, tuple(readable), limits or Limits(), level, environment or {})).wait()
 
 
 def strongest(lowest: Level) -> Level:
-    """The strongest level that this machine has. Raises `Refused` if it is below `lowest`; what was tried is kept."""
+    """The strongest level that this machine has. Raises `Refused` if it is below `lowest`; what was tried is kept.
+
+    A step may confine what it starts; what holds the step holds that too, so that `limits` is enough there.
+    """
+    if _is_confined():
+        return Level.LIMITS
     found, problems = _probe()
     if found >= lowest:
         return found
@@ -158,14 +164,6 @@ def strongest(lowest: Level) -> Level:
         f" ({'; '.join(problems)})",
         f"allow user namespaces to this user, or accept {found.word} on purpose",
     )
-
-
-def level_named(word: str) -> Level:
-    """The level of this name. Raises `ValueError`."""
-    try:
-        return Level[word.upper()]
-    except KeyError:
-        raise ValueError(f"no level of the sandbox: {word!r}") from None
 
 
 @functools.cache
@@ -195,7 +193,18 @@ def _order(command: Sequence[str], confinement: Confinement) -> dict[str, Any]:
         "environment": {**_environment(folder), **confinement.environment},
         "limits": asdict(confinement.limits),
         "level": confinement.level.word,
+        "umask": confinement.umask,
+        "user": confinement.user,
     }
+
+
+def _is_confined() -> bool:
+    """Is this process itself a step? It was told so, and the kernel says so."""
+    if CONFINED not in os.environ:
+        return False
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return {"NoNewPrivs:\t1", "Seccomp:\t2"} <= set(lines)
 
 
 def _environment(folder: str) -> dict[str, str]:
@@ -205,6 +214,7 @@ def _environment(folder: str) -> dict[str, str]:
         "HOME": folder,
         "TMPDIR": folder,
         "LOGNAME": "step",
+        CONFINED: "1",
         "LC_ALL": "C.UTF-8",
         "TZ": "UTC",
         "PYTHONPATH": str(muster_folder()),

@@ -45,6 +45,8 @@ class Order:
     environment: dict[str, str]
     limits: Mapping[str, Any]
     level: str
+    umask: int
+    user: int
 
     @property
     def separate(self) -> bool:
@@ -99,17 +101,17 @@ def _enter(order: Order, ties: Ties) -> None:
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
     namespaces.build_root(order.readable, order.folder)
-    _lower(namespaces.INSIDE if ties.spare is not None else None, keep_reading=False)
+    _lower(order.user if ties.spare is not None else None, keep_reading=False)
     kernel.die_with_parent()
 
 
 def _lower(user: int | None, *, keep_reading: bool) -> None:
     """Be `user`, if one is given, without capabilities. What root may read is hidden by other means, or not at all."""
     kept = keep_reading and user is not None
+    if kept:
+        kernel.keep_capabilities_across_user_change()
     kernel.empty_bounding_set(but=_READ_ANY_FILE if kept else None)
     if user is not None:
-        if kept:
-            kernel.keep_capabilities_across_user_change()
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
     kernel.set_capabilities(1 << _READ_ANY_FILE if kept else 0)
@@ -155,7 +157,7 @@ def _limit(order: Order) -> None:
     # One more second between the signal that can be heard and the one that cannot.
     seconds = limits["processor_seconds"]
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-    os.umask(0o022)
+    os.umask(order.umask)
 
 
 def _running(user: int) -> int:

@@ -62,7 +62,7 @@ def _run(order: Order) -> dict[str, Any]:
     listener_inside.close()
     try:
         _map_users(order, keeper, maps, spare)
-        return _Watch(order, status, listener).report()
+        return _Watch(order, keeper, (status, listener)).report()
     finally:
         processes.end_all(os.getpid())
         if spare is not None:
@@ -91,24 +91,24 @@ def _map_users(order: Order, keeper: int, maps: socket.socket, spare: int | None
     with maps:
         if order.separate and maps.recv(1) == b"s":
             with contextlib.suppress(OSError):
-                namespaces.write_maps(keeper, spare)
+                namespaces.write_maps(keeper, order.user, spare)
                 maps.sendall(b"m")
 
 
 class _Watch:
     """Waits for the end of a step, and looks at what it uses."""
 
-    def __init__(self, order: Order, status: int, listener: socket.socket) -> None:
+    def __init__(self, order: Order, keeper: int, hears: tuple[int, socket.socket]) -> None:
         self._order = order
-        self._status = status
-        self._listener = listener
+        self._keeper = keeper
+        self._status, self._listener = hears
         self._witness: Witness | None = None
         self._notices = -1
         self._attempts = Attempts()
         self._began = time.monotonic()
         self._looked_at_folder = self._began
         self._poll = select.poll()
-        for descriptor in (0, status, listener.fileno()):
+        for descriptor in (0, self._status, self._listener.fileno()):
             self._poll.register(descriptor, select.POLLIN)
 
     def report(self) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class _Watch:
         _, received, _, _ = socket.recv_fds(self._listener, 1, 1)
         if received:
             self._notices = received[0]
-            self._witness = Witness(self._notices, self._order, self._attempts)
+            self._witness = Witness(self._notices, self._keeper, self._order, self._attempts)
             self._poll.register(self._notices, select.POLLIN)
 
     def _excess(self, now: float) -> str | None:

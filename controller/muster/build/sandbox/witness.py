@@ -48,8 +48,9 @@ class Attempts:
 class Witness:
     """Answers the notices of one step."""
 
-    def __init__(self, listener: int, order: Order, attempts: Attempts) -> None:
+    def __init__(self, listener: int, keeper: int, order: Order, attempts: Attempts) -> None:
         self._listener = listener
+        self._keeper = keeper
         self._order = order
         self._attempts = attempts
         self._allowed = tuple(os.path.realpath(path) for path in (*order.readable, order.folder, *DEVICES))
@@ -137,7 +138,7 @@ class Witness:
         elif self._order.separate:
             own = target != 1
         else:
-            own = target == 0 or target == process or self._is_own(abs(target), name)
+            own = target in (0, process) or self._is_own(abs(target), name)
         if own:
             return 0
         self._attempts.add("signal", f"{name} {target}")
@@ -160,18 +161,18 @@ class Witness:
         real = os.path.realpath(path) if not path.startswith("/proc/") else os.path.normpath(path)
         if _beneath(real, (self._folder, *DEVICES) if writing else self._allowed):
             return
-        if real.startswith(("/proc", "/dev/fd")) and not self._foreign(real):
+        if _beneath(real, ("/proc", "/dev/fd")) and not self._foreign(real, writing=writing):
             return
         if writing:
             self._attempts.add("outside-file", f"writing {real}")
         elif os.path.lexists(real):
             self._attempts.add("outside-file", f"reading {real}")
 
-    def _foreign(self, path: str) -> bool:
+    def _foreign(self, path: str, *, writing: bool) -> bool:
         """Is it about a process that is not the step's?"""
         part = (path.split("/") + [""] * 3)[2]
         if not part.isdigit():
-            return part in ("sys", "kcore", "sysrq-trigger", "keys")
+            return part in ("kcore", "keys") or (writing and part in ("sys", "sysrq-trigger"))
         return part == "1" if self._order.separate else not self._is_own(int(part), "")
 
     def _too_many(self, process: int) -> bool:
@@ -181,13 +182,16 @@ class Witness:
         if opened < limit:
             return False
         try:
-            return len(os.listdir(f"/proc/{process}/fd")) >= limit  # noqa: PTH208 - names are enough
+            held: list[str] = os.listdir(f"/proc/{process}/fd")  # noqa: PTH208 - names are enough
         except OSError:
             return False
+        return len(held) >= int(limit)
 
     def _own(self) -> list[int]:
-        """The step's processes: what is below the supervisor but the keepers."""
-        return processes.descendants(os.getpid())[2 if self._order.separate else 1 :]
+        """The step's processes. Orphans are adopted by the first process of their namespace, else by the supervisor."""
+        if self._order.separate:
+            return processes.descendants(self._keeper)[1:]
+        return [process for process in processes.descendants(os.getpid()) if process != self._keeper]
 
     def _is_own(self, target: int, name: str) -> bool:
         own = self._own()
@@ -198,7 +202,7 @@ class Witness:
 
 
 def _beneath(path: str, places: tuple[str, ...]) -> bool:
-    return any(path == place or path.startswith(f"{place}/") for place in places)
+    return path in places or any(path.startswith(f"{place}/") for place in places)
 
 
 def _text(process: int, address: int) -> str | None:
