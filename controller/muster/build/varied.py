@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -86,19 +86,23 @@ def variations(python: Path) -> tuple[Variation, ...]:
 
 
 def build_varied(
-    release: Release, store: Store, run: HermeticRun, told: Callable[[VariedBuild], None] = lambda _: None
+    release: Release,
+    store: Store,
+    run: HermeticRun,
+    among: Sequence[Variation],
+    told: Callable[[VariedBuild], None] = lambda _: None,
 ) -> tuple[VariedBuild, ...]:
-    """Build in every variation, `told` after each. Raises what the first build raises if not even that can be done."""
+    """Build in each variation, `told` after each. Raises what the first build raises if not even that can be done."""
     found = []
-    for one in _each(release, store, run):
+    for one in _each(release, store, run, among):
         told(one)
         found.append(one)
     return tuple(found)
 
 
-def _each(release: Release, store: Store, run: HermeticRun) -> Iterator[VariedBuild]:
+def _each(release: Release, store: Store, run: HermeticRun, among: Sequence[Variation]) -> Iterator[VariedBuild]:
     first: tuple[BuildResult, bytes, str | None] | None = None
-    for variation in variations(run.environment.python):
+    for variation in among:
         if variation.missing is not None:
             yield VariedBuild(variation.name, "skipped", 0.0, variation.missing)
             continue

@@ -23,10 +23,10 @@ def build_in_circumstances(
 ) -> tuple[VariedBuild, ...]:
     """Build in each, telling the terminal's error stream how each came out."""
     from muster.artifacts.store import Store
-    from muster.build.varied import build_varied
+    from muster.build.varied import build_varied, variations
 
     run = _run(release, lock, state, environment, wheelhouse)
-    return build_varied(release, Store(state / "store"), run, _tell)
+    return build_varied(release, Store(state / "store"), run, variations(run.environment.python), _tell)
 
 
 def show_varied(release: Release, found: Sequence[VariedBuild], output: str) -> int:
