@@ -35,6 +35,8 @@ ADMISSION: Final = "https://in-toto.io/attestation/svr/v0.1"
 RELEASE_NAMES: Final = "https://in-toto.io/attestation/release/v0.1"
 """Which names and digests make up a release (Release v0.1)."""
 
+LOG_LINES: Final = 200
+"""Longest log of a rebuild."""
 LARGEST: Final = 1024 * 1024
 """Largest evidence file that is read, in bytes."""
 
@@ -85,7 +87,11 @@ class Measurement(Declared):
 
 
 class Rebuild(Declared):
-    """Predicate of `REBUILD`. A `BAD` one counts, stays and blocks."""
+    """Predicate of `REBUILD`. A `BAD` one counts, stays and blocks.
+
+    `cpu` is what the arithmetic saw: `<architecture>/<vendor>/<family>/<model>`, or `<architecture>/emulated/<model>`;
+    then `emulated_on` is the machine that emulated it. `log`: what happened, line by line.
+    """
 
     release: Text
     rebuilt_at: Text
@@ -93,6 +99,8 @@ class Rebuild(Declared):
     verdict: Literal["GOOD", "BAD", "UNKNOWN"]
     cpu: Text
     from_table: Literal["pinned", "calibrated"]
+    emulated_on: Text | None = None
+    log: Annotated[tuple[Text, ...], AsTuple, Field(max_length=LOG_LINES)] = ()
 
 
 class Rehearsal(Declared):
