@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from evidences import evidence_files
+from muster.apply.admissions import Admissions
 from muster.apply.ledger import append
 from muster.attest.keys import new_private_key, public_half
 from muster.attest.package.export import export_package
@@ -36,7 +37,7 @@ class PackagedFleet:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.key, self.person = new_private_key(), new_private_key()
+        self.key, self.person, self.controller = new_private_key(), new_private_key(), new_private_key()
         self.repository = repository_of(folder, self._files())
         fleet = Loader().work_tree(folder).fleet_or_refuse("the example")
         self.release, self.older = (self._release(fleet, version) for version in ("1.2.0", "1.1.0"))
@@ -75,6 +76,7 @@ class PackagedFleet:
         return files | {
             "policies/owners.yaml": owners.replace(mara, f"{mara}      approvalKeys: [mara]\n"),
             "policies/keys/lab.yaml": key_yaml("lab", self.key, "evidence"),
+            "policies/keys/controller.yaml": key_yaml("controller", self.controller, "artifacts"),
             "policies/keys/mara.yaml": key_yaml("mara", self.person, "approvals"),
         }
 
@@ -84,9 +86,10 @@ class PackagedFleet:
         return found
 
     def _record(self) -> None:
-        """Three events, of which the second is about another release."""
+        """Three events, of which the second is about another release; and the controller's own word."""
+        word = Admissions(self.state / "admissions", self.controller).admit(self.release, AT)
         engine = open_storage(self.state)
         with writing(engine) as connection:
             for number, name in enumerate((NAME, "other/1.0.0", NAME)):
-                append(connection, "prepared", f"prepared/{number}", {"release": name}, AT)
+                append(connection, "prepared", f"prepared/{number}", {"release": name, "admission": word}, AT)
         engine.dispose()

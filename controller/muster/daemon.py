@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from muster.apply import suspensions
+from muster.apply.admissions import Admissions
 from muster.apply.builds import Builds
 from muster.apply.execute import Executor, Failed
 from muster.apply.identity import Identity
@@ -96,6 +97,7 @@ class Controller:
             reverter=Reverter(self._repository, self._loader, Identity(settings.author, settings.branch)),
             store=store,
             prepared=self._prepared,
+            admissions=Admissions(state / "admissions", signing_key),
             publisher=self.publisher,
             builds=self._builds,
             build=self._rebuilder.rebuild,

@@ -9,22 +9,24 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from muster.apply.admissions import Admissions
 from muster.attest.evidence import sign_evidence
 from muster.attest.keys import key_id, new_private_key, public_half
 from muster.attest.package.archive import LARGEST_MEMBER, pack, unpack
-from muster.attest.package.contents import LEDGER
+from muster.attest.package.contents import ADMITTED, LEDGER
 from muster.attest.package.seal import SEAL, seal, unseal
 from muster.attest.package.trust_root import TrustRoot, read_trust_root
 from muster.attest.package.verify import Verified, verify_package
 from muster.forge.git.approvals import approvals_in
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.evidence import REBUILD
-from packages import APPROVER, NAME, PATH, PackagedFleet, key_yaml
+from packages import APPROVER, AT, NAME, PATH, PackagedFleet, key_yaml
 from scratch_repository import commit_all, write
 
 BLOCK = 512
@@ -76,6 +78,7 @@ def test_it_holds(archive: bytes, root: TrustRoot, fleet: PackagedFleet) -> None
     assert says["evidence"] == "7 files believed"
     assert says["approvals"] == "1 signed approvals"
     assert says["ledger"] == "2 events, 1 gaps of other releases' events"
+    assert says["admission"].startswith("MUSTER_REBUILT_FROM_PINS at 2026-03-02T12:00:00Z, by sha256:")
     assert says["statements"] == "admission, hardware, release, test-result PASSED"
 
 
@@ -208,6 +211,10 @@ def _other_statement(members: dict[str, bytes]) -> None:
     members["statements/admission.json"] = members["statements/test-result.json"]
 
 
+def _other_word(members: dict[str, bytes]) -> None:
+    members["controller/admission.json"] = members["statements/admission.json"]
+
+
 def _stowaway(members: dict[str, bytes]) -> None:
     members["certificate.pdf"] = b"trust me"
 
@@ -220,6 +227,7 @@ def _stowaway(members: dict[str, bytes]) -> None:
         (_other_object, "history", "is not the git object"),
         (_other_row, "ledger", "altered at event 1"),
         (_other_statement, "statements", "admission.json does not say"),
+        (_other_word, "admission", "not trusted"),
         (_stowaway, "documents", "belongs to no package"),
     ],
 )
@@ -245,6 +253,17 @@ def test_a_statement_of_another_key(archive: bytes, root: TrustRoot, fleet: Pack
         members["statements/admission.json"] = sign_evidence(subjects, REBUILD, {}, new_private_key())
 
     assert "not trusted" in failing(verified(resealed(archive, fleet.key, change), root))["statements"]
+
+
+def test_a_word_of_the_controller_that_its_ledger_does_not_know(
+    archive: bytes, root: TrustRoot, fleet: PackagedFleet, tmp_path: Path
+) -> None:
+    """Well signed, about this artifact, and not what was recorded."""
+    at = AT + timedelta(days=1)
+    Admissions(tmp_path, fleet.controller).admit(fleet.release, at)
+    word = next(tmp_path.rglob("*.json")).read_bytes()
+    found = verified(resealed(archive, fleet.key, lambda members: members.update({ADMITTED: word})), root)
+    assert "another word" in failing(found)["admission"]
 
 
 def test_a_folder_of_keys_is_the_whole_trust(fleet: PackagedFleet, archive: bytes, tmp_path: Path) -> None:

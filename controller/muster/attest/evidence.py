@@ -53,13 +53,20 @@ class _Subject(_Part):
     digest: _DigestSet
 
 
-class _Statement(_Part):
+class SignedStatement(_Part):
+    """An in-toto Statement v1 about artifacts, whose signature somebody else checked."""
+
     type_: Annotated[Literal["https://in-toto.io/Statement/v1"], Field(alias="_type")]
     subject: Annotated[list[_Subject], Field(min_length=1, max_length=64)]
     predicate_type: Annotated[
         str, StringConstraints(pattern=r"^[!-~]+$", min_length=1, max_length=256), Field(alias="predicateType")
     ]
     predicate: dict[str, Any]
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Digests of what it is about."""
+        return tuple(f"sha256:{subject.digest.sha256}" for subject in self.subject)
 
 
 def evidence_path(artifact: str, name: str) -> str:
@@ -98,6 +105,13 @@ def statement_payload(subjects: Mapping[str, str], predicate_type: str, predicat
     )
 
 
+def read_statement(payload: bytes) -> SignedStatement:
+    """The statement in a payload whose signature holds. Raises `Refused` for another shape, and for odd values."""
+    statement = read_part(SignedStatement, payload, "statement", _AGAIN)
+    _refuse_odd(statement.predicate)
+    return statement
+
+
 def read_evidence(path: str, data: bytes, keys: Sequence[SigningKey]) -> Evidence:
     """What the bytes at `path` (`evidence/<hex>/<name>.json`) claim, and whether one of `keys` vouches for it.
 
@@ -106,8 +120,7 @@ def read_evidence(path: str, data: bytes, keys: Sequence[SigningKey]) -> Evidenc
     trusted = _trusted(keys)
     try:
         payload, signer = open_bundle(data, {key: pem for key, (_, pem) in trusted.items()}, _AGAIN)
-        statement = read_part(_Statement, payload, "statement", _AGAIN)
-        _refuse_odd(statement.predicate)
+        statement = read_statement(payload)
     except UntrustedKey as error:
         names = ", ".join(sorted(name for name, _ in trusted.values())) or "none"
         return _unbelieved(path, "foreign", f"{error.message}; trusted for evidence: {names}")
@@ -115,7 +128,7 @@ def read_evidence(path: str, data: bytes, keys: Sequence[SigningKey]) -> Evidenc
         return _unbelieved(path, "broken", error.message)
     found = Evidence(
         path=path,
-        subjects=tuple(f"sha256:{subject.digest.sha256}" for subject in statement.subject),
+        subjects=statement.subjects,
         predicate_type=statement.predicate_type,
         predicate=statement.predicate,
         made_at=_made_at(statement.predicate_type, statement.predicate),

@@ -13,15 +13,30 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from muster.attest.package.contents import ABOUT, APPROVALS, LEDGER, MOST_COMMITS, OBJECTS, TREE, VERDICTS, About
+from muster.apply.admissions import file_name
+from muster.attest.keys import key_id
+from muster.attest.package.contents import (
+    ABOUT,
+    ADMITTED,
+    APPROVALS,
+    LEDGER,
+    MOST_COMMITS,
+    OBJECTS,
+    TREE,
+    VERDICTS,
+    About,
+)
 from muster.attest.package.git_objects import described, entries_of, framed, tree_of
 from muster.attest.package.ledger_rows import write_rows
 from muster.attest.package.verify import MADE_BY
+from muster.build.declarations import read_bounded
 from muster.forge.git import notes
 from muster.kinds.digest import hex_of
 from muster.kinds.errors import Refused, Unusable
+from muster.kinds.evidence import LARGEST
 from muster.kinds.moment import utc_text
 from muster.kinds.release import Release
+from muster.kinds.signing_key import SigningKey
 from muster.source.git import Repository, TreeEntry
 from muster.source.git_program import MIB
 from muster.source.load import Loader
@@ -39,7 +54,10 @@ def gather_package(
     Raises `Refused` if the release is not declared there, or something is without bounds; `Unusable`.
     """
     commit = repository.resolve(revision)
-    release = _declared(repository, commit, name)
+    fleet = Loader().commit(repository, commit).fleet_or_refuse(commit)
+    release = fleet.release(name)
+    if release is None:
+        raise Refused(f"release {name} is not declared at {commit[:12]}", "list those that are: muster get releases")
     entries = _entries(repository, commit, release)
     contents = repository.blobs(entry.blob for entry in entries)
     history = _history(repository, commit, release)
@@ -47,7 +65,7 @@ def gather_package(
     members |= _objects(repository, {commit: [entry.path for entry in entries]}, files=False)
     members |= _objects(repository, {one: [release.path] for one in history}, files=True)
     members |= _notes(repository, history)
-    members |= _ledger(state, release)
+    members |= _ledger(state, release) | _admission(state, release, fleet.keys_for("artifacts"))
     raw = repository.raw_commit(commit)
     about = About(
         release=release.name,
@@ -59,13 +77,6 @@ def gather_package(
     )
     text = json.dumps(about.model_dump(mode="json", by_alias=True), indent=2, sort_keys=True)
     return {**members, ABOUT: text.encode() + b"\n"}
-
-
-def _declared(repository: Repository, commit: str, name: str) -> Release:
-    release = Loader().commit(repository, commit).fleet_or_refuse(commit).release(name)
-    if release is None:
-        raise Refused(f"release {name} is not declared at {commit[:12]}", "list those that are: muster get releases")
-    return release
 
 
 def _entries(repository: Repository, commit: str, release: Release) -> list[TreeEntry]:
@@ -195,6 +206,15 @@ def _ledger(state: Path | None, release: Release) -> dict[str, bytes]:
     if len(rows) > MOST_EVENTS:
         raise Refused(f"more than {MOST_EVENTS} events concern {release.name}", "export without the state folder")
     return {LEDGER: write_rows(rows)}
+
+
+def _admission(state: Path | None, release: Release, keys: Sequence[SigningKey]) -> dict[str, bytes]:
+    """The controller's word, signed by a key that the fleet trusts for artifacts."""
+    for key in keys if state is not None else ():
+        path = Path(state or "", "admissions", hex_of(key_id(key.spec.public_key)), file_name(release))
+        if path.is_file():
+            return {ADMITTED: read_bounded(path.parent, path.name, LARGEST)}
+    return {}
 
 
 def _concerns(body: Any, release: Release) -> bool:

@@ -12,16 +12,18 @@ from dataclasses import dataclass
 
 from muster import __version__
 from muster.attest.dsse import open_bundle
-from muster.attest.evidence import statement_payload
+from muster.attest.evidence import read_statement, statement_payload
 from muster.attest.keys import key_id
 from muster.attest.package.archive import unpack
-from muster.attest.package.contents import LEDGER, OBJECTS, TREE, Contents
+from muster.attest.package.contents import ABOUT, ADMITTED, LEDGER, OBJECTS, TREE, Contents
 from muster.attest.package.derive import STATEMENTS, Claim, Derived, ReadApprovals, approvals, derive
 from muster.attest.package.git_objects import framed, object_id
-from muster.attest.package.ledger_rows import gaps, read_rows
+from muster.attest.package.ledger_rows import Row, gaps, read_rows
 from muster.attest.package.seal import SEAL, unseal
 from muster.attest.package.trust_root import TrustRoot
+from muster.kinds.digest import digest_of
 from muster.kinds.errors import MusterError, Refused
+from muster.kinds.evidence import ADMISSION
 
 MADE_BY = f"muster {__version__}"
 _HINT = "export the package again with: muster evidence export"
@@ -69,6 +71,7 @@ def verify_package(archive: bytes, root: TrustRoot, read_approvals: ReadApproval
         "evidence": lambda: _evidence(contents, root),
         "approvals": lambda: f"{len(approvals(contents, read_approvals))} signed approvals",
         "ledger": lambda: _ledger(contents),
+        "admission": lambda: _admission(contents),
         "documents": lambda: _documents(contents, derived, read_approvals),
         "statements": lambda: _statements(contents, derived, root),
     }
@@ -125,6 +128,26 @@ def _ledger(contents: Contents) -> str:
     return f"{len(rows)} events, {gaps(rows)} gaps of other releases' events"
 
 
+def _admission(contents: Contents) -> str:
+    """The controller's word is signed by a key that the fleet trusts for artifacts, and is the one in the ledger."""
+    if ADMITTED not in contents.members:
+        return "no controller's word was at hand when the package was made"
+    data = contents.member(ADMITTED)
+    keys = {key_id(key.spec.public_key): key.spec.public_key for key in contents.fleet.keys_for("artifacts")}
+    payload, signer = open_bundle(data, keys, _HINT)
+    said = read_statement(payload)
+    if said.predicate_type != ADMISSION or contents.about.artifact not in said.subjects:
+        raise Refused("the controller's word is about something else", _HINT)
+    told = [row.body.get("admission") for row in _rows(contents) if row.event == "prepared"]
+    if told and digest_of(data) not in told:
+        raise Refused("the ledger tells of another word of the controller", _HINT)
+    return f"{', '.join(said.predicate.get('properties', []))} at {said.predicate.get('timeCreated')}, by {signer}"
+
+
+def _rows(contents: Contents) -> tuple[Row, ...]:
+    return read_rows(contents.member(LEDGER)) if LEDGER in contents.members else ()
+
+
 def _documents(contents: Contents, derived: list[Derived], read_approvals: ReadApprovals) -> str:
     """Every document is what follows from the rest, unless another version of this program made it."""
     if contents.about.made_by != MADE_BY:
@@ -134,7 +157,7 @@ def _documents(contents: Contents, derived: list[Derived], read_approvals: ReadA
     for name, data in found.documents.items():
         if contents.member(name) != data:
             raise Refused(f"{name} does not say what follows from the rest of the package", _HINT)
-    known = {*found.documents, *found.claims, SEAL, "package.json", LEDGER}
+    known = {*found.documents, *found.claims, SEAL, ABOUT, LEDGER, ADMITTED}
     folders = (TREE, OBJECTS, "notes/")
     odd = [name for name in contents.members if name not in known and not name.startswith(folders)]
     if odd:
