@@ -70,6 +70,18 @@ def test_verify_with_the_wrong_root(fleet: PackagedFleet, tmp_path: Path, capsys
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_an_old_package(fleet: PackagedFleet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who asks for fresh ones is told how old it is; an age that is none, or an age of evidence files: 2."""
+    archive = tmp_path / "a.tar"
+    archive.write_bytes(fleet.export())
+    asked = [str(archive), "--root", "policies/keys", "--max-age"]
+    assert verify(*asked, "1s") == 1
+    assert "BAD age: as of 2026-03-02T12:00:00Z" in capsys.readouterr().out
+    assert verify(*asked, "36500d") == 0
+    assert verify(*asked, "long") == 2
+    assert verify(str(archive), "--max-age", "1d") == 2
+
+
 def test_export_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A release that nobody declares: 1; a moment that is none, a key that is missing: 2. Nothing is written."""
     target = tmp_path / "a.tar"

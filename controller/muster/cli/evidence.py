@@ -264,24 +264,27 @@ def rehearsal(output: str, back_to: str | None, **given: Any) -> int:
     type=click.Path(path_type=Path),
     help="FILES are archives of `muster evidence export`; all that is trusted is this public key, or folder of keys.",
 )
+@click.option("--max-age", help='With --root: how long ago a package may have been made as of, such as "30d".')
 @output_option
 def verify(
-    files: tuple[Path, ...], key_files: tuple[Path, ...], repository: str, revision: str, root: Path | None, output: str
+    files: tuple[Path, ...], key_files: tuple[Path, ...], root: Path | None, max_age: str | None, **options: str
 ) -> int:
     """Say what each of FILES claims, and whether it is believed; with --root, verify whole archives.
 
     Exits 0 if all are believed, 1 if one is not, 2 if one cannot be read.
     """
     if root is not None:
-        return verify_archives(files, root, output)
+        return verify_archives(files, root, max_age, options["output"])
+    if max_age is not None:
+        raise Unusable("--max-age says nothing without --root", "the age of evidence is for gates to judge")
     from muster.attest.evidence import read_evidence
     from muster.build.declarations import read_bounded
     from muster.kinds.evidence import LARGEST
 
-    keys = _trusted(key_files, repository, revision)
+    keys = _trusted(key_files, options["repository"], options["revision"])
     found = [read_evidence(str(path), read_bounded(path.parent, path.name, LARGEST), keys) for path in files]
     value = [_claim(item) for item in found]
-    emit(value, output, lambda: _show_claims(value))
+    emit(value, options["output"], lambda: _show_claims(value))
     return 0 if all(item.problem is None for item in found) else 1
 
 

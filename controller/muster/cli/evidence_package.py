@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,20 +75,25 @@ def document(what: str, release: str, target: Path | None, at: str | None, **opt
         click.echo(f"wrote {target}")
 
 
-def verify_archives(archives: tuple[Path, ...], root: Path, output: str) -> int:
+def verify_archives(archives: tuple[Path, ...], root: Path, max_age: str | None, output: str) -> int:
     """Verify packages with nothing but a trust root. 0 if all hold, 1 if one does not; raises `Unusable`."""
+    from dataclasses import replace
+
     from muster.attest.package.archive import LARGEST
     from muster.attest.package.trust_root import read_trust_root
-    from muster.attest.package.verify import verify_package
+    from muster.attest.package.verify import not_older, verify_package
     from muster.build.declarations import read_bounded
     from muster.forge.git.approvals import approvals_in
 
-    trusted = read_trust_root(root)
+    trusted, most = read_trust_root(root), _age(max_age)
     values: list[dict[str, Any]] = []
     for path in archives:
         data = read_bounded(path.parent, path.name, LARGEST)
         try:
-            values.append(_described(path, verify_package(data, trusted, approvals_in)))
+            found = verify_package(data, trusted, approvals_in)
+            if most is not None:
+                found = replace(found, checks=(*found.checks, not_older(found, datetime.now(UTC), most)))
+            values.append(_described(path, found))
         except Refused as error:
             values.append({"file": str(path), "holds": False, "reason": error.message, "hint": error.hint})
     emit(values, output, lambda: _show(values))
@@ -110,6 +115,15 @@ def _moment(text: str | None) -> datetime | None:
     except ValueError as error:
         raise Unusable(f"--at: {text!r} is no moment", "write 2026-03-01T12:00:00Z") from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _age(text: str | None) -> timedelta | None:
+    from muster.kinds.quantity import parse_duration
+
+    try:
+        return None if text is None else timedelta(microseconds=parse_duration(text))
+    except ValueError as error:
+        raise Unusable(f"--max-age: {error}", 'write "30d" or "12h"') from error
 
 
 def _described(path: Path, found: Verified) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from muster import __version__
 from muster.attest.dsse import open_bundle
@@ -77,6 +78,15 @@ def verify_package(archive: bytes, root: TrustRoot, read_approvals: ReadApproval
     }
     answers = tuple(_answer(what, check) for what, check in checks.items())
     return Verified(about.release, about.artifact, about.commit, about.at, signer, answers)
+
+
+def not_older(found: Verified, now: datetime, most: timedelta) -> Checked:
+    """Whether what the package tells is fresh enough for its reader; a verifier without a clock leaves this out."""
+    age = now - datetime.fromisoformat(found.at)
+    holds = timedelta(0) <= age <= most
+    return Checked(
+        "age", holds, f"as of {found.at}, {age} ago" if age >= timedelta(0) else f"as of {found.at}, to come"
+    )
 
 
 def _answer(what: str, check: Callable[[], str]) -> Checked:
