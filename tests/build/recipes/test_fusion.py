@@ -71,7 +71,7 @@ def test_identity_and_idle_dropout_go() -> None:
     ]
     model = model_of(nodes, {"ratio": np.float32(0.5), "training": np.array(True)}, (3,))
     assert operators(fuse(model)) == ["Relu", "Dropout"]
-    idle = model_of(nodes[:2] + [helper.make_node("Relu", ["d"], ["y"])], {}, (3,))
+    idle = model_of([*nodes[:2], helper.make_node("Relu", ["d"], ["y"])], {}, (3,))
     assert operators(fuse(idle)) == ["Relu"]
 
 

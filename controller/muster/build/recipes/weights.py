@@ -1,28 +1,26 @@
-"""`format: weights`: int8 weights with a scale per output channel, which the runtime widens when it computes.
+"""`format: weights`: int8 weights with a scale per output channel, which the runtime widens when it loads the model.
 
 A scale is the channel's largest magnitude over 127, computed in float64 and rounded to float32; a weight is divided by
 it in float64 and rounded to the nearest whole number, half to even. Element by element: one answer on every CPU.
+
+Widening is written as Cast and Mul, not as DequantizeLinear: ONNX Runtime 1.31 turns the latter before a MatMul into
+MatMulNBits, which rounds activations to int8 as well, and before a Conv it widens anew for every frame.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from muster.build.recipes.graphs import Weights, keep_nodes, layers, output_axis
 from muster.kinds.errors import Refused
 
 LEVELS = 127
-LEAST_OPSET = 13
 
 
 def quantize_weights(model: onnx.ModelProto, operators: tuple[str, ...]) -> onnx.ModelProto:
-    """A copy of the model. Raises `Refused` below opset 13, which has no scale per channel, and without weights."""
-    if model.opset_import[0].version < LEAST_OPSET:
-        raise Refused(
-            f"opset {model.opset_import[0].version} has no scale per channel", f"export with opset {LEAST_OPSET}"
-        )
+    """A copy of the model. Raises `Refused` for one without weights in these operators."""
     quantized = onnx.ModelProto()
     quantized.CopyFrom(model)
     weights = Weights(quantized)
@@ -34,12 +32,14 @@ def quantize_weights(model: onnx.ModelProto, operators: tuple[str, ...]) -> onnx
     widened = []
     for name, axis in axes.items():
         whole, scales = _whole(weights.get(name), axis)
-        inputs = [f"{name}_quantized", f"{name}_scale", f"{name}_zero_point"]
-        tensors = (whole, scales, np.zeros(scales.shape, np.int8))
+        inputs = [f"{name}_quantized", f"{name}_scale"]
         quantized.graph.initializer.extend(
-            numpy_helper.from_array(value, one) for one, value in zip(inputs, tensors, strict=True)
+            numpy_helper.from_array(value, one) for one, value in zip(inputs, (whole, scales), strict=True)
         )
-        widened.append(helper.make_node("DequantizeLinear", inputs, [name], f"{name}_widened", axis=axis))
+        widened += [
+            helper.make_node("Cast", inputs[:1], [f"{name}_whole"], f"{name}_cast", to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"{name}_whole", inputs[1]], [name], f"{name}_widen"),
+        ]
     remaining = [tensor for tensor in quantized.graph.initializer if tensor.name not in axes]
     copies = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in remaining]
     del quantized.graph.initializer[:]
@@ -49,7 +49,7 @@ def quantize_weights(model: onnx.ModelProto, operators: tuple[str, ...]) -> onnx
 
 
 def _whole(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """int8 values of the same shape, and one float32 scale per channel."""
+    """int8 values of the same shape, and one float32 scale per channel, which broadcasts over them."""
     others = tuple(index for index in range(values.ndim) if index != axis)
     largest = np.abs(values).max(axis=others, keepdims=True)
     with np.errstate(under="ignore"):
@@ -57,4 +57,4 @@ def _whole(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     # A channel of zeros, or of numbers too small for any scale, has no scale of its own.
     scales[scales < np.finfo(np.float32).tiny] = 1.0
     whole = np.clip(np.rint(values / scales.astype(np.float64)), -LEVELS, LEVELS).astype(np.int8)
-    return whole, scales.reshape(-1)
+    return whole, scales
