@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import shutil
@@ -14,20 +15,28 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from google.protobuf.json_format import ParseDict
+from in_toto_attestation.predicates.scai.v0.scai_pb2 import AttributeReport
+from in_toto_attestation.predicates.test_result.v0.test_result_pb2 import TestResult as ResultMessage
+from in_toto_attestation.v1.statement import Statement
+from in_toto_attestation.v1.statement_pb2 import Statement as StatementMessage
 
 from muster.apply.admissions import Admissions
 from muster.attest.evidence import sign_evidence
 from muster.attest.keys import key_id, new_private_key, public_half
 from muster.attest.package.archive import LARGEST_MEMBER, pack, unpack
-from muster.attest.package.contents import ADMITTED, LEDGER
+from muster.attest.package.contents import ABOUT, ADMITTED, LEDGER
+from muster.attest.package.git_objects import Objects, entries_of, framed, object_id
 from muster.attest.package.seal import SEAL, seal, unseal
 from muster.attest.package.trust_root import TrustRoot, read_trust_root
 from muster.attest.package.verify import Verified, verify_package
 from muster.forge.git.approvals import approvals_in
 from muster.kinds.errors import Refused, Unusable
-from muster.kinds.evidence import REBUILD
+from muster.kinds.evidence import ADMISSION, HARDWARE, REBUILD, RELEASE_NAMES, TEST_RESULT
 from packages import APPROVER, AT, NAME, PATH, PackagedFleet, key_yaml
-from scratch_repository import commit_all, write
+from scratch_repository import commit_all, git, write
 
 BLOCK = 512
 
@@ -243,6 +252,77 @@ def test_the_exporter_cannot_forge_either(
     found = verified(resealed(archive, fleet.key, change), root)
     assert not found.holds
     assert says in failing(found)[what]
+
+
+HOSTILE = {
+    "nothing": b"",
+    "bytes": b"\xff\x00\xfe",
+    "other": b"{}",
+    "twice": b'{"rows": [], "rows": []}',
+    "deep": b"[" * 100_000,
+    "number": b'{"rows": [{"sequence": 1e999}]}',
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_members_are_answers(archive: bytes, root: TrustRoot, fleet: PackagedFleet, content: bytes) -> None:
+    """Whatever a member of a sealed package holds: an answer that it does not hold, never another error."""
+    members = unpack(archive)
+    evidence = next(name for name in members if name.startswith("tree/evidence/"))
+    commit = f"git/{fleet.commit}"
+    tree = next(name for name, data in members.items() if data.startswith(b"tree "))
+    names = (ABOUT, LEDGER, ADMITTED, evidence, commit, tree, f"tree/{PATH}", "tree/policies/owners.yaml", "bom.json")
+    for name in (*names, "statements/admission.json", f"notes/approvals/{fleet.head}"):
+        forged = resealed(archive, fleet.key, lambda members, name=name: members.update({name: content}))
+        try:
+            assert not verified(forged, root).holds, name
+        except Refused:
+            continue
+
+
+def test_a_git_object_that_lies_about_itself() -> None:
+    """A tree that is cut short, an entry without an end, a commit without a tree, another kind or size."""
+    for tree in (b"100644 a", b"100644 a\0short", b"noname\0" + bytes(20)):
+        with pytest.raises(Refused):
+            entries_of(tree, 20)
+    for data in (b"blob 3\0abc", b"commit 4\0abc", b"commit 3abc", framed("commit", b"x")):
+        name = object_id(data, 40)
+        with pytest.raises(Refused):
+            Objects({name: data}).file(name, "a/b")
+    for width in (40, 64):
+        blob = object_id(framed("blob", b"text"), width)
+        tree = framed("tree", b"100644 a\0" + bytes.fromhex(blob) + b"120000 link\0" + bytes.fromhex(blob))
+        commit = framed("commit", b"tree %s\n\nwhy" % object_id(tree, width).encode())
+        name = object_id(commit, width)
+        objects = Objects({object_id(tree, width): tree, name: commit})
+        assert (objects.file(name, "a"), objects.file(name, "link"), objects.file(name, "b/c")) == (blob, None, None)
+
+
+def test_the_ids_are_gits(fleet: PackagedFleet) -> None:
+    """What git itself calls the same bytes."""
+    data = (fleet.folder / PATH).read_bytes()
+    assert object_id(framed("blob", data), 40) == git(fleet.folder, "hash-object", PATH)
+
+
+def test_others_accept_the_statements(archive: bytes) -> None:
+    """The public implementation of in-toto reads every statement of a package, and the predicates that it knows."""
+    members = unpack(archive)
+    predicates = {TEST_RESULT: ResultMessage, HARDWARE: AttributeReport}
+    found = set()
+    for name in members:
+        if name.startswith("statements/") or name == SEAL:
+            payload = json.loads(base64.b64decode(json.loads(members[name])["dsseEnvelope"]["payload"]))
+            Statement.copy_from_pb(ParseDict(payload, StatementMessage())).validate()
+            if payload["predicateType"] in predicates:
+                ParseDict(payload["predicate"], predicates[payload["predicateType"]]())
+            found.add(payload["predicateType"])
+    assert found == {TEST_RESULT, HARDWARE, ADMISSION, RELEASE_NAMES, "muster:evidence-package/v1"}
+
+
+def test_others_accept_the_bill(archive: bytes) -> None:
+    """The published CycloneDX schema, on the member as it lies there."""
+    bill = unpack(archive)["bom.json"].decode()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
 
 
 def test_a_statement_of_another_key(archive: bytes, root: TrustRoot, fleet: PackagedFleet) -> None:
