@@ -201,5 +201,5 @@ def _lacks_user(python: Path) -> str | None:
             extra_groups=[],
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"user {_NOBODY} cannot run {python}: {error}"
+        return f"user {_NOBODY} cannot run {python}: {getattr(error, 'strerror', None) or error}"
     return None if done.returncode == 0 else f"user {_NOBODY} cannot run {python}"
