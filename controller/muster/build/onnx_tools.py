@@ -50,7 +50,12 @@ def quantize_dynamic(model: bytes, stage: DynamicStage) -> bytes:
                 f"quantize_dynamic of onnxruntime {onnx_runtime.VERSION} does not take the model: {first_line(error)}",
                 "leave the operator it names out of the recipe's quantize.operators, or export the model without it",
             ) from error
-        return (folder / "quantized.onnx").read_bytes()
+        written = (folder / "quantized.onnx").read_bytes()
+    if not any(node.op_type == "DynamicQuantizeLinear" for node in parse_model(written).graph.node):
+        raise Refused(
+            f"the model has no weights in {', '.join(stage.operators)}", "name the operators of the model's layers"
+        )
+    return written
 
 
 def to_float16(model: bytes) -> bytes:

@@ -166,10 +166,13 @@ class QuantizeStage(_RecipePart):
 
 
 class DynamicStage(_RecipePart):
-    """int8 weights, and activations whose range is found anew for each frame. No calibration."""
+    """int8 weights, and activations whose range is found anew for each frame. No calibration.
+
+    A Gemm is taken as the MatMul in it.
+    """
 
     format: Literal["dynamic"]
-    operators: Annotated[tuple[WeightedOperator, ...], AsTuple, Field(min_length=1)]
+    operators: Annotated[tuple[Literal["Conv", "MatMul"], ...], AsTuple, Field(min_length=1)]
     per_channel: bool
     reduce_range: bool
 

@@ -84,6 +84,19 @@ def test_weights_beyond_float16_are_refused() -> None:
         to_float16(model.SerializeToString())
 
 
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_dynamic_takes_a_gemm_as_a_matmul(per_channel: bool) -> None:
+    """With a scale per tensor or per channel; a recipe that meets no weights is refused."""
+    model = model_of([GEMM], {"w": drawn(4, 6)}, (6,))
+    model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
+    stage = DYNAMIC.model_copy(update={"per_channel": per_channel})
+    written = onnx.load_from_string(quantize_dynamic(model.SerializeToString(), stage))
+    frames = drawn(1, 6, seed=7)
+    assert np.abs(scores(written, frames) - scores(model, frames)).max() < 0.1
+    with pytest.raises(Refused, match="no weights in Conv"):
+        quantize_dynamic(model.SerializeToString(), DYNAMIC.model_copy(update={"operators": ("Conv",)}))
+
+
 def test_dynamic_ranges_are_found_when_the_model_runs() -> None:
     """int8 weights, whole-number arithmetic, and nothing outside ONNX's own operators."""
     model = onnx.load_from_string(SMALL["transformer"]().model)
