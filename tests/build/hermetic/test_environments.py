@@ -112,7 +112,7 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused(tmp_path: Path, small: Bu
     shutil.copytree(wheelhouse, folder)
     wheel = next(folder.glob("typing_extensions-*.whl"))
     wheel.write_bytes(next(folder.glob("packaging-*.whl")).read_bytes())
-    with pytest.raises(Unusable, match="typing[-_]extensions"):
+    with pytest.raises(Unusable, match=r"typing[-_]extensions"):
         environment_for(small, tmp_path / "builders", folder)
     assert not [path for path in (tmp_path / "builders").iterdir() if path.is_dir()]
 
