@@ -58,11 +58,16 @@ def rebuild_release(
     except TryAgain:
         raise
     except (DamagedObject, Unusable) as error:
-        return _outcome(release, about, ("L1", "UNKNOWN"), "pinned", error.message)
+        return could_not_tell(release, about, error.message)
     except Refused as error:
         return _outcome(release, about, ("L1", "BAD"), "pinned", error.message)
     same = {item.output: item.identical for item in verification.comparisons}
     return _outcome(release, about, _judge(same, verification.table), verification.table, _reason(verification))
+
+
+def could_not_tell(release: Release, about: tuple[Machine, datetime], reason: str) -> Outcome:
+    """UNKNOWN, where not even a build could begin."""
+    return _outcome(release, about, ("L1", "UNKNOWN"), "pinned", reason)
 
 
 def _judge(same: Mapping[str, bool], table: Literal["pinned", "calibrated"]) -> tuple[_Level, _Verdict]:
