@@ -22,6 +22,8 @@ from muster.source.load import Loader
 
 _COMMITS: Final = 1_000
 """How far back the commit that declared a release is looked for."""
+_UNKNOWN_AGE: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Of what a shallow clone does not tell: it comes last."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,11 @@ class RepositoryDesk:
     def rebuild(self, release: Release, log: Log) -> Outcome:
         """Raises `TryAgain` if the disk refuses."""
         machine, now = self.bench.machine, self.clock()
-        lock = self._lock(release)
         log.say(f"{release.name} of {self._commit}: artifact {release.spec.artifact.digest}")
         log.say(" ".join(f"{name}={value!r}" for name, value in machine.described().items()))
-        log.say(f"environment: lock {release.spec.builder.lock_digest}")
+        log.say(f"environment: {release.spec.builder.lock}, {release.spec.builder.digest}")
         try:
+            lock = self._lock(release)
             run = self.bench.run(release, lock)
         except TryAgain:
             raise
@@ -108,5 +110,5 @@ class RepositoryDesk:
         """When the oldest commit that is looked at declared it. A rollout that changes later makes it no newer."""
         if release.name not in self._declared:
             commits = self.verdicts.repository.log(release.path, _COMMITS, self._commit, first_parent=True)
-            self._declared[release.name] = commits[-1].at
+            self._declared[release.name] = commits[-1].at if commits else _UNKNOWN_AGE
         return self._declared[release.name]

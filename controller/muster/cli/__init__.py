@@ -33,6 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "keys": ("muster.cli.keys:keys", "Make and show the keys of this controller."),
     "plan": ("muster.cli.plan:plan", "Show what the controller would do, and what it waits for."),
     "policy": ("muster.cli.policy:policy", "Try the policies on small changes and compare."),
+    "rebuild": ("muster.cli.rebuild:rebuild", "Be a rebuilder: build what has no verdict of yours, and sign one."),
     "release": ("muster.cli.release:release", "Write a release file with every pin filled in."),
     "rollback": ("muster.cli.rollback:rollback", "Make the revert commit that takes a release back."),
     "run": ("muster.cli.run:run", "Run the controller on a repository."),
