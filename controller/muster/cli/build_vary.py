@@ -26,7 +26,7 @@ def build_in_circumstances(
     from muster.build.varied import build_varied, variations
 
     run = _run(release, lock, state, environment, wheelhouse)
-    return build_varied(release, Store(state / "store"), run, variations(run.environment.python), _tell)
+    return build_varied(release, Store(state / "store"), run, variations(), _tell)
 
 
 def show_varied(release: Release, found: Sequence[VariedBuild], output: str) -> int:
