@@ -22,6 +22,7 @@ NOBODY = 65_534
 SYSTEM_PYTHON = "/usr/bin/python3"
 SMALL = Limits(
     memory=512 * 2**20,
+    resident=512 * 2**20,
     processor_seconds=20,
     wall_seconds=30,
     file_size=4 * 2**20,

@@ -50,9 +50,10 @@ Trespass = Literal[
 
 @dataclass(frozen=True)
 class Limits:
-    """Bytes and seconds. `memory` is address space of each process, and resident bytes of all together."""
+    """Bytes and seconds. `memory` is the address space of each process, `resident` what all have in memory together."""
 
     memory: int = 4 * 2**30
+    resident: int = 4 * 2**30
     processor_seconds: int = 900
     wall_seconds: float = 900
     file_size: int = 2**30

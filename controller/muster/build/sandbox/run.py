@@ -18,12 +18,11 @@ from typing import Any, Final
 
 from muster.build.sandbox.confinement import Attempt, Confinement, Level, Limits, Outcome
 from muster.build.sandbox.readable import SYSTEM, muster_folder, this_interpreter
+from muster.build.sandbox.within import CONFINED, is_confined, run_within
 from muster.kinds.errors import Refused, TryAgain
 
 _GRACE_SECONDS = 30
 """What the supervisor may take to set up, to end everything and to report."""
-CONFINED: Final = "MUSTER_CONFINED"
-"""A variable that a step finds set."""
 _MOST_REPORT = 2**20
 _BEGIN: Final = "import sys; sys.path.insert(0, sys.argv[1]); from muster.build.sandbox.supervisor import main; main()"
 
@@ -146,15 +145,23 @@ def run(
     The system and this interpreter can be read as well as `readable`. Raises `CannotHold` if the kernel does not let
     it be held so, or there is no such program; `TryAgain` if the supervisor was killed.
     """
-    return Running(command, Confinement(folder, tuple(readable), limits or Limits(), level, environment or {})).wait()
+    return run_confined(command, Confinement(folder, tuple(readable), limits or Limits(), level, environment or {}))
+
+
+def run_confined(command: Sequence[str], confinement: Confinement) -> Outcome:
+    """Run a command so and wait for its end, as `run` does. A step's own steps are held by what holds the step."""
+    if is_confined():
+        environment = {**_environment(str(confinement.folder)), **confinement.environment}
+        return run_within(command, confinement, environment)
+    return Running(command, confinement).wait()
 
 
 def strongest(lowest: Level) -> Level:
     """The strongest level that this machine has. Raises `Refused` if it is below `lowest`; what was tried is kept.
 
-    A step may confine what it starts; what holds the step holds that too, so that `limits` is enough there.
+    A step may run steps; what holds it holds them too, so that `limits` is enough there.
     """
-    if _is_confined():
+    if is_confined():
         return Level.LIMITS
     found, problems = _probe()
     if found >= lowest:
@@ -196,15 +203,6 @@ def _order(command: Sequence[str], confinement: Confinement) -> dict[str, Any]:
         "umask": confinement.umask,
         "user": confinement.user,
     }
-
-
-def _is_confined() -> bool:
-    """Is this process itself a step? It was told so, and the kernel says so."""
-    if CONFINED not in os.environ:
-        return False
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    return {"NoNewPrivs:\t1", "Seccomp:\t2"} <= set(lines)
 
 
 def _environment(folder: str) -> dict[str, str]:

@@ -151,13 +151,18 @@ def _limit(order: Order) -> None:
         resource.RLIMIT_CORE: 0,
     }
     for kind, bound in bounds.items():
-        hard = resource.getrlimit(kind)[1]
-        bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)  # noqa: PLW2901
-        resource.setrlimit(kind, (bound, bound))
+        _bound(kind, bound, bound)
     # One more second between the signal that can be heard and the one that cannot.
     seconds = limits["processor_seconds"]
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    _bound(resource.RLIMIT_CPU, seconds, seconds + 1)
     os.umask(order.umask)
+
+
+def _bound(kind: int, soft: int, hard: int) -> None:
+    """Set a limit, or leave it where it is lower already: a step of a step has its limits too."""
+    now = resource.getrlimit(kind)[1]
+    most = hard if now == resource.RLIM_INFINITY else min(hard, now)
+    resource.setrlimit(kind, (min(soft, most), most))
 
 
 def _running(user: int) -> int:

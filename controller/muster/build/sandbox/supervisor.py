@@ -119,7 +119,8 @@ class _Watch:
         result = told.get("status")
         number = os.WTERMSIG(result) if result is not None and os.WIFSIGNALED(result) else None
         ended_by = ended_by or self._limit_behind(number, told)
-        if told.get("memory", 0) >= self._order.limits["memory"] * 8 // 10:
+        limits = self._order.limits
+        if told.get("memory", 0) >= min(limits["memory"], limits["resident"]) * 8 // 10:
             self._attempts.add("memory", f"{told['memory']} bytes resident")
         excess = self._folder_excess(final=True)
         if ended_by is None and excess:
@@ -172,7 +173,7 @@ class _Watch:
 
     def _excess(self, now: float) -> str | None:
         """The limit that all processes together exceed."""
-        limit = self._order.limits["memory"]
+        limit = self._order.limits["resident"]
         used = [processes.memory(process) for process in processes.descendants(os.getpid())]
         resident = sum(each[1] for each in used)
         if resident > limit:
