@@ -9,12 +9,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from muster.attest.dsse import STATEMENT_TYPE, Hex, UntrustedKey, open_bundle, read_part, sign_payload
+from muster.attest.dsse import (
+    STATEMENT_TYPE,
+    Hex,
+    SignPayload,
+    UntrustedKey,
+    open_bundle,
+    read_part,
+    sign_payload,
+)
+from muster.attest.keyless import NOBODY, Keyless, UntrustedIdentity, is_keyless, open_keyless
 from muster.attest.keys import key_id
 from muster.kinds.canonical import canonical_json
 from muster.kinds.digest import hex_of
@@ -79,15 +89,16 @@ def evidence_path(artifact: str, name: str) -> str:
 
 
 def sign_evidence(
-    subjects: Mapping[str, str], predicate_type: str, predicate: Mapping[str, Any], private_key_pem: bytes
+    subjects: Mapping[str, str], predicate_type: str, predicate: Mapping[str, Any], signer: bytes | SignPayload
 ) -> bytes:
-    """The file for a statement about `subjects` {name: artifact digest}. The same input gives the same bytes.
+    """The file for a statement about `subjects` {name: artifact digest}.
 
-    Raises `Unusable` for anything but an EC P-256 key, `Refused` for no subject or more than 1 MiB.
+    With a private key (PEM) the same input gives the same bytes. Raises `Unusable` for anything but an EC P-256 key,
+    `Refused` for no subject or more than 1 MiB, and whatever another signer raises.
     """
     if not subjects:
         raise Refused("evidence is about no artifact", "name the digest of one")
-    signed = sign_payload(statement_payload(subjects, predicate_type, predicate), private_key_pem) + b"\n"
+    signed = sign_payload(statement_payload(subjects, predicate_type, predicate), signer) + b"\n"
     if len(signed) > LARGEST:
         raise Refused(f"the evidence has {len(signed)} bytes, more than {LARGEST}", "say less in one file")
     return signed
@@ -112,15 +123,23 @@ def read_statement(payload: bytes) -> SignedStatement:
     return statement
 
 
-def read_evidence(path: str, data: bytes, keys: Sequence[SigningKey]) -> Evidence:
-    """What the bytes at `path` (`evidence/<hex>/<name>.json`) claim, and whether one of `keys` vouches for it.
+def read_evidence(path: str, data: bytes, keys: Sequence[SigningKey], keyless: Keyless = NOBODY) -> Evidence:
+    """What the bytes at `path` (`evidence/<hex>/<name>.json`) claim, and whether somebody trusted vouches for it.
 
-    Of `keys`, only those with use `evidence` count. Never raises for what `path` and `data` hold.
+    Of `keys` and the identities of `keyless`, only those with use `evidence` count. Never raises for what `path` and
+    `data` hold, and asks no server.
     """
     trusted = _trusted(keys)
+    certified = replace(keyless, identities=[one for one in keyless.identities if "evidence" in one.spec.uses])
     try:
-        payload, signer = open_bundle(data, {key: pem for key, (_, pem) in trusted.items()}, _AGAIN)
+        if is_keyless(data):
+            payload, signer = open_keyless(data, certified, _AGAIN)
+        else:
+            payload, signer = open_bundle(data, {key: pem for key, (_, pem) in trusted.items()}, _AGAIN)
+            signer = trusted[signer][0]
         statement = read_statement(payload)
+    except UntrustedIdentity as error:
+        return _unbelieved(path, "foreign", f"{error.message}; trusted for evidence: {certified.names}")
     except UntrustedKey as error:
         names = ", ".join(sorted(name for name, _ in trusted.values())) or "none"
         return _unbelieved(path, "foreign", f"{error.message}; trusted for evidence: {names}")
@@ -132,7 +151,7 @@ def read_evidence(path: str, data: bytes, keys: Sequence[SigningKey]) -> Evidenc
         predicate_type=statement.predicate_type,
         predicate=statement.predicate,
         made_at=_made_at(statement.predicate_type, statement.predicate),
-        signer=trusted[signer][0],
+        signer=signer,
     )
     return _in_place(found)
 

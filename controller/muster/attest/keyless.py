@@ -10,14 +10,15 @@ entry is refused, since a stolen ten-minute key would sign for ever.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from muster.attest.dsse import PAYLOAD_TYPE, read_part
+from muster.attest.model_signature import compare_signed
 from muster.attest.signers import TRUSTED_ROOT
 from muster.attest.sigstore_root import Seen, names, told, verifier_of
 from muster.kinds.errors import Refused, Unusable
@@ -93,7 +94,7 @@ def is_keyless(data: bytes) -> bool:
 def open_keyless(data: bytes, trusted: Keyless, hint: str) -> tuple[bytes, str]:
     """The signed payload, and who signed it: `signer` of one of the identities.
 
-    Raises `UntrustedIdentity`, or `Refused` with `hint` if this is no bundle, or the trusted root does not vouch for it.
+    Raises `UntrustedIdentity`, or `Refused` with `hint` if this is no bundle or the trusted root does not vouch for it.
     """
     from sigstore.errors import Error
     from sigstore.models import Bundle
@@ -132,3 +133,14 @@ def _reason(error: Exception) -> str:
         if said in text:
             return f"the keyless signature is refused: {called}"
     return f"Sigstore does not accept the signature: {printable(text)[:300]}"
+
+
+def verify_files_keyless(files: Mapping[str, str], signature: bytes, trusted: Keyless) -> str:
+    """Verify that an identity trusted for `artifacts` signed exactly these files, given as {name: "sha256:<hex>"}.
+
+    Returns who signed. Raises `Refused` as `verify_files` does.
+    """
+    certified = replace(trusted, identities=[one for one in trusted.identities if "artifacts" in one.spec.uses])
+    payload, signer = open_keyless(signature, certified, "build and sign the artifact again")
+    compare_signed(payload, files)
+    return signer

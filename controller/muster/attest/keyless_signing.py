@@ -2,7 +2,7 @@
 
 In GitHub Actions the token is asked of the runner; elsewhere it lies in a file. Where to sign is said by a client trust
 config (a private instance), or is the public Sigstore instance. What comes out is verified before it is handed over, on
-the trusted root of the same config: a server that left something out, such as the time, is found here and not by a gate.
+the trusted root of the same config: a server that left something out, such as the time, is found here, not by a gate.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ LONGEST: Final = 60.0
 """Seconds that the servers have for one signature."""
 LARGEST_CONFIG: Final = 1024 * 1024
 
-_TOKEN = "in GitHub Actions give the job `permissions: id-token: write`; elsewhere give --identity-token FILE"
+_WHERE = "in GitHub Actions give the job `permissions: id-token: write`; elsewhere give --identity-token FILE"
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class KeylessSigner:
-    """Signs payloads; each call asks for a new certificate. `token_file` is None where the surroundings have a token."""
+    """Signs payloads; each call asks for a new certificate. Without `token_file`, the surroundings have the token."""
 
     token_file: Path | None = None
     trust_config: Path | None = None
@@ -70,10 +70,10 @@ class KeylessSigner:
         try:
             raw = _read_token(self.token_file) if self.token_file is not None else detect_credential()
             if raw is None:
-                raise Unusable("there is no identity token here to sign with", _TOKEN)
+                raise Unusable("there is no identity token here to sign with", _WHERE)
             return IdentityToken(raw)
         except IdentityError as error:
-            raise Unusable(f"no identity token to sign with: {printable(str(error))[:300]}", _TOKEN) from error
+            raise Unusable(f"no identity token to sign with: {printable(str(error))[:300]}", _WHERE) from error
 
     def _config(self) -> ClientTrustConfig:
         from sigstore.models import ClientTrustConfig
@@ -84,22 +84,26 @@ class KeylessSigner:
             with self.trust_config.open("rb") as file:
                 data = file.read(LARGEST_CONFIG + 1)
         except OSError as error:
-            raise Unusable(f"cannot read {self.trust_config}: {error.strerror}", "give a client trust config") from error
+            raise Unusable(
+                f"cannot read {self.trust_config}: {error.strerror}", "give a client trust config"
+            ) from error
+        if len(data) > LARGEST_CONFIG:
+            raise Unusable(f"{self.trust_config} has more than {LARGEST_CONFIG} bytes", "give a client trust config")
         try:
-            if len(data) > LARGEST_CONFIG:
-                raise ValueError("too large")
             return ClientTrustConfig.from_json(data.decode())
         except Exception as error:
-            raise Unusable(f"{self.trust_config} is not a Sigstore client trust config", "give its JSON file") from error
+            raise Unusable(
+                f"{self.trust_config} is not a Sigstore client trust config", "give its JSON file"
+            ) from error
 
 
 def _read_token(path: Path) -> str:
     try:
         return read_private(path).decode("ascii").strip()
     except UnicodeDecodeError:
-        raise Unusable(f"{path} holds no identity token", _TOKEN) from None
+        raise Unusable(f"{path} holds no identity token", _WHERE) from None
     except Unusable as error:
-        raise Unusable(error.message, _TOKEN) from error
+        raise Unusable(error.message, _WHERE) from error
 
 
 def _signed(config: ClientTrustConfig, token: IdentityToken, payload: bytes) -> tuple[Bundle, tuple[str, str]]:
