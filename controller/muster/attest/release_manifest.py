@@ -90,7 +90,7 @@ def _signing(known: Known) -> list[dict[str, Any]]:
     return [
         {
             "key": signer,
-            "declaration": f"policies/keys/{signer}.yaml",
+            "declaration": f"policies/{signer if '/' in signer else f'keys/{signer}'}.yaml",
             "files": sorted(item.path for item in known.evidence if item.signer == signer and item.problem is None),
         }
         for signer in signers

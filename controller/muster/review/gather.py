@@ -23,7 +23,6 @@ from muster.kinds.finding import Finding, Place
 from muster.kinds.fleet import Fleet
 from muster.kinds.pull_request import PullRequest
 from muster.kinds.release import Release
-from muster.kinds.signing_key import SigningKey
 from muster.review.history import declared_since, reverted
 from muster.review.sides import Sides, read_sides
 from muster.review.signatures import with_signatures
@@ -141,14 +140,13 @@ def _evidence(
     if not folders:
         return [], (), ()
     most = MOST_EVIDENCE * len(folders)
-    keys = change.base.keys_for("evidence")
     now, findings = _readable(repository.tree(tree, folders), most)
     present = {(entry.path, entry.blob) for entry in now}
     # Nothing can be gone if no file that was there differs.
     differs = any(file.before and file.path.startswith("evidence/") for file in change.touched)
     before, _ = _readable(repository.tree(base, folders) if differs else (), most)
     former = [entry for entry in before if (entry.path, entry.blob) not in present]
-    return findings, _believed(repository, now, keys), _believed(repository, former, keys)
+    return findings, _believed(repository, now, change.base), _believed(repository, former, change.base)
 
 
 def _readable(entries: Iterable[TreeEntry], most: int) -> tuple[list[TreeEntry], list[Finding]]:
@@ -161,16 +159,16 @@ def _readable(entries: Iterable[TreeEntry], most: int) -> tuple[list[TreeEntry],
     return regular[:most], findings
 
 
-def _believed(
-    repository: Repository, entries: Sequence[TreeEntry], keys: tuple[SigningKey, ...]
-) -> tuple[Evidence, ...]:
+def _believed(repository: Repository, entries: Sequence[TreeEntry], base: Fleet) -> tuple[Evidence, ...]:
     if not entries:
         return ()
     # Loads the cryptography, which a change without evidence does not need.
     from muster.attest.evidence import read_evidence
+    from muster.review.keyless import keyless_of
 
+    keys, keyless = base.keys_for("evidence"), keyless_of(repository, base, "evidence")
     contents = repository.blobs(entry.blob for entry in entries)
-    return tuple(read_evidence(entry.path, contents[entry.blob], keys) for entry in entries)
+    return tuple(read_evidence(entry.path, contents[entry.blob], keys, keyless) for entry in entries)
 
 
 def _objection(entry: TreeEntry) -> Finding | None:

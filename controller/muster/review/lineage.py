@@ -138,6 +138,7 @@ def _release(ground: Ground, release: Release, roles: Sequence[str]) -> dict[str
 
 def _evidence(ground: Ground, release: Release) -> list[dict[str, Any]]:
     from muster.attest.evidence import read_evidence
+    from muster.review.keyless import keyless_of
 
     entries = [
         entry
@@ -145,7 +146,8 @@ def _evidence(ground: Ground, release: Release) -> list[dict[str, Any]]:
         if entry.mode.startswith("100") and entry.size <= LARGEST
     ][:MOST_EVIDENCE]
     contents = ground.repository.blobs(entry.blob for entry in entries)
-    found = [read_evidence(entry.path, contents[entry.blob], ground.fleet.signing_keys) for entry in entries]
+    keys, keyless = ground.fleet.signing_keys, keyless_of(ground.repository, ground.fleet, "evidence")
+    found = [read_evidence(entry.path, contents[entry.blob], keys, keyless) for entry in entries]
     return [
         {"file": one.path, "type": one.predicate_type, "signer": one.signer, "problem": one.problem} for one in found
     ]

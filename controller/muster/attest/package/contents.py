@@ -24,8 +24,10 @@ from pydantic.alias_generators import to_camel
 
 from muster.attest.dsse import read_part
 from muster.attest.evidence import read_evidence
+from muster.attest.keyless import Keyless
 from muster.attest.package.git_objects import Objects
 from muster.attest.release_manifest import Known
+from muster.attest.signers import TRUSTED_ROOT
 from muster.kinds.digest import Commit, Digest, digest_of, hex_of
 from muster.kinds.errors import Refused
 from muster.kinds.evidence import Evidence
@@ -126,9 +128,10 @@ class Contents:
 
     @cached_property
     def evidence(self) -> tuple[Evidence, ...]:
-        """Every evidence file about the artifact, by the keys that the fleet declares."""
+        """Every evidence file about the artifact, by the keys and identities that the fleet declares."""
         keys = self.fleet.signing_keys
-        return tuple(read_evidence(path, self.files[path], keys) for path in sorted(self.evidence_digests))
+        keyless = Keyless(self.fleet.identities_for("evidence"), self.files.get(TRUSTED_ROOT))
+        return tuple(read_evidence(path, self.files[path], keys, keyless) for path in sorted(self.evidence_digests))
 
     @cached_property
     def evidence_digests(self) -> dict[str, str]:

@@ -22,6 +22,7 @@ from muster.attest.package.git_objects import framed, object_id
 from muster.attest.package.ledger_rows import Row, gaps, read_rows
 from muster.attest.package.seal import SEAL, unseal
 from muster.attest.package.trust_root import TrustRoot
+from muster.attest.signers import TRUSTED_ROOT
 from muster.kinds.digest import digest_of
 from muster.kinds.errors import MusterError, Refused
 from muster.kinds.evidence import ADMISSION
@@ -123,8 +124,15 @@ def _evidence(contents: Contents, root: TrustRoot) -> str:
     """Evidence that is believed is signed by a key that counts; what is not believed is said to be so."""
     declared = {key.metadata.name: key for key in contents.fleet.signing_keys}
     believed = [item for item in contents.evidence if item.problem is None]
+    identities = {one.signer: one.spec for one in contents.fleet.identities}
     for item in believed if root.whole else ():
-        if key_id(declared[item.signer or ""].spec.public_key) not in root.keys:
+        named = identities.get(item.signer or "")
+        if named is not None:
+            # A certificate is worth what the trusted root is worth that it is judged by.
+            held = (named.identity, named.issuer) in root.identities and root.sigstore == contents.files[TRUSTED_ROOT]
+        else:
+            held = key_id(declared[item.signer or ""].spec.public_key) in root.keys
+        if not held:
             raise Refused(f"{item.path} is signed by {item.signer}, which the trust root does not hold", _HINT)
     odd = [f"{item.path} ({item.problem_kind})" for item in contents.evidence if item.problem is not None]
     told = f"; not believed, and counted for nothing: {', '.join(odd)}" if odd else ""
