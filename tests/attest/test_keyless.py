@@ -351,6 +351,20 @@ def test_signing_says_what_is_missing(place: Place, monkeypatch: pytest.MonkeyPa
         signer.check()
 
 
+def test_a_job_signs_by_its_ambient_token(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In GitHub Actions nothing but the permission is given; without the permission the reason names it."""
+    config = place.folder / "config.json"
+    config.write_text(json.dumps(place.instance.trust_config(2)))
+    for name, value in place.instance.job_environment().items():
+        monkeypatch.setenv(name, value)
+    data = sign_evidence(SUBJECTS, MEASUREMENT, PREDICATE, KeylessSigner(None, config))
+    assert read(data, trusting(place.instance, identity=place.instance.job)).signer == "identities/ci"
+    monkeypatch.delenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+    with pytest.raises(Unusable) as missing:
+        KeylessSigner(None, config).check()
+    assert "id-token: write" in (missing.value.hint or "")
+
+
 def test_an_authority_that_refuses_the_token_is_a_refusal(place: Place) -> None:
     """A token of another issuer's key: the reason is the authority's."""
     with running() as other:

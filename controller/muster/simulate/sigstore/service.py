@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from muster.simulate.sigstore.transparency import TransparencyLog
 
 LARGEST: Final = 1024 * 1024
 AUDIENCE: Final = "sigstore"
+JOB_TOKEN: Final = "/job/token"
+"""Where a CI system's runner hands a job its identity token, as GitHub Actions does."""
 RekorVersion = Literal[1, 2]
 Clock = Callable[[], datetime]
 
@@ -60,6 +63,7 @@ class Sigstore:
         self.generations = [Generation(clocks)]
         self._clocks = clocks
         self._token_key = new_key()
+        self.job, self.job_secret = "https://ci.example/fleet/workflow.yml@refs/heads/main", secrets.token_hex(16)
 
     def rotate(self) -> None:
         """From now on, all new keys."""
@@ -74,6 +78,14 @@ class Sigstore:
             self._token_key,
             algorithm="ES256",
         )
+
+    def job_environment(self) -> dict[str, str]:
+        """The variables of a job that may ask for a token, as GitHub Actions sets them."""
+        return {
+            "GITHUB_ACTIONS": "true",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": self.job_secret,
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.url}{JOB_TOKEN}?",
+        }
 
     def trusted_root(self, generations: Sequence[Generation] | None = None) -> dict[str, Any]:
         """The trusted root with the keys of these generations; by default of all."""
@@ -138,7 +150,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: what went wrong is in the answer."""
 
     def do_GET(self) -> None:
-        """Where an issuer says what it offers; clients ask even if they have a token."""
+        """Where an issuer says what it offers, which clients ask even if they have a token; and a job's own token."""
+        if self.path.partition("?")[0] == JOB_TOKEN:
+            held = self.headers.get("authorization", "") == f"bearer {self.sigstore.job_secret}"
+            answer = {"value": self.sigstore.token(self.sigstore.job)} if held else {}
+            self._send(200 if held else 403, json.dumps(answer).encode())
+            return
         if self.path != "/oidc/.well-known/openid-configuration":
             self._send(404, b"{}")
             return
