@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check fix docs env models lock peers fuzz benchmarks
+.PHONY: demo test check fix docs env models lock peers fuzz benchmarks repro
 
 demo: env
 	$(BIN)/muster demo $(DEMO)
@@ -48,6 +48,8 @@ env: .venv/.ready
 lock: env
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" builders/onnxruntime-1.31.in -o builders/onnxruntime-1.31.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" builders/onnxruntime-1.30.in -o builders/onnxruntime-1.30.lock
+	sed -i '1i # Python 3.11' builders/onnxruntime-1.30.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" fuzz/requirements.in -o fuzz/requirements.lock
 
 # Coverage-guided, outside of the tests: FUZZ_SECONDS for each target. What it finds ends it with the input that did it.
@@ -55,6 +57,11 @@ FUZZ_SECONDS ?= 150
 fuzz: env
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r fuzz/requirements.lock
 	for target in yaml evidence body documents; do $(BIN)/python fuzz/fuzz.py $$target -max_total_time=$(FUZZ_SECONDS) -len_control=0 -max_len=4096 -artifact_prefix=/tmp/ || exit 1; done
+
+# Every recipe on every architecture on every CPU that this machine can be: prints the digests, writes them to docs/.
+# Takes minutes for each CPU; `make peers` brings the emulator.
+repro: env
+	$(BIN)/python docs/reproduce.py $(REPRO)
 
 # Measured side by side with a peer; figures depend on the machine, so none of them is a test.
 benchmarks: env

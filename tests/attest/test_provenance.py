@@ -20,7 +20,7 @@ from muster.attest.keys import new_private_key
 from muster.attest.provenance import BUILD_TYPE, LOCAL_BUILDER, provenance_of
 from muster.build.measuring.machine import machine_of
 from muster.build.pipeline import build_release
-from muster.kinds.digest import hex_of
+from muster.kinds.digest import digest_of_value, hex_of
 from muster.kinds.errors import Unusable
 from muster.kinds.evidence import PROVENANCE
 
@@ -53,8 +53,11 @@ def test_it_fits_the_public_definition(predicate: dict) -> None:
 def test_it_names_everything_that_went_in(predicate: dict) -> None:
     """Every input of the build by the digest that the release pins, and the versions of its tools."""
     definition, spec = predicate["buildDefinition"], release().spec
-    named = {item["name"]: item["digest"]["sha256"] for item in definition["resolvedDependencies"] if "name" in item}
+    resolved = definition["resolvedDependencies"]
+    named = {item["name"]: item["digest"]["sha256"] for item in resolved if "digest" in item}
+    assert [item["uri"] for item in resolved if item.get("name") == "cpu"] == [f"muster:cpu/{MACHINE.cpu}"]
     assert named == {
+        "recipe": hex_of(digest_of_value(spec.recipe.model_dump(mode="json", by_alias=True))),
         "source": hex_of(spec.source.digest),
         "calibration": hex_of(spec.snapshots.calibration),
         "evaluation": hex_of(spec.snapshots.evaluation),

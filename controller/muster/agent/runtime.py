@@ -83,6 +83,8 @@ class _OnnxSession:
         self._input = config.input.name
         self._output = config.output.name
         self._labels = len(config.output.labels)
+        first = session.get_inputs()[0].shape[:1]
+        self._at_once = first[0] if first and isinstance(first[0], int) and first[0] > 0 else None
 
     @property
     def delegate(self) -> str:
@@ -90,13 +92,20 @@ class _OnnxSession:
 
     def run(self, inputs: Float32) -> Float32:
         try:
-            scores = self._session.run([self._output], {self._input: inputs})[0]
+            scores = self._scores(inputs)
         except Exception as error:
             raise StepFailed("inference_failed", f"the model does not answer: {_first_line(error)}") from error
-        scores = np.asarray(scores)
         if scores.dtype != np.float32 or scores.shape != (len(inputs), self._labels):
             raise StepFailed("inference_failed", f"the model answers {scores.dtype} of shape {scores.shape}")
-        return scores
+        found: Float32 = scores
+        return found
+
+    def _scores(self, inputs: Float32) -> Any:
+        """A model with fixed shapes takes so many frames at once and no other number."""
+        size = self._at_once or max(1, len(inputs))
+        starts = range(0, max(1, len(inputs)), size)
+        parts = [self._session.run([self._output], {self._input: inputs[start : start + size]})[0] for start in starts]
+        return np.concatenate([np.asarray(part) for part in parts])
 
 
 def _library() -> Any:

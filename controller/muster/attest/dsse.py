@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from cryptography.exceptions import InvalidSignature
@@ -28,6 +28,9 @@ PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 LARGEST: Final = 1024 * 1024
 """Largest bundle, and largest payload, that is read, in bytes."""
+
+SignPayload = Callable[[bytes], bytes]
+"""Whatever turns an in-toto statement into a bundle around it, such as a `KeylessSigner`."""
 
 Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -71,21 +74,23 @@ class _Bundle(_Part):
 _AnyPart = TypeVar("_AnyPart", bound=BaseModel)
 
 
-def sign_payload(payload: bytes, private_key_pem: bytes) -> bytes:
-    """The bundle around an in-toto statement. The same input gives the same bytes.
+def sign_payload(payload: bytes, signer: bytes | SignPayload) -> bytes:
+    """The bundle around an in-toto statement. With a private key (PEM), the same input gives the same bytes.
 
-    Raises `Unusable` for anything but an EC P-256 key.
+    Raises `Unusable` for anything but an EC P-256 key, and whatever another signer raises.
     """
+    if not isinstance(signer, bytes):
+        return signer(payload)
     # RFC 6979: no random number that could leak the key, and a repeated build signs the same.
-    signature = private_key(private_key_pem).sign(
-        _authenticated(payload), ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
-    )
+    signature = private_key(signer).sign(_authenticated(payload), ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+    return encode_bundle(payload, signature, key_id(public_half(signer)))
+
+
+def encode_bundle(payload: bytes, signature: bytes, signer: str) -> bytes:
+    """The only spelling of a bundle that we write; `signer` is the id of the key."""
     bundle = {
         "mediaType": MEDIA_TYPE,
-        "verificationMaterial": {
-            "publicKey": {"hint": hex_of(key_id(public_half(private_key_pem)))},
-            "tlogEntries": [],
-        },
+        "verificationMaterial": {"publicKey": {"hint": hex_of(signer)}, "tlogEntries": []},
         "dsseEnvelope": {
             "payload": base64.b64encode(payload).decode(),
             "payloadType": PAYLOAD_TYPE,

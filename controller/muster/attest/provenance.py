@@ -6,15 +6,17 @@ dependency stands there by digest. Times stand here and never in an artifact.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from muster import __version__
 from muster.build.measuring.machine import Machine
-from muster.build.measuring.measurement import utc_text
 from muster.build.pipeline import BuildResult
-from muster.kinds.digest import hex_of
+from muster.kinds.digest import digest_of_value, hex_of
 from muster.kinds.errors import Unusable
+from muster.kinds.moment import utc_text
 from muster.kinds.release import Release
 
 BUILD_TYPE: Final = "muster:build/v1"
@@ -35,7 +37,7 @@ def provenance_of(
             "buildType": BUILD_TYPE,
             "externalParameters": _parameters(release),
             "internalParameters": {"machine": machine.described(), "threads": "1"},
-            "resolvedDependencies": _dependencies(release),
+            "resolvedDependencies": _dependencies(release, result.tools, machine),
         },
         "runDetails": {
             "builder": {"id": builder, "version": {"muster": __version__}},
@@ -61,11 +63,10 @@ def _parameters(release: Release) -> dict[str, Any]:
     }
 
 
-def _dependencies(release: Release) -> list[dict[str, Any]]:
-    from muster.build.environment import tool_versions
-
+def _dependencies(release: Release, used: Mapping[str, str], machine: Machine) -> list[dict[str, Any]]:
     spec = release.spec
     digests = {
+        "recipe": digest_of_value(spec.recipe.model_dump(mode="json", by_alias=True)),
         "source": spec.source.digest,
         "calibration": spec.snapshots.calibration,
         "evaluation": spec.snapshots.evaluation,
@@ -75,8 +76,10 @@ def _dependencies(release: Release) -> list[dict[str, Any]]:
     }
     pinned = [{"name": name, "digest": {"sha256": hex_of(digest)}} for name, digest in digests.items()]
     # Their hashes, one per platform, stand in the lock.
-    tools = [{"uri": f"pkg:pypi/{name}@{version}"} for name, version in sorted(tool_versions().items())]
-    return [*pinned, *tools]
+    tools = [{"uri": f"pkg:pypi/{name}@{version}"} for name, version in sorted(used.items())]
+    # Two builders count as different if this differs: vendor, family and model of the processor.
+    processor = {"name": "cpu", "uri": f"muster:cpu/{quote(machine.cpu, safe='/')}"}
+    return [*pinned, *tools, processor]
 
 
 def _is_uri(text: str) -> bool:

@@ -19,11 +19,12 @@ from typing import Literal
 
 from muster.artifacts.store import DamagedObject, Store
 from muster.build.measuring.machine import Machine
-from muster.build.measuring.measurement import utc_text
+from muster.build.pipeline import RunStages
 from muster.build.stages import Reporter
 from muster.build.verification import Verification, verify_release
 from muster.kinds.errors import Refused, TryAgain, Unusable
 from muster.kinds.evidence import Rebuild
+from muster.kinds.moment import utc_text
 from muster.kinds.release import Release
 
 _CALIBRATION = frozenset({"calibrated", "calibration_table"})
@@ -46,21 +47,27 @@ def rebuild_release(
     about: tuple[Machine, datetime],
     *,
     reporter: Reporter | None = None,
+    run: RunStages | None = None,
 ) -> Outcome:
     """Build a release again, without the cache, and say how it came out. `about`: where, and when.
 
     Raises `TryAgain` if the disk refuses: that says nothing about the release, and nothing is to be recorded.
     """
     try:
-        verification = verify_release(release, store, lock, reporter=reporter)
+        verification = verify_release(release, store, lock, reporter=reporter, run=run)
     except TryAgain:
         raise
     except (DamagedObject, Unusable) as error:
-        return _outcome(release, about, ("L1", "UNKNOWN"), "pinned", error.message)
+        return could_not_tell(release, about, error.message)
     except Refused as error:
         return _outcome(release, about, ("L1", "BAD"), "pinned", error.message)
     same = {item.output: item.identical for item in verification.comparisons}
     return _outcome(release, about, _judge(same, verification.table), verification.table, _reason(verification))
+
+
+def could_not_tell(release: Release, about: tuple[Machine, datetime], reason: str) -> Outcome:
+    """UNKNOWN, where not even a build could begin."""
+    return _outcome(release, about, ("L1", "UNKNOWN"), "pinned", reason)
 
 
 def _judge(same: Mapping[str, bool], table: Literal["pinned", "calibrated"]) -> tuple[_Level, _Verdict]:

@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from muster.cli.build_progress import build_progress
+from muster.cli.builder_environment import environment_options, run_in
+from muster.cli.evidence_package import document, export, verify_archives
+from muster.cli.keyless import read_signer, signer_options, tag_of, trusted_signers
 from muster.cli.output import emit, output_option, state_option
 from muster.kinds.errors import Refused, Unusable
 
 if TYPE_CHECKING:
     from muster.artifacts.store import Store
+    from muster.attest.keyless_signing import KeylessSigner
     from muster.build.measuring.subject import Subject
+    from muster.build.pipeline import RunStages
     from muster.kinds.evidence import Evidence, Measurement
     from muster.kinds.release import Release
-    from muster.kinds.signing_key import SigningKey
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _PEM = click.Path(dir_okay=False, path_type=Path)
@@ -34,13 +38,17 @@ def evidence() -> None:
     """
 
 
+evidence.add_command(export)
+evidence.add_command(document)
+
+
 def _making(command: _Command) -> _Command:
     """Argument and options of every verb that makes evidence."""
     for option in (
         output_option,
         state_option,
         click.option("--name", help="Name of the file; by default what it holds."),
-        click.option("--key", required=True, type=_PEM, help="The private key that signs, in PEM."),
+        *signer_options,
         click.argument("release"),
     ):
         command = option(command)
@@ -55,21 +63,25 @@ class _Work:
     release: Release
     store: Store
     lock: bytes
-    key: bytes
+    key: bytes | KeylessSigner
 
     @classmethod
-    def of(cls, release: str, state: str, key: Path) -> _Work:
+    def of(cls, given: dict[str, Any]) -> _Work:
         """Read it all. Raises `Refused`, `Unusable`."""
         from muster.artifacts.store import Store
-        from muster.attest.keys import read_signing_key
         from muster.build.declarations import locate_release, read_bounded, read_release
         from muster.build.environment import MAX_LOCK
 
-        private = read_signing_key(key)
-        folder, path = locate_release(release, Path.cwd())
+        signer = read_signer(given)
+        folder, path = locate_release(given["release"], Path.cwd())
         declared = read_release(folder, path)
         lock = read_bounded(folder, declared.spec.builder.lock, MAX_LOCK)
-        return cls(folder, declared, Store(Path(state) / "store"), lock, private)
+        return cls(folder, declared, Store(Path(given["state"]) / "store"), lock, signer)
+
+    def run(self, given: dict[str, Any]) -> RunStages | None:
+        """How the stages run: see `environment_options`."""
+        state = self.store.folder.parent
+        return run_in(given, self.release.spec.builder, self.lock, state)
 
     def superseded(self) -> Release | None:
         """The release that this one comes after, if its file is there."""
@@ -126,7 +138,7 @@ def measure(output: str, **given: Any) -> None:
     device_class, soak = given["device_class"], _duration(given["soak"])
     if soak and not device_class:
         raise Unusable("--soak says nothing without --device-class", "say what kind of device this machine is")
-    work = _Work.of(given["release"], given["state"], given["key"])
+    work = _Work.of(given)
     with build_progress(output) as reporter:
         subject = load_subject(work.release, work.superseded(), work.store, work.lock, reporter)
     if device_class:
@@ -144,6 +156,7 @@ def measure(output: str, **given: Any) -> None:
 
 @evidence.command()
 @_making
+@environment_options(default="any")
 @click.option("--builder", help="URI of whoever builds; muster:builder/local by default.")
 def provenance(output: str, builder: str | None, **given: Any) -> None:
     """Build RELEASE without the cache, and record what went in: SLSA Provenance v1, into provenance.json."""
@@ -152,10 +165,11 @@ def provenance(output: str, builder: str | None, **given: Any) -> None:
     from muster.build.pipeline import build_release
     from muster.kinds.evidence import PROVENANCE
 
-    work = _Work.of(given["release"], given["state"], given["key"])
+    work = _Work.of(given)
     started = datetime.now(UTC)
     with build_progress(output) as reporter:
-        result = build_release(work.release, work.store, work.lock, cached=False, reporter=reporter)
+        run = work.run(given)
+        result = build_release(work.release, work.store, work.lock, cached=False, reporter=reporter, run=run)
     if result.difference is not None:
         raise Refused(
             f"{work.release.name} does not build to what it pins: {result.difference} differs",
@@ -169,21 +183,21 @@ def provenance(output: str, builder: str | None, **given: Any) -> None:
 
 @evidence.command()
 @_making
+@environment_options(default="lock")
 def rebuild(output: str, **given: Any) -> int:
     """Build RELEASE again, compare every output with its pin, and record how it came out.
 
     Each rebuild is a file of its own, and none is replaced. Exits 0 for GOOD, 1 for BAD, 2 for UNKNOWN.
     """
-    from muster.attest.keys import key_id, public_half
     from muster.build.measuring.machine import this_machine
     from muster.build.rebuild import rebuild_release
-    from muster.kinds.digest import hex_of
     from muster.kinds.evidence import REBUILD
 
-    work, now = _Work.of(given["release"], given["state"], given["key"]), datetime.now(UTC)
+    work, now = _Work.of(given), datetime.now(UTC)
     with build_progress(output) as reporter:
-        outcome = rebuild_release(work.release, work.store, work.lock, (this_machine(), now), reporter=reporter)
-    signer = hex_of(key_id(public_half(work.key)))[:8]
+        about, run = (this_machine(), now), work.run(given)
+        outcome = rebuild_release(work.release, work.store, work.lock, about, reporter=reporter, run=run)
+    signer = tag_of(work.key)
     predicate = outcome.rebuild.model_dump(mode="json")
     path = work.write(given["name"] or f"rebuild-{now:%Y%m%dt%H%M%Sz}-{signer}", REBUILD, predicate, anew=False)
 
@@ -206,12 +220,12 @@ def rehearsal(output: str, back_to: str | None, **given: Any) -> int:
     The planner is the real one, with the work tree's classes, cohorts and tiers. What it cannot show: that a board
     boots the older artifact. Exits 0 if every device came back, 1 if not.
     """
-    from muster.build.measuring.measurement import utc_text
     from muster.kinds.evidence import REHEARSAL, Rehearsal
+    from muster.kinds.moment import utc_text
     from muster.simulate.rehearsal import rehearse
     from muster.source.load import Loader
 
-    work, now = _Work.of(given["release"], given["state"], given["key"]), datetime.now(UTC)
+    work, now = _Work.of(given), datetime.now(UTC)
     spec, name = work.release.spec, work.release.name
     if back_to is None and spec.supersedes is None:
         raise Unusable(f"{name} supersedes nothing", "say where to go back to: --back-to MODEL/VERSION")
@@ -240,41 +254,36 @@ def rehearsal(output: str, back_to: str | None, **given: Any) -> int:
     type=click.Path(file_okay=False),
     default=".",
     show_default=True,
-    help="Without --key: the repository whose keys with use `evidence` are trusted.",
+    help="Without --key: the repository whose keys and identities with use `evidence` are trusted.",
 )
 @click.option("--revision", default="HEAD", show_default=True, help="The commit whose keys are trusted.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="FILES are archives of `muster evidence export`; all that is trusted is this public key, or folder of keys.",
+)
+@click.option("--max-age", help='With --root: how long ago a package may have been made as of, such as "30d".')
 @output_option
-def verify(files: tuple[Path, ...], key_files: tuple[Path, ...], repository: str, revision: str, output: str) -> int:
-    """Say what each of FILES claims, and whether it is believed.
+def verify(
+    files: tuple[Path, ...], key_files: tuple[Path, ...], root: Path | None, max_age: str | None, **options: str
+) -> int:
+    """Say what each of FILES claims, and whether it is believed; with --root, verify whole archives.
 
     Exits 0 if all are believed, 1 if one is not, 2 if one cannot be read.
     """
+    if root is not None:
+        return verify_archives(files, root, max_age, options["output"])
+    if max_age is not None:
+        raise Unusable("--max-age says nothing without --root", "the age of evidence is for gates to judge")
     from muster.attest.evidence import read_evidence
     from muster.build.declarations import read_bounded
     from muster.kinds.evidence import LARGEST
 
-    keys = _trusted(key_files, repository, revision)
-    found = [read_evidence(str(path), read_bounded(path.parent, path.name, LARGEST), keys) for path in files]
+    keys, keyless = trusted_signers(key_files, options["repository"], options["revision"])
+    found = [read_evidence(str(path), read_bounded(path.parent, path.name, LARGEST), keys, keyless) for path in files]
     value = [_claim(item) for item in found]
-    emit(value, output, lambda: _show_claims(value))
+    emit(value, options["output"], lambda: _show_claims(value))
     return 0 if all(item.problem is None for item in found) else 1
-
-
-def _trusted(key_files: tuple[Path, ...], repository: str, revision: str) -> tuple[SigningKey, ...]:
-    from muster.attest.keys import public_key, public_pem
-    from muster.attest.verification import read_public_key
-    from muster.kinds.resource import Metadata
-    from muster.kinds.signing_key import SigningKey, SigningKeySpec
-
-    if not key_files:
-        from muster.cli.repository import load_fleet
-
-        return load_fleet(repository, revision).keys_for("evidence")
-    pems = [public_pem(public_key(read_public_key(path))) for path in key_files]
-    return tuple(
-        SigningKey(metadata=Metadata(name=f"key-{number}"), spec=SigningKeySpec(public_key=pem, uses=("evidence",)))
-        for number, pem in enumerate(pems, 1)
-    )
 
 
 def _claim(found: Evidence) -> dict[str, Any]:
@@ -319,14 +328,16 @@ def _on_device(work: _Work, subject: Subject, name: str, soak: int) -> Measureme
     return measure_on_device(subject, device, this_machine(), datetime.now(UTC))
 
 
-def _package_size(subject: Subject, key: bytes) -> Any:
-    """What a device downloads for a release: the artifact, and the signature over its files."""
+def _package_size(subject: Subject, signer: bytes | KeylessSigner) -> Any:
+    """What a device downloads for a release: the artifact, and the signature over its files, which is by a key."""
     from decimal import Decimal
 
     from muster.attest.artifact_files import files_of_bundle
+    from muster.attest.keys import new_private_key
     from muster.attest.model_signature import sign_files
     from muster.kinds.evidence import Result
 
+    key = signer if isinstance(signer, bytes) else new_private_key()
     signature = sign_files(files_of_bundle(subject.bundle), key)
     return Result(metric="package-size", value=Decimal(len(subject.bundle) + len(signature)))
 

@@ -26,7 +26,17 @@ REBUILD: Final = "muster:rebuild/v1"
 """Somebody built the artifact again and compared: `Rebuild`."""
 REHEARSAL: Final = "muster:rehearsal/v1"
 """A release was promoted, halted and taken back, in a staging cohort or in the simulator: `Rehearsal`."""
+TEST_RESULT: Final = "https://in-toto.io/attestation/test-result/v0.1"
+"""What became of the gates of a release (Test Result v0.1)."""
+HARDWARE: Final = "https://in-toto.io/attestation/scai/v0.3"
+"""On which hardware an artifact was measured and rebuilt (SCAI v0.3)."""
+ADMISSION: Final = "https://in-toto.io/attestation/svr/v0.1"
+"""What a verifier found to hold of an artifact (Simple Verification Result v0.1)."""
+RELEASE_NAMES: Final = "https://in-toto.io/attestation/release/v0.1"
+"""Which names and digests make up a release (Release v0.1)."""
 
+LOG_LINES: Final = 200
+"""Longest log of a rebuild."""
 LARGEST: Final = 1024 * 1024
 """Largest evidence file that is read, in bytes."""
 
@@ -77,7 +87,11 @@ class Measurement(Declared):
 
 
 class Rebuild(Declared):
-    """Predicate of `REBUILD`. A `BAD` one counts, stays and blocks."""
+    """Predicate of `REBUILD`. A `BAD` one counts, stays and blocks.
+
+    `cpu` is what the arithmetic saw: `<architecture>/<vendor>/<family>/<model>`, or `<architecture>/emulated/<model>`;
+    then `emulated_on` is the machine that emulated it. `log`: what happened, line by line.
+    """
 
     release: Text
     rebuilt_at: Text
@@ -85,6 +99,8 @@ class Rebuild(Declared):
     verdict: Literal["GOOD", "BAD", "UNKNOWN"]
     cpu: Text
     from_table: Literal["pinned", "calibrated"]
+    emulated_on: Text | None = None
+    log: Annotated[tuple[Text, ...], AsTuple, Field(max_length=LOG_LINES)] = ()
 
 
 class Rehearsal(Declared):

@@ -16,7 +16,6 @@ from muster.kinds.evidence import LARGEST, Evidence
 from muster.kinds.finding import Finding, Place
 from muster.kinds.fleet import Fleet
 from muster.kinds.release import Release
-from muster.kinds.signing_key import SigningKey
 from muster.source.git import Repository, TreeEntry
 from muster.source.git_program import printable
 
@@ -45,14 +44,14 @@ def presented_evidence(repository: Repository, change: Change, tree: str, base: 
     if not folders:
         return PresentedEvidence()
     most = MOST_EVIDENCE * len(folders)
-    keys = change.base.keys_for("evidence")
     now, findings = _readable(repository.tree(tree, folders), most)
     present = {(entry.path, entry.blob) for entry in now}
     # Nothing can be gone if no file that was there differs.
     differs = any(file.before and file.path.startswith("evidence/") for file in change.touched)
     before, _ = _readable(repository.tree(base, folders) if differs else (), most)
     former = [entry for entry in before if (entry.path, entry.blob) not in present]
-    return PresentedEvidence(_believed(repository, now, keys), _believed(repository, former, keys), tuple(findings))
+    believed = _believed(repository, now, change.base)
+    return PresentedEvidence(believed, _believed(repository, former, change.base), tuple(findings))
 
 
 def _readable(entries: Iterable[TreeEntry], most: int) -> tuple[list[TreeEntry], list[Finding]]:
@@ -65,16 +64,16 @@ def _readable(entries: Iterable[TreeEntry], most: int) -> tuple[list[TreeEntry],
     return regular[:most], findings
 
 
-def _believed(
-    repository: Repository, entries: Sequence[TreeEntry], keys: tuple[SigningKey, ...]
-) -> tuple[Evidence, ...]:
+def _believed(repository: Repository, entries: Sequence[TreeEntry], base: Fleet) -> tuple[Evidence, ...]:
     if not entries:
         return ()
     # Loads the cryptography, which a change without evidence does not need.
     from muster.attest.evidence import read_evidence
+    from muster.review.keyless import keyless_of
 
+    keys, keyless = base.keys_for("evidence"), keyless_of(repository, base, "evidence")
     contents = repository.blobs(entry.blob for entry in entries)
-    return tuple(read_evidence(entry.path, contents[entry.blob], keys) for entry in entries)
+    return tuple(read_evidence(entry.path, contents[entry.blob], keys, keyless) for entry in entries)
 
 
 def _objection(entry: TreeEntry) -> Finding | None:

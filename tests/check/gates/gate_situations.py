@@ -82,6 +82,7 @@ def rebuild(verdict: str = "GOOD", level: str = "L1", cpu: str = "x86/1/1", **fi
         "verdict": verdict,
         "cpu": cpu,
         "fromTable": "pinned",
+        **({"emulatedOn": fields.pop("emulated_on")} if "emulated_on" in fields else {}),
     }
     return statement(REBUILD, predicate, **{"name": "rebuild", **fields})
 

@@ -152,6 +152,48 @@ LEVELS: Mapping[str, tuple[str, list[Evidence], str]] = {
     "one signer on two CPUs is not level 3": ("3", [rebuild(), rebuild(cpu="arm", name="b")], "inconclusive"),
     "two signers on one CPU are not level 3": ("3", [rebuild(), rebuild(signer="b", name="b")], "inconclusive"),
     "two signers on two CPUs are level 3": ("3", [rebuild(), rebuild(cpu="arm", signer="b", name="b")], "pass"),
+    "who built it is no second": (
+        "3",
+        [rebuild(), rebuild(cpu="arm", signer="ci", name="b"), slsa(signer="ci")],
+        "inconclusive",
+    ),
+    "who built it does not hide two others": (
+        "3",
+        [rebuild(), rebuild(cpu="arm", signer="b", name="b"), rebuild(signer="ci", name="c"), slsa(signer="ci")],
+        "pass",
+    ),
+    "who built it counts for the lower levels": ("2", [rebuild(level="L2", signer="ci"), slsa(signer="ci")], "pass"),
+    "old provenance still tells who built it": (
+        "3",
+        [
+            rebuild(),
+            rebuild(cpu="arm", signer="ci", name="b"),
+            slsa(signer="ci", made_at=NOW - timedelta(days=900)),
+        ],
+        "inconclusive",
+    ),
+    "a stranger's provenance excludes nobody": (
+        "3",
+        [
+            rebuild(),
+            rebuild(cpu="arm", signer="b", name="b"),
+            slsa(signer=None, problem="key", problem_kind="foreign"),
+        ],
+        "pass",
+    ),
+    "an emulated CPU beside a real one is level 3": (
+        "3",
+        [rebuild(), rebuild(cpu="x86_64/emulated/Nehalem", emulated_on="x86/1/1", signer="b", name="b")],
+        "pass",
+    ),
+    "two emulated CPUs are not level 3": (
+        "3",
+        [
+            rebuild(cpu="x86_64/emulated/Haswell", emulated_on="x86/1/1"),
+            rebuild(cpu="x86_64/emulated/Nehalem", emulated_on="x86/2/2", signer="b", name="b"),
+        ],
+        "inconclusive",
+    ),
     "nobody could tell": ("1", [rebuild("UNKNOWN")], "inconclusive"),
     "an old bad one still counts": (
         "1",
@@ -189,6 +231,16 @@ def test_a_bad_rebuild_counts_though_the_change_removes_it() -> None:
     (before,) = gate_verdicts(case)
     (after,) = gate_verdicts(replace(case, former_evidence=(rebuild("BAD"),)))
     assert (before.outcome, after.outcome) == ("pass", "fail")
+
+
+def test_who_built_it_is_known_though_the_change_removes_the_provenance() -> None:
+    """A pull request cannot make the builder independent, and the message names whom it left out."""
+    two = [rebuild(), rebuild(cpu="arm", signer="ci", name="b")]
+    case = case_of(policy_with({**REBUILT, "threshold": "3"}), two)
+    (without,) = gate_verdicts(case)
+    (verdict,) = gate_verdicts(replace(case, former_evidence=(slsa(signer="ci"),)))
+    assert (without.outcome, verdict.outcome) == ("pass", "inconclusive")
+    assert "'ci' does not count, who built it" in verdict.message
 
 
 ORIGIN = {"metric": "provenance", "comparator": ">=", "threshold": "1"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from muster import __version__
@@ -21,6 +21,7 @@ from muster.build.measuring.subject import Subject
 from muster.kinds.device_class import DeviceClass
 from muster.kinds.errors import Refused
 from muster.kinds.evidence import Measurement, Result
+from muster.kinds.moment import utc_text
 from muster.kinds.release import Release
 
 HARNESS: Final = f"muster {__version__}, measuring/v1"
@@ -63,11 +64,6 @@ def measure_on_device(subject: Subject, device: OnDevice, machine: Machine, now:
         ]
     environment = {"deviceClass": place.device_class, "provider": place.providers["artifact"], "threads": "1"}
     return _measurement(subject, results, machine, now, environment)
-
-
-def utc_text(moment: datetime) -> str:
-    """As evidence writes times: whole seconds, UTC, `Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _place(subject: Subject, device: OnDevice) -> Place:

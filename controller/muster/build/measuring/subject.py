@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from muster.artifacts.bundle import CONFIG, GOLDEN_EXPECTED, GOLDEN_INPUTS, MODEL, read_bundle
 from muster.artifacts.manifest import check_bundle
 from muster.artifacts.store import MissingObject, Store
+from muster.build.onnx_safety.admit import admit
+from muster.build.onnx_safety.safe_model import SafeModel
 from muster.build.pipeline import SOURCE_HINT, build_release
 from muster.build.stage_functions import import_model
 from muster.build.stages import Reporter
@@ -29,7 +31,7 @@ class Candidate:
     role: Role
     digest: str
     size: int
-    model: bytes
+    model: SafeModel
     inference: Inference
 
     def baseline(self, value: Decimal, pairs: tuple[int, int, int] | None = None) -> Baseline:
@@ -119,7 +121,7 @@ def _unpack(role: Role, release: Release, bundle: bytes) -> Candidate:
         raise Refused(
             f"the config of {release.name} cannot be read: {error.error_count()} errors", "build the release again"
         ) from error
-    return Candidate(role, release.spec.artifact.digest, len(bundle), files[MODEL], inference)
+    return Candidate(role, release.spec.artifact.digest, len(bundle), admit(files[MODEL]), inference)
 
 
 def _source(release: Release, store: Store) -> Candidate:

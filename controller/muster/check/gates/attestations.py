@@ -50,7 +50,8 @@ class Provenance(_Part):
 
 def signature(question: Question) -> Answer:
     """How many trusted keys signed something about the artifact."""
-    if not question.case.change.base.keys_for("evidence"):
+    base = question.case.change.base
+    if not base.keys_for("evidence") and not base.identities_for("evidence"):
         return Answer(
             "inconclusive",
             "the base trusts no key for evidence, so that nobody can sign",

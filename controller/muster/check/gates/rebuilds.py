@@ -1,7 +1,9 @@
 """Reproducibility: who built the artifact again, and what came out.
 
 Good rebuilds count while they are fresh and believed. A bad one by a trusted key counts for ever, also where this very
-change removes or replaces its file.
+change removes or replaces its file. For level 3 nobody counts who also signed the artifact's provenance: who built it
+and who built it again must be two. An emulated CPU is another one than the real ones, because other instructions ran;
+two emulated ones are not, because one emulator computed for both.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from muster.check.gates.measured import parsed
 from muster.check.gates.question import Answer, Question, quoted
 from muster.check.gates.reading import Reading
 from muster.check.gates.statements import Unfit, statements, unanswered
-from muster.kinds.evidence import REBUILD, Evidence, Rebuild
+from muster.kinds.evidence import PROVENANCE, REBUILD, Evidence, Rebuild
 
 
 @dataclass(frozen=True)
@@ -53,40 +55,43 @@ def reproducibility(question: Question) -> Answer:
 
 def _bad(question: Question) -> Iterator[Rebuilt]:
     """Bad rebuilds of the artifact's digest, whatever release they name and however old they are."""
+    for evidence in _believed(question, REBUILD):
+        rebuild = parsed(question, Rebuild, evidence)
+        if isinstance(rebuild, Rebuild) and rebuild.verdict == "BAD":
+            yield Rebuilt(rebuild, evidence.signer or "", evidence.path)
+
+
+def _believed(question: Question, predicate_type: str) -> Iterator[Evidence]:
+    """What trusted keys ever said of the artifact, also in files that this change takes away."""
     ground = question.ground
     for evidence in (
         *ground.evidence.get(question.artifact, ()),
         *ground.former_evidence.get(question.artifact, ()),
     ):
-        if _believed(evidence, question):
-            rebuild = parsed(question, Rebuild, evidence)
-            if isinstance(rebuild, Rebuild) and rebuild.verdict == "BAD":
-                yield Rebuilt(rebuild, evidence.signer or "", evidence.path)
-
-
-def _believed(evidence: Evidence, question: Question) -> bool:
-    return (
-        evidence.signer is not None
-        and evidence.problem is None
-        and evidence.predicate_type == REBUILD
-        and question.artifact in evidence.subjects
-    )
+        trusted = evidence.signer is not None and evidence.problem is None
+        if trusted and evidence.predicate_type == predicate_type and question.artifact in evidence.subjects:
+            yield evidence
 
 
 def _level(question: Question, good: Sequence[Rebuilt]) -> Answer:
-    # Two signers on one kind of CPU, or one signer on two, prove no more than one.
-    apart = any(
-        one.signer != other.signer and one.rebuild.cpu.casefold() != other.rebuild.cpu.casefold()
-        for one in good
-        for other in good
-    )
+    builders = {evidence.signer for evidence in _believed(question, PROVENANCE)}
+    others = [one for one in good if one.signer not in builders]
     again = any(one.rebuild.level == "L2" for one in good)
-    level = 3 if apart else 2 if again else 1
+    level = 3 if any(_apart(one, other) for one in others for other in others) else 2 if again else 1
     by = ", ".join(
         sorted({f"{one.rebuild.level} by {quoted(one.signer)} on {quoted(one.rebuild.cpu)}" for one in good})[:6]
     )
     answer = compared(question, Reading(Decimal(level), "number", good[0].path, about=f" ({by})"))
     if answer.outcome == "fail" and question.threshold.amount == 3:
         reason = "another signer on another kind of CPU has not rebuilt it yet"
+        if builder := next((one.signer for one in good if one.signer in builders), None):
+            reason += f", and {quoted(builder)} does not count, who built it"
         return Answer("inconclusive", f"{answer.message}; {reason}", measured=answer.measured, evidence=answer.evidence)
     return answer
+
+
+def _apart(one: Rebuilt, other: Rebuilt) -> bool:
+    """Two signers on one kind of CPU, or one signer on two, prove no more than one."""
+    signers = one.signer != other.signer
+    cpus = one.rebuild.cpu.casefold() != other.rebuild.cpu.casefold()
+    return signers and cpus and not (one.rebuild.emulated_on and other.rebuild.emulated_on)

@@ -276,8 +276,9 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
         "reproducibility": GateKind(
             title="Reproducibility",
             says="The level that rebuilds prove. 1: identical bytes from the pinned calibration table. 2: identical "
-            "bytes although the table was calibrated again. 3: identical bytes by two signers on two kinds of CPU. One "
-            "bad rebuild fails it, whatever its age and however many good ones there are.",
+            "bytes although the table was calibrated again. 3: identical bytes by two signers on two kinds of CPU, of "
+            "whom neither signed the artifact's provenance; one of the CPUs may be emulated. One bad rebuild fails it, "
+            "whatever its age and however many good ones there are.",
             reads="rebuild",
             dimension="number",
             better="more",
@@ -286,7 +287,7 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
             most="3",
             command="muster evidence rebuild {path} --key KEY",
             satisfy="Rebuild, and commit the file. For level 3, let somebody else do it on another kind of CPU, with a "
-            "key of their own.",
+            "key of their own: `muster rebuild --key KEY` takes whatever nobody with that key has rebuilt yet.",
             example=_example(name="rebuilt", metric="reproducibility", comparator=">=", threshold="1"),
         ),
         "signature": GateKind(

@@ -1,0 +1,96 @@
+"""The trust root of whoever verifies a package: public keys that came to them by another way.
+
+A file with a public key (PEM, or a SigningKey's YAML) is somebody who vouches for the package as a whole, and so for
+the keys that the fleet declares in it. A folder of such files is the fleet's own keys, such as a clone's
+`policies/keys/`: then every signature that is believed must be by one of them, and a key that only the package declares
+is worth nothing. Beside that folder, `../identities/` holds the fleet's Sigstore identities, and in it `sigstore.json`
+the trusted root that vouches for their certificates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from muster.attest.keys import key_id, public_key, public_pem
+from muster.attest.signers import TRUSTED_ROOT
+from muster.kinds.errors import Refused, Unusable
+from muster.kinds.signing_key import SigningKey
+from muster.kinds.trusted_identity import TrustedIdentity
+from muster.source.validate import validate
+from muster.source.work_tree import read_file
+from muster.source.yaml_events import YamlFault, parse
+
+MOST_FILES: Final = 500
+LARGEST_FILE: Final = 64 * 1024
+LARGEST_SIGSTORE: Final = 256 * 1024
+
+
+@dataclass(frozen=True)
+class TrustRoot:
+    """`keys` {key id: public PEM}; `whole` if no other key counts for anything in the package.
+
+    `identities` are (identity, issuer) of those who may sign evidence, `sigstore` the trusted root's file.
+    """
+
+    keys: Mapping[str, str]
+    whole: bool
+    identities: frozenset[tuple[str, str]] = frozenset()
+    sigstore: bytes | None = None
+
+
+def read_trust_root(path: Path) -> TrustRoot:
+    """The trust root in a file or a folder. Raises `Unusable`, `Refused` if it holds no key that may sign evidence."""
+    if path.is_dir():
+        names = sorted(entry.name for entry in path.iterdir() if entry.suffix in (".pem", ".pub", ".yaml", ".yml"))
+        if len(names) > MOST_FILES:
+            raise Refused(f"{path} holds more than {MOST_FILES} keys", "name a folder of keys only")
+        found = [pem for name in names if (pem := _key(path, name)) is not None]
+    else:
+        pem = _key(path.parent, path.name)
+        found = [] if pem is None else [pem]
+    if not found:
+        raise Refused(f"{path} holds no key that may sign evidence", "give a public key in PEM, or policies/keys/")
+    identities, sigstore = _keyless(path) if path.is_dir() else (frozenset[tuple[str, str]](), None)
+    return TrustRoot({key_id(pem): pem for pem in found}, path.is_dir(), identities, sigstore)
+
+
+def _keyless(folder: Path) -> tuple[frozenset[tuple[str, str]], bytes | None]:
+    """Identities beside a folder of keys, and the trusted root in it."""
+    beside, pinned = folder.resolve().parent / "identities", folder / Path(TRUSTED_ROOT).name
+    if not beside.is_dir() or not pinned.is_file():
+        return frozenset(), None
+    names = sorted(entry.name for entry in beside.iterdir() if entry.suffix in (".yaml", ".yml"))
+    if len(names) > MOST_FILES:
+        raise Refused(f"{beside} holds more than {MOST_FILES} identities", "name a folder of a fleet")
+    declared = [_declared(beside, name, TrustedIdentity) for name in names]
+    trusted = [one.spec for one in declared if isinstance(one, TrustedIdentity) and "evidence" in one.spec.uses]
+    _, sigstore = read_file(folder, pinned.name, LARGEST_SIGSTORE)
+    return frozenset((spec.identity, spec.issuer) for spec in trusted), sigstore
+
+
+def _key(folder: Path, name: str) -> str | None:
+    """The public PEM in a file; None for a declared key that is for something else."""
+    if not name.endswith((".yaml", ".yml")):
+        return public_pem(public_key(_bounded(folder, name).decode("utf-8", "replace")))
+    declared = _declared(folder, name, SigningKey)
+    if not isinstance(declared, SigningKey):
+        raise Unusable(f"{folder / name} declares no signing key", "give a folder of SigningKey files")
+    return public_pem(public_key(declared.spec.public_key)) if "evidence" in declared.spec.uses else None
+
+
+def _declared(folder: Path, name: str, kind: type[SigningKey | TrustedIdentity]) -> object:
+    """What a file declares, or complaints."""
+    try:
+        return validate(name, kind, parse(_bounded(folder, name)))
+    except YamlFault as fault:
+        raise Unusable(f"{folder / name}: {fault.message}", fault.hint) from fault
+
+
+def _bounded(folder: Path, name: str) -> bytes:
+    _, data = read_file(folder, name, LARGEST_FILE)
+    if len(data) > LARGEST_FILE:
+        raise Unusable(f"{folder / name} has more than {LARGEST_FILE} bytes", "give a public key")
+    return data
