@@ -30,7 +30,9 @@ def test_the_reason_reaches_the_user(stage: str | None, key: str, value: object,
     assert why in str(refused_option(key, value))
 
 
-@pytest.mark.parametrize(("key", "value"), [("method", "minmax"), ("method", "entropy"), ("batch", 32), ("operators", ["Conv"])])
+@pytest.mark.parametrize(
+    ("key", "value"), [("method", "minmax"), ("method", "entropy"), ("batch", 32), ("operators", ["Conv"])]
+)
 def test_what_is_offered_is_not_refused(key: str, value: object) -> None:
     """The table speaks only of what it names."""
     assert refused_option(key, value) is None

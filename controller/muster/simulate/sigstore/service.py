@@ -28,7 +28,7 @@ from muster.simulate.sigstore.transparency import TransparencyLog
 
 LARGEST: Final = 1024 * 1024
 AUDIENCE: Final = "sigstore"
-JOB_TOKEN: Final = "/job/token"
+JOB_TOKEN: Final = "/job/token"  # noqa: S105 - a path
 """Where a CI system's runner hands a job its identity token, as GitHub Actions does."""
 RekorVersion = Literal[1, 2]
 Clock = Callable[[], datetime]
