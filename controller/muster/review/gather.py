@@ -74,7 +74,7 @@ def gathered(
         commits = proposed_commits(repository, base, head)
         change = _change(sides, files, reverted(repository, base, files, commits))
         _refuse_many(len(change.judged), MOST_JUDGED, "releases")
-        odd_evidence, evidence, former = _evidence(repository, change, result.tree, base)
+        odd_evidence, evidence, former = _evidence(repository, change, result.tree, (base, sides.judged_by))
         texts, odd_files = read_texts(repository, result.tree, files, change)
         case = Case(
             change=change,
@@ -129,12 +129,14 @@ def _conflicting(
 
 
 def _evidence(
-    repository: Repository, change: Change, tree: str, base: str
+    repository: Repository, change: Change, tree: str, sides: tuple[str, str]
 ) -> tuple[list[Finding], tuple[Evidence, ...], tuple[Evidence, ...]]:
     """Complaints, and evidence about every artifact that the change concerns: the head's, and what it takes away.
 
     A negative result counts and stays: a pull request cannot delete it, not even one that brings nothing forward.
+    `sides` are the base, and the commit whose trust roots count.
     """
+    base, judged_by = sides
     replaced = {match[0] for file in change.touched if file.before and (match := _EVIDENCE_FOLDER.match(file.path))}
     folders = sorted({f"evidence/{hex_of(digest)}" for digest in _concerned(change)} | replaced)
     if not folders:
@@ -146,7 +148,8 @@ def _evidence(
     differs = any(file.before and file.path.startswith("evidence/") for file in change.touched)
     before, _ = _readable(repository.tree(base, folders) if differs else (), most)
     former = [entry for entry in before if (entry.path, entry.blob) not in present]
-    return findings, _believed(repository, now, change.base), _believed(repository, former, change.base)
+    trusting = change.base, judged_by
+    return findings, _believed(repository, now, *trusting), _believed(repository, former, *trusting)
 
 
 def _readable(entries: Iterable[TreeEntry], most: int) -> tuple[list[TreeEntry], list[Finding]]:
@@ -159,14 +162,16 @@ def _readable(entries: Iterable[TreeEntry], most: int) -> tuple[list[TreeEntry],
     return regular[:most], findings
 
 
-def _believed(repository: Repository, entries: Sequence[TreeEntry], base: Fleet) -> tuple[Evidence, ...]:
+def _believed(
+    repository: Repository, entries: Sequence[TreeEntry], base: Fleet, judged_by: str
+) -> tuple[Evidence, ...]:
     if not entries:
         return ()
     # Loads the cryptography, which a change without evidence does not need.
     from muster.attest.evidence import read_evidence
     from muster.review.keyless import keyless_of
 
-    keys, keyless = base.keys_for("evidence"), keyless_of(repository, base, "evidence")
+    keys, keyless = base.keys_for("evidence"), keyless_of(repository, judged_by, base, "evidence")
     contents = repository.blobs(entry.blob for entry in entries)
     return tuple(read_evidence(entry.path, contents[entry.blob], keys, keyless) for entry in entries)
 
