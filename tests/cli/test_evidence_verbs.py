@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 import subprocess
 from dataclasses import replace
@@ -112,11 +113,14 @@ def test_measure_on_a_device(fleet: Path, capsys: pytest.CaptureFixture[str]) ->
     assert {result.device_class for result in measured.results} == {"cam-day"}
     assert "is not in the store" in measured.environment["superseded"]
     assert {result.metric for result in measured.results} == {
+        "accuracy",
         "delegate-active",
+        "fairness-gap",
         "load-time",
         "p50-latency",
         "p95-latency",
         "peak-ram",
+        "robustness",
     }
     assert run(*command, "--soak", "1ms") == 0
     soaked = [
@@ -328,3 +332,18 @@ def test_a_new_key_that_is_none(fleet: Path, arguments: list[str]) -> None:
     """A name that leads elsewhere, no use, and an unknown one."""
     assert exit_code_of(["keys", "new", *arguments]) == 2
     assert sorted(path.name for path in (fleet / ".muster/keys/named").iterdir()) == ["lab.pem"]
+
+
+@pytest.mark.skipif(
+    shutil.which("qemu-x86_64") is None or platform.machine() != "x86_64",
+    reason="needs an x86-64 machine with qemu-x86_64 (`make peers`)",
+)
+def test_measure_with_the_instructions_of_a_cpu(fleet: Path) -> None:
+    """A file of its own, with the real machine named; what a CPU cannot tell is not asked of it."""
+    measure = ["measure", "meter-reader/1.2.0", "--device-class", "cam-edge"]
+    assert run(*measure, "--cpu", "Haswell") == 0
+    environment = written(fleet, "measurement-cam-edge-emulated").predicate["environment"]
+    assert environment["cpu"] == "x86_64/emulated/Haswell"
+    assert run(*measure, "--cpu", "Nehalem") == 1
+    assert run(*measure, "--cpu", "Haswell", "--soak", "1ms") == 2
+    assert run("measure", "meter-reader/1.2.0", "--cpu", "Haswell") == 2

@@ -10,14 +10,14 @@ online`) cannot be verified without asking a server, and is unreadable.
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from muster.attest.signers import TRUSTED_ROOT, Signers, signed_by
+from muster.attest.sigstore_root import names, verifier_of
+from muster.kinds.errors import Unusable
 from muster.kinds.pull_request import CommitSignature
 from muster.source.git_program import printable
 
@@ -149,15 +149,10 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-@lru_cache(maxsize=4)
 def _verifier(trusted_root: bytes) -> Verifier:
-    from sigstore.models import TrustedRoot
-    from sigstore.verify import Verifier
-    from sigstore_models.trustroot.v1 import TrustedRoot as Declared
-
     try:
-        return Verifier(trusted_root=TrustedRoot(Declared.from_json(trusted_root)))
-    except Exception as error:
+        return verifier_of(trusted_root)
+    except Unusable as error:
         raise _UnreadableError(f"{TRUSTED_ROOT} of the base is not a Sigstore trusted root") from error
 
 
@@ -169,15 +164,8 @@ class _WhoIsNamed:
         self._declared = signers.gitsign
 
     def verify(self, cert: Certificate) -> None:
-        from sigstore.errors import VerificationError
-        from sigstore.verify.policy import AllOf, AnyOf, Identity, OIDCIssuer, OIDCIssuerV2
-
         for (identity, issuer), logins in self._declared.items():
-            # Somebody else's identity is no error, it is the next one to be compared.
-            with contextlib.suppress(VerificationError):
-                # Certificates name their issuer in either of two extensions, or in both.
-                named = AnyOf([OIDCIssuer(issuer), OIDCIssuerV2(issuer)])
-                AllOf([Identity(identity=identity), named]).verify(cert)
+            if names(cert, identity, issuer):
                 self.logins |= logins
 
 

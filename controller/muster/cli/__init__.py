@@ -38,6 +38,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "rollback": ("muster.cli.rollback:rollback", "Make the revert commit that takes a release back."),
     "run": ("muster.cli.run:run", "Run the controller on a repository."),
     "schemas": ("muster.cli.schemas:schemas", "Write the JSON Schemas of the kinds."),
+    "sign": ("muster.cli.sign:sign", "Sign an artifact for people, with a key or keyless."),
     "trace": ("muster.cli.trace:trace", "Walk from a device or a digest to data, and back."),
     "verify": ("muster.cli.verify:verify", "Verify an artifact's digest and signature."),
     "wait": ("muster.cli.wait:wait", "Wait until the fleet runs what git declares."),

@@ -120,6 +120,10 @@ class _Work:
 @evidence.command()
 @_making
 @click.option("--device-class", help="Say that this machine is a device of that class, and measure how it runs here.")
+@click.option(
+    "--cpu",
+    help="With --device-class: answer with the instructions of that CPU, emulated; Haswell has AVX2 and no VNNI.",
+)
 @click.option("--soak", help='With --device-class: run for that long, such as "1h", and see that answers hold.')
 def measure(output: str, **given: Any) -> None:
     """Measure RELEASE, beside its source model and the release that it supersedes.
@@ -128,27 +132,30 @@ def measure(output: str, **given: Any) -> None:
     Slices are declared by the evaluation snapshot: tensors `slice_NAME`, which say for each frame whether it belongs
     there; two more are cut by brightness.
 
-    With it: latency, load time, peak RAM and the provider that really computes, into measurement-CLASS.json; or, with
-    --soak, how long answers held, into soak-CLASS.json.
+    With it: all of accuracy again, latency, load time, peak RAM and the provider that really computes, into
+    measurement-CLASS.json; or, with --soak, how long answers held, into soak-CLASS.json; or, with --cpu, what is
+    accuracy alone, with the instructions of that CPU, into measurement-CLASS-emulated.json.
     """
     from muster.build.measuring.machine import this_machine
     from muster.build.measuring.subject import load_subject
     from muster.kinds.evidence import MEASUREMENT
 
-    device_class, soak = given["device_class"], _duration(given["soak"])
-    if soak and not device_class:
-        raise Unusable("--soak says nothing without --device-class", "say what kind of device this machine is")
+    device_class, soak, cpu = given["device_class"], _duration(given["soak"]), given["cpu"]
+    if (soak or cpu) and not device_class:
+        raise Unusable("--soak and --cpu say nothing without --device-class", "say what kind of device is measured")
+    if soak and cpu:
+        raise Unusable("--soak says nothing on an emulated CPU", "soak on a device of the class")
     work = _Work.of(given)
     with build_progress(output) as reporter:
         subject = load_subject(work.release, work.superseded(), work.store, work.lock, reporter)
     if device_class:
-        measured = _on_device(work, subject, device_class, soak)
+        measured = _on_device(work, subject, device_class, (soak, cpu))
     else:
         from muster.build.measuring.measurement import measure_anywhere
 
         measured = measure_anywhere(subject, _package_size(subject, work.key), this_machine(), datetime.now(UTC))
     kind = "soak" if soak else "measurement"
-    name = given["name"] or (f"{kind}-{device_class}" if device_class else kind)
+    name = given["name"] or "-".join(filter(None, (kind, device_class, "emulated" if cpu else None)))
     predicate = measured.model_dump(mode="json", exclude_none=True)
     path = work.write(name, MEASUREMENT, predicate)
     emit({"file": str(path), "predicate": predicate}, output, lambda: _show_measurement(path, measured))
@@ -198,7 +205,7 @@ def rebuild(output: str, **given: Any) -> int:
         about, run = (this_machine(), now), work.run(given)
         outcome = rebuild_release(work.release, work.store, work.lock, about, reporter=reporter, run=run)
     signer = tag_of(work.key)
-    predicate = outcome.rebuild.model_dump(mode="json")
+    predicate = outcome.rebuild.model_dump(mode="json", exclude_none=True)
     path = work.write(given["name"] or f"rebuild-{now:%Y%m%dt%H%M%Sz}-{signer}", REBUILD, predicate, anew=False)
 
     def text() -> None:
@@ -313,7 +320,8 @@ def _show_claims(claims: list[dict[str, Any]]) -> None:
             click.echo(f"  subject: {subject}")
 
 
-def _on_device(work: _Work, subject: Subject, name: str, soak: int) -> Measurement:
+def _on_device(work: _Work, subject: Subject, name: str, how: tuple[int, str | None]) -> Measurement:
+    """`how`: for how long to soak, in µs, and on which emulated CPU to answer."""
     import time
 
     from muster.build.declarations import read_device_classes
@@ -324,6 +332,13 @@ def _on_device(work: _Work, subject: Subject, name: str, soak: int) -> Measureme
     classes = read_device_classes(work.folder)
     if name not in classes:
         raise Unusable(f"no such device class: {name}", f"declared: {', '.join(classes) or 'none'}")
+    soak, cpu = how
+    if cpu:
+        from muster.build.measuring.emulated import EmulatedCpu
+        from muster.build.measuring.measurement import measure_emulated
+
+        there = EmulatedCpu.of(cpu, this_machine())
+        return measure_emulated(subject, classes[name], work.superseded(), there, datetime.now(UTC))
     device = OnDevice(classes[name], work.superseded(), time.perf_counter_ns, Effort(), soak)
     return measure_on_device(subject, device, this_machine(), datetime.now(UTC))
 

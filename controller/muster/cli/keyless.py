@@ -76,8 +76,8 @@ def trusted_signers(
         from muster.review.keyless import keyless_of
         from muster.source.git import Repository
 
-        fleet = load_fleet(repository, revision)
-        return fleet.keys_for("evidence"), keyless_of(Repository(Path(repository)), fleet, "evidence")
+        found, fleet = Repository(Path(repository)), load_fleet(repository, revision)
+        return fleet.keys_for("evidence"), keyless_of(found, found.resolve(revision), fleet, "evidence")
     pems = [public_pem(public_key(read_public_key(path))) for path in key_files]
     keys = tuple(
         SigningKey(metadata=Metadata(name=f"key-{number}"), spec=SigningKeySpec(public_key=pem, uses=("evidence",)))

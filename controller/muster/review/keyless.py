@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from muster.kinds.fleet import Fleet
 
 
-def keyless_of(repository: Repository, fleet: Fleet, use: IdentityUse) -> Keyless:
-    """The identities of a fleet for a use, with the trusted root of the commit that declares them.
+def keyless_of(repository: Repository, commit: str, fleet: Fleet, use: IdentityUse) -> Keyless:
+    """The identities of a fleet for a use, with the trusted root of `commit`, which declares the fleet.
 
     A root that is a link, or too large, is none: what would be believed by it is not.
     """
@@ -21,11 +21,11 @@ def keyless_of(repository: Repository, fleet: Fleet, use: IdentityUse) -> Keyles
     from muster.attest.signers import LARGEST_FILE, TRUSTED_ROOT
 
     identities = fleet.identities_for(use)
-    if not identities or fleet.commit is None:
+    if not identities:
         return NOBODY
     entries = [
         entry
-        for entry in repository.tree(fleet.commit, [TRUSTED_ROOT])
+        for entry in repository.tree(commit, [TRUSTED_ROOT.rpartition("/")[0]])
         if entry.path == TRUSTED_ROOT and entry.mode.startswith("100") and entry.size <= LARGEST_FILE
     ]
     contents = repository.blobs(entry.blob for entry in entries)

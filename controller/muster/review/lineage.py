@@ -146,7 +146,7 @@ def _evidence(ground: Ground, release: Release) -> list[dict[str, Any]]:
         if entry.mode.startswith("100") and entry.size <= LARGEST
     ][:MOST_EVIDENCE]
     contents = ground.repository.blobs(entry.blob for entry in entries)
-    keys, keyless = ground.fleet.signing_keys, keyless_of(ground.repository, ground.fleet, "evidence")
+    keys, keyless = ground.fleet.signing_keys, keyless_of(ground.repository, ground.commit, ground.fleet, "evidence")
     found = [read_evidence(entry.path, contents[entry.blob], keys, keyless) for entry in entries]
     return [
         {"file": one.path, "type": one.predicate_type, "signer": one.signer, "problem": one.problem} for one in found

@@ -34,11 +34,13 @@ class PresentedEvidence:
     findings: tuple[Finding, ...] = ()
 
 
-def presented_evidence(repository: Repository, change: Change, tree: str, base: str) -> PresentedEvidence:
+def presented_evidence(repository: Repository, change: Change, tree: str, sides: tuple[str, str]) -> PresentedEvidence:
     """Evidence about every artifact that the change concerns. Raises `Unusable` if it cannot be read.
 
     A negative result counts and stays: a pull request cannot delete it, not even one that brings nothing forward.
+    `sides` are the base, and the commit whose trust roots count.
     """
+    base, judged_by = sides
     replaced = {match[0] for file in change.touched if file.before and (match := _EVIDENCE_FOLDER.match(file.path))}
     folders = sorted({f"evidence/{hex_of(digest)}" for digest in _concerned(change)} | replaced)
     if not folders:
@@ -50,8 +52,8 @@ def presented_evidence(repository: Repository, change: Change, tree: str, base: 
     differs = any(file.before and file.path.startswith("evidence/") for file in change.touched)
     before, _ = _readable(repository.tree(base, folders) if differs else (), most)
     former = [entry for entry in before if (entry.path, entry.blob) not in present]
-    believed = _believed(repository, now, change.base)
-    return PresentedEvidence(believed, _believed(repository, former, change.base), tuple(findings))
+    believed = _believed(repository, now, change.base, judged_by)
+    return PresentedEvidence(believed, _believed(repository, former, change.base, judged_by), tuple(findings))
 
 
 def _readable(entries: Iterable[TreeEntry], most: int) -> tuple[list[TreeEntry], list[Finding]]:
@@ -64,14 +66,16 @@ def _readable(entries: Iterable[TreeEntry], most: int) -> tuple[list[TreeEntry],
     return regular[:most], findings
 
 
-def _believed(repository: Repository, entries: Sequence[TreeEntry], base: Fleet) -> tuple[Evidence, ...]:
+def _believed(
+    repository: Repository, entries: Sequence[TreeEntry], base: Fleet, judged_by: str
+) -> tuple[Evidence, ...]:
     if not entries:
         return ()
     # Loads the cryptography, which a change without evidence does not need.
     from muster.attest.evidence import read_evidence
     from muster.review.keyless import keyless_of
 
-    keys, keyless = base.keys_for("evidence"), keyless_of(repository, base, "evidence")
+    keys, keyless = base.keys_for("evidence"), keyless_of(repository, judged_by, base, "evidence")
     contents = repository.blobs(entry.blob for entry in entries)
     return tuple(read_evidence(entry.path, contents[entry.blob], keys, keyless) for entry in entries)
 

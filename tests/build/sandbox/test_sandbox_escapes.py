@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -235,22 +236,19 @@ class Surroundings:
 
 
 @pytest.fixture(scope="module")
-def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
-    outside = tmp_path_factory.mktemp("outside")
-    for folder in (outside, *outside.parents):
-        if folder.stat().st_uid == os.geteuid() and folder not in (Path("/"), Path("/tmp")):
-            folder.chmod(0o755)
-    outside.chmod(0o777)
-    secret = outside / "secret"
-    secret.write_text("the secret")
-    secret.chmod(0o666)
-    daemon = socket.socket(socket.AF_UNIX)
-    server = socket.create_server(("127.0.0.1", 0))
-    with daemon, server:
+def surroundings() -> Iterator[Surroundings]:
+    # Not a folder of pytest's: those are closed to nobody, and what is closed anyway proves nothing here.
+    with tempfile.TemporaryDirectory() as name, socket.socket(socket.AF_UNIX) as daemon:
+        outside = Path(name)
+        outside.chmod(0o777)
+        secret = outside / "secret"
+        secret.write_text("the secret")
+        secret.chmod(0o666)
         daemon.bind(str(outside / "daemon"))
         daemon.listen()
         (outside / "daemon").chmod(0o777)
-        yield Surroundings(secret, outside, server.getsockname()[1])
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            yield Surroundings(secret, outside, server.getsockname()[1])
 
 
 def attempt(escape: Escape, level: Level, who: str, surroundings: Surroundings) -> Outcome:

@@ -12,6 +12,7 @@ from muster.build.measure import labelled
 from muster.build.measuring.answers import answer_results
 from muster.build.measuring.costs import cost_results
 from muster.build.measuring.delegate import delegate_result
+from muster.build.measuring.emulated import EmulatedCpu
 from muster.build.measuring.frames import DESCRIPTIONS
 from muster.build.measuring.machine import Machine, refuse_other_class, software
 from muster.build.measuring.memory import memory_result
@@ -48,17 +49,19 @@ def measure_anywhere(subject: Subject, package_size: Result, machine: Machine, n
 
 
 def measure_on_device(subject: Subject, device: OnDevice, machine: Machine, now: datetime) -> Measurement:
-    """What depends on the device. Raises `Refused`: this machine cannot be of that class, or the release does not go
-    there; `Unusable`, `TryAgain`.
+    """What depends on the device, answers included.
+
+    Raises `Refused`: this machine cannot be of that class, or the release does not go there; `Unusable`, `TryAgain`.
     """
     refuse_other_class(machine, device.declared)
-    place = _place(subject, device)
+    place = _place(subject, device.declared, device.superseded)
     if device.soak:
         results = [soak_result(subject, place, device.clock, device.soak)]
     else:
         frames, _ = labelled(subject.evaluation, subject.artifact.inference)
         results = [
             delegate_result(subject.artifact, place, frames),
+            *answer_results(subject, place),
             *speed_results(subject, place, frames, device.clock, device.effort),
             memory_result(subject, place, frames, device.effort.processes),
         ]
@@ -66,13 +69,32 @@ def measure_on_device(subject: Subject, device: OnDevice, machine: Machine, now:
     return _measurement(subject, results, machine, now, environment)
 
 
-def _place(subject: Subject, device: OnDevice) -> Place:
-    name = device.declared.metadata.name
+def measure_emulated(
+    subject: Subject, declared: DeviceClass, superseded: Release | None, cpu: EmulatedCpu, now: datetime
+) -> Measurement:
+    """How well the artifact answers with the instructions of a class's CPU: nothing that depends on time or memory.
+
+    Raises `Refused`: that CPU cannot be of the class, or the release does not go there; `Unusable`, `TryAgain`.
+    """
+    refuse_other_class(cpu.machine, declared)
+    place = _place(subject, declared, superseded)
+    environment = {
+        "deviceClass": place.device_class,
+        "provider": place.providers["artifact"],
+        "threads": "1",
+        "emulatedOn": cpu.real.cpu,
+        "speed": "not measured: emulated",
+    }
+    return _measurement(subject, list(answer_results(subject, place, cpu.score)), cpu.machine, now, environment)
+
+
+def _place(subject: Subject, declared: DeviceClass, superseded: Release | None) -> Place:
+    name = declared.metadata.name
     runtime = subject.release.runtime_for(name)
     if runtime is None:
         classes = ", ".join(item.device_class for item in subject.release.spec.runtimes)
         raise Refused(f"{subject.release.name} does not go to {name}", f"it goes to {classes}")
-    older = device.superseded.runtime_for(name) if device.superseded else None
+    older = superseded.runtime_for(name) if superseded else None
     providers = {"artifact": runtime.provider, "source": runtime.provider}
     return Place(name, {**providers, "superseded": older.provider if older else runtime.provider})
 
