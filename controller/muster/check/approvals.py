@@ -13,6 +13,7 @@ from muster.check.approval_rules import ApprovalRule, approval_rules
 from muster.check.case import Case
 from muster.check.change import tier_rank
 from muster.check.judgement import NeededApproval
+from muster.check.people import OWNERS
 from muster.check.signed_commits import signature_verdicts
 from muster.check.slots import filled
 from muster.check.stakes import declared_tier, lowered, tier_held_to
@@ -21,7 +22,6 @@ from muster.kinds.finding import Pointer
 from muster.kinds.release import Release
 
 POLICY = "approval/policy"
-OWNERS = "policies/owners.yaml"
 ASK_A_FORGE = "let a forge say who approved: `muster check --github`, or `muster check --approvals git`"
 NAME_THE_AUTHOR = f"write the author's address into {OWNERS} in a change of its own, or sign the commits"
 _SHOWN = 8

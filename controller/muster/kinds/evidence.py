@@ -17,7 +17,6 @@ from muster.kinds.policy import GateMetric
 from muster.kinds.quantity import Decimal
 from muster.kinds.resource import AsTuple, Declared, Text
 
-STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 MEASUREMENT: Final = "muster:measurement/v1"
 """Numbers that somebody measured on an artifact: `Measurement`."""
 PROVENANCE: Final = "https://slsa.dev/provenance/v1"

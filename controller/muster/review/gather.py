@@ -14,6 +14,7 @@ from datetime import datetime
 from muster.check.case import Case
 from muster.check.change import Change, Touched, difference
 from muster.check.documents.tree import UNDER
+from muster.check.people import OWNERS
 from muster.kinds.errors import Refused
 from muster.kinds.field_state import FieldState
 from muster.kinds.finding import Finding, Place
@@ -28,7 +29,6 @@ from muster.source.git import Repository
 from muster.source.git_program import printable
 from muster.source.load import Loader
 
-OWNERS = "policies/owners.yaml"
 MOST_JUDGED = 200
 """Releases that one change may bring forward."""
 

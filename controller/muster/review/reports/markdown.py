@@ -12,6 +12,7 @@ from typing import Final
 
 from muster.check.judgement import Judgement, NeededApproval
 from muster.check.verdict import Verdict
+from muster.forge.forge import MARKER
 from muster.review.reports.neutral import code, markdown, name_code
 from muster.review.reports.rollout_picture import rollout_picture
 from muster.review.reports.words import (
@@ -31,8 +32,6 @@ from muster.review.reports.words import (
     waiver_line,
 )
 
-MARKER: Final = "<!-- muster:check -->"
-"""By this a forge finds the comment again. It stands on a line of its own."""
 LONGEST: Final = 60_000
 """Letters of a comment; forges take a little more."""
 
