@@ -41,23 +41,6 @@ from scratch_repository import commit_all, git, write
 BLOCK = 512
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> PackagedFleet:
-    return PackagedFleet(tmp_path_factory.mktemp("packages") / "fleet")
-
-
-@pytest.fixture(scope="module")
-def archive(fleet: PackagedFleet) -> bytes:
-    return fleet.export()
-
-
-@pytest.fixture(scope="module")
-def root(fleet: PackagedFleet) -> TrustRoot:
-    """Whoever trusts the key that sealed it."""
-    pem = public_half(fleet.key)
-    return TrustRoot({key_id(pem): pem}, whole=False)
-
-
 def verified(archive: bytes, root: TrustRoot) -> Verified:
     return verify_package(archive, root, approvals_in)
 
