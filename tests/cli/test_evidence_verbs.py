@@ -24,7 +24,7 @@ from muster.check.gates.decide import gate_verdicts
 from muster.check.gates.table import GATE_KINDS
 from muster.cli import exit_code_of
 from muster.kinds.digest import hex_of
-from muster.kinds.evidence import LARGEST, MEASUREMENT, PROVENANCE, REBUILD, REHEARSAL, Evidence, Measurement
+from muster.kinds.evidence import LARGEST, MEASUREMENT, PROVENANCE, REBUILD, REBUILD_TYPE, REHEARSAL, Evidence, Measurement
 from muster.kinds.policy import Gate
 from muster.kinds.pull_request import PullRequest
 from muster.kinds.signing_key import SigningKey
@@ -175,12 +175,14 @@ def test_rebuild_keeps_every_verdict(fleet: Path, capsys: pytest.CaptureFixture[
     assert run("rebuild", RELEASE, "--name", "rebuild-here") == 0
     found = written(fleet, "rebuild-here")
     assert (found.predicate_type, found.predicate["verdict"], found.predicate["level"]) == (REBUILD, "GOOD", "L2")
+    beside = written(fleet, "rebuild-here-provenance").predicate["buildDefinition"]
+    assert (beside["buildType"], beside["internalParameters"]["level"]) == (REBUILD_TYPE, "L2")
     before = (fleet / FOLDER / "rebuild-here.json").read_bytes()
     assert run("rebuild", RELEASE, "--name", "rebuild-here") == 1
     assert "is there already, and stays" in capsys.readouterr().err
     assert (fleet / FOLDER / "rebuild-here.json").read_bytes() == before
     assert run("rebuild", RELEASE) == 0
-    assert len(list((fleet / FOLDER).glob("rebuild-2*.json"))) == 1
+    assert len(list((fleet / FOLDER).glob("rebuild-2*.json"))) == 2
 
 
 def test_a_bad_rebuild_is_recorded_and_exits_1(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,6 +191,7 @@ def test_a_bad_rebuild_is_recorded_and_exits_1(fleet: Path, capsys: pytest.Captu
     path.write_text(path.read_text().replace("reduceRange: true", "reduceRange: false"))
     assert run("rebuild", RELEASE, "--name", "bad") == 1
     assert written(fleet, "bad").predicate["verdict"] == "BAD"
+    assert not (fleet / FOLDER / "bad-provenance.json").exists()
     assert "BAD at L1: quantized: pinned sha256:" in capsys.readouterr().out
     shutil.rmtree(fleet / ".muster/store")
     assert run("rebuild", RELEASE, "--name", "unknown") == 2

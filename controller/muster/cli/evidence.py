@@ -194,11 +194,14 @@ def provenance(output: str, builder: str | None, **given: Any) -> None:
 def rebuild(output: str, **given: Any) -> int:
     """Build RELEASE again, compare every output with its pin, and record how it came out.
 
-    Each rebuild is a file of its own, and none is replaced. Exits 0 for GOOD, 1 for BAD, 2 for UNKNOWN.
+    Each rebuild is a file of its own, and none is replaced. Beside a GOOD one lies its provenance. Exits 0 for GOOD,
+    1 for BAD, 2 for UNKNOWN.
     """
+    from muster.attest.provenance import rebuild_provenance_of
+    from muster.attest.rebuild_verdicts import PROVENANCE_SUFFIX
     from muster.build.measuring.machine import this_machine
     from muster.build.rebuild import rebuild_release
-    from muster.kinds.evidence import REBUILD
+    from muster.kinds.evidence import PROVENANCE, REBUILD
 
     work, now = _Work.of(given), datetime.now(UTC)
     with build_progress(output) as reporter:
@@ -206,7 +209,12 @@ def rebuild(output: str, **given: Any) -> int:
         outcome = rebuild_release(work.release, work.store, work.lock, about, reporter=reporter, run=run)
     signer = tag_of(work.key)
     predicate = outcome.rebuild.model_dump(mode="json", exclude_none=True)
-    path = work.write(given["name"] or f"rebuild-{now:%Y%m%dt%H%M%Sz}-{signer}", REBUILD, predicate, anew=False)
+    name = given["name"] or f"rebuild-{now:%Y%m%dt%H%M%Sz}-{signer}"
+    path = work.write(name, REBUILD, predicate, anew=False)
+    if outcome.result is not None:
+        ran = now, datetime.now(UTC)
+        said = rebuild_provenance_of(work.release, outcome.result, ran, outcome.rebuild, about[0])
+        work.write(f"{name}-{PROVENANCE_SUFFIX}", PROVENANCE, said, anew=False)
 
     def text() -> None:
         click.echo(

@@ -14,7 +14,7 @@ from muster.check.gates.question import Answer, Question, quoted
 from muster.check.gates.reading import Reading
 from muster.check.gates.statements import Unfit, statements, unanswered
 from muster.kinds.digest import hex_of
-from muster.kinds.evidence import PROVENANCE, Evidence
+from muster.kinds.evidence import PROVENANCE, REBUILD_TYPE, Evidence
 
 
 class _Part(BaseModel):
@@ -64,11 +64,16 @@ def signature(question: Question) -> Answer:
 
 
 def provenance(question: Question) -> Answer:
-    """How many trusted keys signed provenance that names the release's source."""
+    """How many trusted keys signed provenance that names the release's source.
+
+    A rebuilder's does not count here: it made nothing, and the gate on reproducibility counts it.
+    """
     found = statements(question, PROVENANCE)
     good, unfit = [], list(found.unfit)
     for evidence in found.good:
         read = parsed(question, Provenance, evidence)
+        if isinstance(read, Provenance) and read.buildDefinition.buildType == REBUILD_TYPE:
+            continue
         problem = read if isinstance(read, Unfit) else _problem(question, read, evidence.path)
         if problem is None:
             good.append(evidence)
