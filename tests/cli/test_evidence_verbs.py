@@ -24,7 +24,16 @@ from muster.check.gates.decide import gate_verdicts
 from muster.check.gates.table import GATE_KINDS
 from muster.cli import exit_code_of
 from muster.kinds.digest import hex_of
-from muster.kinds.evidence import LARGEST, MEASUREMENT, PROVENANCE, REBUILD, REBUILD_TYPE, REHEARSAL, Evidence, Measurement
+from muster.kinds.evidence import (
+    LARGEST,
+    MEASUREMENT,
+    PROVENANCE,
+    REBUILD,
+    REBUILD_TYPE,
+    REHEARSAL,
+    Evidence,
+    Measurement,
+)
 from muster.kinds.policy import Gate
 from muster.kinds.pull_request import PullRequest
 from muster.kinds.signing_key import SigningKey

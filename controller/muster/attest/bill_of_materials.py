@@ -29,7 +29,7 @@ _MOST_REQUIREMENTS: Final = 2_000
 
 
 def bill_of_materials(known: Known, lock: bytes, at: datetime, made_by: str = __version__) -> dict[str, Any]:
-    """The BOM of a release; `lock` is its builder's requirement list, `made_by` the version that is named as its tool."""
+    """The BOM of a release; `lock` is its builder's requirement list, `made_by` the version of the tool."""
     release = known.release
     model = _model(known)
     parts = [*_inputs(release), *_tools(lock)]

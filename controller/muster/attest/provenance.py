@@ -1,7 +1,8 @@
 """SLSA Provenance v1 of a build and of a rebuild: what went in, on what it ran, and what came out.
 
-Format: SLSA 1.0, `spec/v1.0/provenance`; what stands in its fields here: `docs/provenance.md`. Whoever reads it can repeat the build: the parameters are everything that decides the artifact's bytes, and every
-dependency stands there by digest. Times stand here and never in an artifact.
+Format: SLSA 1.0, `spec/v1.0/provenance`; what stands in its fields here: `docs/provenance.md`. Whoever reads it can
+repeat the build: the parameters are everything that decides the artifact's bytes, and every dependency stands there by
+digest. Times stand here and never in an artifact.
 """
 
 from __future__ import annotations

@@ -91,7 +91,9 @@ class RepositoryDesk:
         provenance = None
         if outcome.result is not None:
             began = datetime.fromisoformat(outcome.rebuild.rebuilt_at)
-            provenance = rebuild_provenance_of(release, outcome.result, (began, now), outcome.rebuild, self.bench.machine)
+            provenance = rebuild_provenance_of(
+                release, outcome.result, (began, now), outcome.rebuild, self.bench.machine
+            )
         return self.verdicts.publish(release, outcome.rebuild, now, provenance)
 
     def _marked(self, outcome: Outcome) -> Outcome:

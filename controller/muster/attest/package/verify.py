@@ -156,8 +156,9 @@ def _provenance(contents: Contents) -> str:
 
 
 def _rebuilds(contents: Contents) -> str:
-    found = [(item, rebuilt) for item in contents.evidence if (rebuilt := rebuild_of(item)) is not None]
-    return ", ".join(f"{one.verdict} at {one.level} on {one.cpu} by {item.signer}" for item, one in found) or "absent"
+    """Whose verdicts there are; what they come to the gates judge."""
+    found = [(item.signer, rebuilt) for item in contents.evidence if (rebuilt := rebuild_of(item)) is not None]
+    return ", ".join(f"{one.verdict} at {one.level} on {one.cpu} by {signer}" for signer, one in found) or "absent"
 
 
 def _waivers(contents: Contents) -> str:

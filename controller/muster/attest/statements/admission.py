@@ -32,7 +32,7 @@ VERIFIER: Final = verifier(__version__)
 def admission(
     properties: Collection[str], at: datetime, policies: Mapping[str, str] | None = None, by: str = VERIFIER
 ) -> dict[str, Any]:
-    """The predicate: `properties` held at a moment, under policy files {path: digest}, as a verifier with id `by` says."""
+    """The predicate: `properties` held at a moment, under policy files {path: digest}; `by` is the verifier's id."""
     named: dict[str, Any] = {"id": by}
     if policies:
         named["policy"] = policy_descriptors(policies)

@@ -2,8 +2,8 @@
 
 Good rebuilds count while they are fresh and believed. A bad one by a trusted key counts for ever, also where this very
 change removes or replaces its file. For level 3 nobody counts who also signed provenance of the artifact's build: who
-built it and who built it again must be two. An emulated CPU is another one than the real ones, because other instructions ran;
-two emulated ones are not, because one emulator computed for both.
+built it and who built it again must be two. An emulated CPU is another one than the real ones, because other
+instructions ran; two emulated ones are not, because one emulator computed for both.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _level(question: Question, good: Sequence[Rebuilt]) -> Answer:
 
 
 def _made_again(provenance: Evidence) -> bool:
-    """Whether it tells of a rebuild: then whoever signed it did not make the artifact. Anything odd tells of a build."""
+    """Whether it tells of a rebuild: whoever signed that did not make the artifact. Anything odd tells of a build."""
     told = provenance.predicate.get("buildDefinition") if isinstance(provenance.predicate, dict) else None
     return isinstance(told, dict) and told.get("buildType") == REBUILD_TYPE
 
