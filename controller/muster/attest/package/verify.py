@@ -167,7 +167,7 @@ def _waivers(contents: Contents) -> str:
 
 
 def _approvals(contents: Contents, root: TrustRoot, read_approvals: ReadApprovals) -> str:
-    """Approvals by keys that count. Who sealed the package also chose the commit, and so the people that it declares."""
+    """Approvals by keys that count. Who sealed the package also chose the commit, and so the people in it."""
     keys = contents.fleet.signing_keys
     found = approvals(contents, read_approvals, keys)
     if root.whole:
