@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -94,9 +95,16 @@ def test_what_it_holds(archive: bytes, fleet: PackagedFleet) -> None:
 
 
 def test_the_same_commit_gives_the_same_bytes(archive: bytes, fleet: PackagedFleet, tmp_path: Path) -> None:
-    """Also from another clone; and any tar program reads it."""
-    assert fleet.export() == archive
+    """Also from another folder, umask, time zone, locale and hash seed; and any tar program reads it."""
     shutil.copytree(fleet.folder, tmp_path / "clone")
+    (tmp_path / "lab.pem").touch(mode=0o600)
+    (tmp_path / "lab.pem").write_bytes(fleet.key)
+    command = [sys.executable, "-m", "muster", "evidence", "export", NAME, "--key", "../lab.pem", "-o", "../a.tar"]
+    given = ["--at", "2026-03-02T13:00:00+01:00", "--state", str(fleet.state)]
+    other = {"TZ": "Pacific/Chatham", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "7", "PYTHONPATH": ":".join(sys.path)}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **other}
+    subprocess.run([*command, *given], cwd=tmp_path / "clone", env=environment, umask=0o077, check=True)
+    assert (tmp_path / "a.tar").read_bytes() == archive
     with tarfile.open(fileobj=BytesIO(archive)) as tar:
         found = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
         assert all(member.isreg() and member.mtime == 0 and member.uid == 0 for member in tar)

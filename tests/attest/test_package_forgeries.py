@@ -17,6 +17,7 @@ from muster.attest.package.archive import LARGEST, LARGEST_MEMBER, pack, unpack
 from muster.attest.package.contents import ABOUT, ADMITTED, LEDGER, OBJECTS
 from muster.attest.package.export import export_package
 from muster.attest.package.git_objects import Objects, framed, object_id, parents_of
+from muster.attest.package.reviews import REVIEWS
 from muster.attest.package.seal import SEAL, seal, unseal
 from muster.attest.package.trust_root import TrustRoot, read_trust_root
 from muster.attest.package.verify import Verified, verify_package
@@ -156,6 +157,7 @@ def test_what_is_absent_is_said(fleet: PackagedFleet, archive: bytes, root: Trus
     assert answer(found, "rebuilds") == (True, "absent")
     assert answer(found, "approvals") == (True, "0 signed approvals")
     assert answer(found, "ledger")[1].startswith("no ledger")
+    assert answer(found, "reviews")[1].startswith("no forge")
     assert answer(found, "admission")[1].startswith("no controller's word")
     assert "test-result FAILED" in answer(found, "statements")[1]
 
@@ -176,6 +178,16 @@ def test_nothing_may_be_missing(archive: bytes, root: TrustRoot, fleet: Packaged
             verified(forged, root)
     else:
         assert any(name in check.says for check in verified(forged, root).checks if not check.holds)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b'{"requests": [1]}', b'{"requests": [], "requests": []}', b"[" * 100_000], ids=len
+)
+def test_hostile_reviews_are_an_answer(fleet: PackagedFleet, root: TrustRoot, data: bytes) -> None:
+    """Whatever stands there: it does not hold, and nothing else is harmed."""
+    primary = {**fleet.gather(), REVIEWS: data}
+    found = verified(export_package(primary, fleet.key, approvals_in), root)
+    assert [check.what for check in found.checks if not check.holds] == ["reviews"]
 
 
 def _by(version: str) -> Callable[[dict[str, bytes]], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from muster.kinds.errors import Refused, Unusable
 if TYPE_CHECKING:
     from muster.attest.package.contents import Contents
     from muster.attest.package.verify import Verified
+    from muster.kinds.pull_request import PullRequest
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _DOCUMENTS = {
@@ -32,13 +34,23 @@ _DOCUMENTS = {
 @click.option("--key", required=True, type=_FILE, help="The private key that signs and seals, in PEM.")
 @click.option("-o", "--output", "target", type=_FILE, help="The archive; by default MODEL-VERSION.evidence.tar.")
 @click.option("--at", help="Judge as of this moment, such as 2026-03-01T12:00:00Z; by default the commit's own.")
+@click.option(
+    "--pull-request",
+    "requests",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Ask GitHub (GITHUB_REPOSITORY, GITHUB_TOKEN) for the reviews of that pull request; may be repeated.",
+)
 @repository_option
 @state_option
-def export(release: str, key: Path, target: Path | None, at: str | None, **options: str) -> None:
+def export(
+    release: str, key: Path, target: Path | None, at: str | None, requests: tuple[int, ...], **options: str
+) -> None:
     """Write everything that is known of a release into one archive, sealed with a key.
 
-    Declaration, commits, approvals, gate verdicts, waivers, provenance, rebuilds, bill of materials, model card,
-    lineage and rollouts; with the ledger of the state folder, if there is one. The same commit gives the same bytes.
+    Declaration, commits, reviews, approvals, gate verdicts, waivers, provenance, rebuilds, bill of materials, model
+    card, lineage and rollouts; with the ledger of the state folder, if there is one. The same commit gives the same
+    bytes.
     """
     from muster.artifacts.durable import write_durably
     from muster.attest.keys import read_signing_key
@@ -46,7 +58,7 @@ def export(release: str, key: Path, target: Path | None, at: str | None, **optio
     from muster.forge.git.approvals import approvals_in
 
     private = read_signing_key(key)
-    archive = export_package(_gathered(release, at, **options), private, approvals_in)
+    archive = export_package(_gathered(release, at, requests, **options), private, approvals_in)
     path = target or Path(f"{release.replace('/', '-')}.evidence.tar")
     write_durably(path, archive)
     click.echo(f"wrote {path}: {len(archive)} bytes")
@@ -66,7 +78,7 @@ def document(what: str, release: str, target: Path | None, at: str | None, **opt
     from muster.attest.package.derive import derive
     from muster.forge.git.approvals import approvals_in
 
-    contents: Contents = Contents(_gathered(release, at, **options))
+    contents: Contents = Contents(_gathered(release, at, (), **options))
     data = derive(contents, approvals_in).documents[_DOCUMENTS[what]]
     if target is None:
         click.echo(data, nl=False)
@@ -100,11 +112,23 @@ def verify_archives(archives: tuple[Path, ...], root: Path, max_age: str | None,
     return 0 if all(value["holds"] for value in values) else 1
 
 
-def _gathered(release: str, at: str | None, repository: str, revision: str, state: str) -> dict[str, bytes]:
+def _gathered(
+    release: str, at: str | None, requests: tuple[int, ...], repository: str, revision: str, state: str
+) -> dict[str, bytes]:
     from muster.review.packaging import gather_package
     from muster.source.git import Repository
 
-    return gather_package(Repository(Path(repository)), revision, release, Path(state), _moment(at))
+    told = _told(requests) if requests else None
+    return gather_package(Repository(Path(repository)), revision, release, Path(state), _moment(at), told)
+
+
+def _told(requests: tuple[int, ...]) -> list[PullRequest]:
+    """Pull requests as GitHub tells them now. Raises `Unusable`, `Refused`, `TryAgain`."""
+    from muster.forge.github.driver import from_environment
+
+    # Whichever pull request a workflow runs for is not what is asked about.
+    github = from_environment({name: value for name, value in os.environ.items() if name != "GITHUB_EVENT_PATH"})
+    return [github.read(str(number)) for number in sorted(set(requests))]
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -31,6 +31,7 @@ from muster.attest.package.contents import (
 )
 from muster.attest.package.git_objects import described, entries_of, framed, tree_of
 from muster.attest.package.ledger_rows import write_rows
+from muster.attest.package.reviews import REVIEWS, write_reviews
 from muster.attest.package.verify import MADE_BY
 from muster.build.declarations import read_bounded
 from muster.forge.git import notes
@@ -38,6 +39,7 @@ from muster.kinds.digest import hex_of
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.evidence import LARGEST
 from muster.kinds.moment import utc_text
+from muster.kinds.pull_request import PullRequest
 from muster.kinds.release import Release
 from muster.kinds.signing_key import SigningKey
 from muster.source.git import Repository, TreeEntry
@@ -53,10 +55,16 @@ _MOST_LOOKED_AT: Final = 200_000
 
 
 def gather_package(
-    repository: Repository, revision: str, name: str, state: Path | None = None, at: datetime | None = None
+    repository: Repository,
+    revision: str,
+    name: str,
+    state: Path | None = None,
+    at: datetime | None = None,
+    requests: Sequence[PullRequest] | None = None,
 ) -> dict[str, bytes]:
     """The primary members for a release at a revision, with the ledger of a state folder if it has one.
 
+    `requests`: pull requests as a forge told them; None if none was asked.
     Raises `Refused` if the release is not declared there, or something is without bounds; `Unusable`.
     """
     commit = repository.resolve(revision)
@@ -72,6 +80,8 @@ def gather_package(
     members |= _objects(repository, {one: [release.path] for one in history}, files=True)
     members |= _between(repository, commit, history)
     members |= _notes(repository, history)
+    if requests is not None:
+        members[REVIEWS] = write_reviews(requests)
     members |= _ledger(state, release) | _admission(state, release, fleet.keys_for("artifacts"))
     raw = repository.raw_commit(commit)
     about = About(

@@ -7,6 +7,7 @@
 | `git/<id>`                  | commits, trees and former release files, as git hashes them                    |
 | `notes/approvals/<commit>`  | signed approvals, one a line                                                   |
 | `notes/verdicts/<commit>`   | what a check wrote beside a commit: shown, and nobody's word                   |
+| `reviews.json`              | reviews, as a forge told them, if one was asked                              |
 | `controller/admission.json` | the controller's own word for the artifact, if its state folder was at hand    |
 | `ledger.json`               | what the controller did with the release, if its ledger was at hand            |
 """

@@ -21,6 +21,7 @@ from muster.attest.package.contents import ABOUT, ADMITTED, LEDGER, OBJECTS, TRE
 from muster.attest.package.derive import STATEMENTS, Claim, Derived, ReadApprovals, approvals, derive, waivers_of
 from muster.attest.package.git_objects import framed, object_id
 from muster.attest.package.ledger_rows import Row, gaps, read_rows
+from muster.attest.package.reviews import REVIEWS, read_reviews
 from muster.attest.package.seal import SEAL, unseal
 from muster.attest.package.trust_root import TrustRoot
 from muster.attest.signers import TRUSTED_ROOT
@@ -77,6 +78,7 @@ def verify_package(archive: bytes, root: TrustRoot, read_approvals: ReadApproval
         "rebuilds": lambda: _rebuilds(contents),
         "waivers": lambda: _waivers(contents),
         "approvals": lambda: _approvals(contents, root, read_approvals),
+        "reviews": lambda: _reviews(contents),
         "ledger": lambda: _ledger(contents),
         "admission": lambda: _admission(contents, root),
         "documents": lambda: _documents(contents, derived, read_approvals),
@@ -184,6 +186,17 @@ def _is_one_of(key: SigningKey, held: Collection[str]) -> bool:
         return False
 
 
+def _reviews(contents: Contents) -> str:
+    """What a forge told whoever sealed the package, and for how much of it the history speaks."""
+    if REVIEWS not in contents.members:
+        return "no forge was asked when the package was made"
+    requests = read_reviews(contents.member(REVIEWS))
+    told = [one for request in requests for one in request.approvals if one.by != request.author]
+    merged = sum(one.commit in contents.about.history for one in told)
+    by = ", ".join(sorted({request.forge for request in requests}))
+    return f"{len(told)} approvals in {len(requests)} pull requests, {merged} of commits of the history; as {by} told"
+
+
 def _ledger(contents: Contents) -> str:
     if LEDGER not in contents.members:
         return "no ledger was at hand when the package was made"
@@ -220,7 +233,7 @@ def _documents(contents: Contents, derived: list[Derived], read_approvals: ReadA
     for name, data in found.documents.items():
         if contents.member(name) != data:
             raise Refused(_otherwise(name, contents), _HINT)
-    known = {*found.documents, *found.claims, SEAL, ABOUT, LEDGER, ADMITTED}
+    known = {*found.documents, *found.claims, SEAL, ABOUT, LEDGER, ADMITTED, REVIEWS}
     folders = (TREE, OBJECTS, "notes/")
     odd = [name for name in contents.members if name not in known and not name.startswith(folders)]
     if odd:
