@@ -9,7 +9,7 @@ import pytest
 
 
 def test_no_folder_of_tests_is_passed_over(pytestconfig: pytest.Config) -> None:
-    """pytest skips folders by name, `build` among them unless it is told otherwise, and says nothing."""
+    """Pytest skips folders by name, `build` among them unless it is told otherwise, and says nothing."""
     here = Path(__file__).parent
     folders = {path.parent.relative_to(here) for path in here.rglob("test_*.py")}
     skipped = pytestconfig.getini("norecursedirs")
