@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from muster.cli import exit_code_of
-from muster.kinds.resource import Metadata
 from muster.review.lineage import running_of
 from packages import APPROVER, PackagedFleet
 from sites import Site, report
@@ -95,7 +94,8 @@ def test_a_device_that_runs_what_nobody_declares(
 
 def test_two_releases_of_the_same_bytes(fleet: PackagedFleet) -> None:
     """Other data may lead to the same model: a device that runs it runs both, and neither's data is missed."""
-    other = fleet.release.model_copy(update={"metadata": Metadata(name="meter-reader-9.0.0")})
+    metadata = fleet.release.metadata.model_copy(update={"version": "9.0.0"})
+    other = fleet.release.model_copy(update={"metadata": metadata})
     told = {"model_hash": fleet.release.spec.stages.quantized, "config_version": fleet.release.spec.config_version}
     state = {"deviceId": "dev-1", "deviceClass": "cam-day", "model": "meter-reader", "telemetry": told}
     assert [one.release for one in running_of([state], [fleet.release, other])] == [fleet.release.name, other.name]
