@@ -132,3 +132,12 @@ class Evidence:
     signer: str | None
     problem: str | None = None
     problem_kind: Literal["none", "foreign", "broken", "other-artifact"] = "none"
+
+    @property
+    def made_again(self) -> bool:
+        """Whether this is provenance of a rebuild: whoever signed it did not make the artifact.
+
+        Anything odd tells of a build: who made an artifact is not to be forgotten.
+        """
+        told = self.predicate.get("buildDefinition") if isinstance(self.predicate, dict) else None
+        return self.predicate_type == PROVENANCE and isinstance(told, dict) and told.get("buildType") == REBUILD_TYPE

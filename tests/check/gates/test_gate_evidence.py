@@ -258,7 +258,7 @@ def test_provenance_of_another_build_fails(parameters: dict[str, Any]) -> None:
 
 def test_a_rebuilders_provenance_is_no_builders() -> None:
     """It stands for no build, and who signed it stays an independent rebuilder; whatever is odd tells of a build."""
-    again = slsa(SOURCE, signer="lab")
+    again = slsa(SOURCE, signer="bench")
     again.predicate["buildDefinition"]["buildType"] = REBUILD_TYPE
     assert verdict_of(ORIGIN, [again]).outcome == "fail"
     assert verdict_of(ORIGIN, [again, slsa(SOURCE, signer="ci", name="b")]).outcome == "pass"

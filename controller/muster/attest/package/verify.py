@@ -153,7 +153,8 @@ def _evidence(contents: Contents, root: TrustRoot) -> str:
 
 def _provenance(contents: Contents) -> str:
     """Whose word it is that says how the artifact was built; the gates judge whether that is enough."""
-    found = [item for item in contents.evidence if item.problem is None and item.predicate_type == PROVENANCE]
+    believed = [item for item in contents.evidence if item.problem is None and not item.made_again]
+    found = [item for item in believed if item.predicate_type == PROVENANCE]
     return ", ".join(f"{item.path.rpartition('/')[2]} by {item.signer}" for item in found) or "absent"
 
 

@@ -14,7 +14,7 @@ from muster.check.gates.question import Answer, Question, quoted
 from muster.check.gates.reading import Reading
 from muster.check.gates.statements import Unfit, statements, unanswered
 from muster.kinds.digest import hex_of
-from muster.kinds.evidence import PROVENANCE, REBUILD_TYPE, Evidence
+from muster.kinds.evidence import PROVENANCE, Evidence
 
 
 class _Part(BaseModel):
@@ -71,9 +71,9 @@ def provenance(question: Question) -> Answer:
     found = statements(question, PROVENANCE)
     good, unfit = [], list(found.unfit)
     for evidence in found.good:
-        read = parsed(question, Provenance, evidence)
-        if isinstance(read, Provenance) and read.buildDefinition.buildType == REBUILD_TYPE:
+        if evidence.made_again:
             continue
+        read = parsed(question, Provenance, evidence)
         problem = read if isinstance(read, Unfit) else _problem(question, read, evidence.path)
         if problem is None:
             good.append(evidence)

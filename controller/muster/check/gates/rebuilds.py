@@ -17,7 +17,7 @@ from muster.check.gates.measured import parsed
 from muster.check.gates.question import Answer, Question, quoted
 from muster.check.gates.reading import Reading
 from muster.check.gates.statements import Unfit, statements, unanswered
-from muster.kinds.evidence import PROVENANCE, REBUILD, REBUILD_TYPE, Evidence, Rebuild
+from muster.kinds.evidence import PROVENANCE, REBUILD, Evidence, Rebuild
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _believed(question: Question, predicate_type: str) -> Iterator[Evidence]:
 
 
 def _level(question: Question, good: Sequence[Rebuilt]) -> Answer:
-    builders = {evidence.signer for evidence in _believed(question, PROVENANCE) if not _made_again(evidence)}
+    builders = {evidence.signer for evidence in _believed(question, PROVENANCE) if not evidence.made_again}
     others = [one for one in good if one.signer not in builders]
     again = any(one.rebuild.level == "L2" for one in good)
     level = 3 if any(_apart(one, other) for one in others for other in others) else 2 if again else 1
@@ -88,12 +88,6 @@ def _level(question: Question, good: Sequence[Rebuilt]) -> Answer:
             reason += f", and {quoted(builder)} does not count, who built it"
         return Answer("inconclusive", f"{answer.message}; {reason}", measured=answer.measured, evidence=answer.evidence)
     return answer
-
-
-def _made_again(provenance: Evidence) -> bool:
-    """Whether it tells of a rebuild: whoever signed that did not make the artifact. Anything odd tells of a build."""
-    told = provenance.predicate.get("buildDefinition") if isinstance(provenance.predicate, dict) else None
-    return isinstance(told, dict) and told.get("buildType") == REBUILD_TYPE
 
 
 def _apart(one: Rebuilt, other: Rebuilt) -> bool:
