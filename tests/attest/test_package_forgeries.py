@@ -153,6 +153,7 @@ def test_what_is_absent_is_said(fleet: PackagedFleet, archive: bytes, root: Trus
     for name in (LEDGER, ADMITTED):
         bare.pop(name, None)
     found = verified(export_package(bare, fleet.key, approvals_in), root)
+    assert found.holds, [check for check in found.checks if not check.holds]
     assert answer(found, "provenance") == (True, "absent")
     assert answer(found, "rebuilds") == (True, "absent")
     assert answer(found, "approvals") == (True, "0 signed approvals")

@@ -76,7 +76,9 @@ def gather_package(
     contents = repository.blobs(entry.blob for entry in entries)
     history = _history(repository, commit, release)
     members = {TREE + entry.path: contents[entry.blob] for entry in entries}
-    members |= _objects(repository, {commit: [entry.path for entry in entries]}, files=False)
+    # Also along the ways to what is not there: that shows that nothing is.
+    paths = [*covered(release), *(entry.path for entry in entries)]
+    members |= _objects(repository, {commit: paths}, files=False)
     members |= _objects(repository, {one: [release.path] for one in history}, files=True)
     members |= _between(repository, commit, history)
     members |= _notes(repository, history)
