@@ -61,7 +61,8 @@ def fleet(pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 def run(*arguments: str) -> int:
     """A verb of the group, with the key. Environments of their own: tests/build/hermetic."""
     where = ("--environment", "own") if arguments[0] == "rebuild" else ()
-    return exit_code_of(["evidence", *arguments, *where, "--key", KEY])
+    group = () if arguments[0] == "measure" else ("evidence",)
+    return exit_code_of([*group, *arguments, *where, "--key", KEY])
 
 
 def written(fleet: Path, name: str) -> Evidence:
@@ -105,10 +106,10 @@ def test_measure(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_measure_on_a_device(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file of its own for the class, every result is about that class, and what was not compared is said."""
     Store(fleet / ".muster/store").path(release("1.1.0").spec.artifact.digest).unlink()
-    command = ["measure", "meter-reader/1.2.0", "--device-class", "cam-day", "-o", "json"]
+    command = ["measure", "meter-reader/1.2.0", "--class", "cam-day", "-o", "json"]
     assert run(*command) == 0
     found = written(fleet, "measurement-cam-day")
-    assert found.predicate == json.loads(capsys.readouterr().out)["predicate"]
+    assert found.predicate == json.loads(capsys.readouterr().out)["measurements"][0]["predicate"]
     measured = Measurement.model_validate_json(json.dumps(found.predicate))
     assert {result.device_class for result in measured.results} == {"cam-day"}
     assert "is not in the store" in measured.environment["superseded"]
@@ -119,6 +120,8 @@ def test_measure_on_a_device(fleet: Path, capsys: pytest.CaptureFixture[str]) ->
         "load-time",
         "p50-latency",
         "p95-latency",
+        "p99-latency",
+        "cold-latency",
         "peak-ram",
         "robustness",
     }
@@ -211,9 +214,9 @@ def test_rehearsal(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["measure", "meter-reader/9.9.9"], 2, "cannot read releases/meter-reader/9.9.9.yaml"),
         (["measure", "nonsense"], 2, "is no release file"),
         (["measure", RELEASE, "--name", "../../x"], 2, "no name of an evidence file"),
-        (["measure", RELEASE, "--soak", "1h"], 2, "without --device-class"),
-        (["measure", RELEASE, "--soak", "long", "--device-class", "cam-day"], 2, "not a duration"),
-        (["measure", RELEASE, "--device-class", "cam-night"], 2, "no such device class: cam-night"),
+        (["measure", RELEASE, "--soak", "1h"], 2, "without --class"),
+        (["measure", RELEASE, "--soak", "long", "--class", "cam-day"], 2, "not a duration"),
+        (["measure", RELEASE, "--class", "cam-night"], 2, "no such device class: cam-night"),
         (["provenance", RELEASE, "--builder", "me"], 2, "no URI"),
         (["rehearsal", "meter-reader/1.0.0"], 2, "supersedes nothing"),
         (["rehearsal", RELEASE, "--back-to", "meter-reader/0.1.0"], 1, "declares no release"),
@@ -340,7 +343,7 @@ def test_a_new_key_that_is_none(fleet: Path, arguments: list[str]) -> None:
 )
 def test_measure_with_the_instructions_of_a_cpu(fleet: Path) -> None:
     """A file of its own, with the real machine named; what a CPU cannot tell is not asked of it."""
-    measure = ["measure", "meter-reader/1.2.0", "--device-class", "cam-edge"]
+    measure = ["measure", "meter-reader/1.2.0", "--class", "cam-edge"]
     assert run(*measure, "--cpu", "Haswell") == 0
     environment = written(fleet, "measurement-cam-edge-emulated").predicate["environment"]
     assert environment["cpu"] == "x86_64/emulated/Haswell"

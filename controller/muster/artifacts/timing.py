@@ -62,7 +62,9 @@ def take_times(openers: Sequence[Callable[[], Answer]], clock: Clock, effort: Ef
 
         return run
 
-    loads = in_turns([first_of(which) for which in range(len(openers))], clock, Effort(effort.loads, 0, effort.loads, 0))
+    loads = in_turns(
+        [first_of(which) for which in range(len(openers))], clock, Effort(effort.loads, 0, effort.loads, 0)
+    )
     answers = [opened() for opened in openers]
     for number in range(WARM_UP):
         for answer in answers:

@@ -1,6 +1,7 @@
 """Figures: what believed evidence says about an artifact in numbers, one figure for each question.
 
-Where several files answer one question, the one from closest to the device does, then the newest; what a file holds beyond its kind is passed over.
+Where several files answer one question, what was measured closest to the device does, then the newest;
+what a file holds beyond its kind is passed over.
 """
 
 from __future__ import annotations

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from muster.cli.build_progress import build_progress
-from muster.cli.builder_environment import environment_options, run_in
+from muster.cli.builder_environment import environment_options
 from muster.cli.evidence_package import document, export, verify_archives
-from muster.cli.keyless import read_signer, signer_options, tag_of, trusted_signers
-from muster.cli.output import emit, output_option, state_option
+from muster.cli.evidence_work import Work, making
+from muster.cli.keyless import tag_of, trusted_signers
+from muster.cli.measure import measure
+from muster.cli.output import emit, output_option
 from muster.kinds.errors import Refused, Unusable
 
 if TYPE_CHECKING:
-    from muster.artifacts.store import Store
-    from muster.attest.keyless_signing import KeylessSigner
-    from muster.build.measuring.subject import Subject
-    from muster.build.pipeline import RunStages
-    from muster.kinds.evidence import Evidence, Measurement
-    from muster.kinds.release import Release
+    from muster.kinds.evidence import Evidence
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 _PEM = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -40,6 +34,7 @@ def evidence() -> None:
 
 evidence.add_command(export)
 evidence.add_command(document)
+evidence.add_command(measure)
 
 
 @evidence.command()

@@ -44,20 +44,26 @@ class Work:
     release: Release
     store: Store
     lock: bytes
-    key: bytes | KeylessSigner
+    signer: bytes | KeylessSigner | None
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> Work:
-        """Read it all. Raises `Refused`, `Unusable`."""
+    def of(cls, given: dict[str, Any], *, signs: bool = True) -> Work:
+        """Read it all; the key only if something is to be signed. Raises `Refused`, `Unusable`."""
         from muster.artifacts.store import Store
         from muster.build.declarations import locate_release, read_bounded, read_release
         from muster.build.environment import MAX_LOCK
 
-        signer = read_signer(given)
+        signer = read_signer(given) if signs else None
         folder, path = locate_release(given["release"], Path.cwd())
         declared = read_release(folder, path)
         lock = read_bounded(folder, declared.spec.builder.lock, MAX_LOCK)
         return cls(folder, declared, Store(Path(given["state"]) / "store"), lock, signer)
+
+    @property
+    def key(self) -> bytes | KeylessSigner:
+        """What signs."""
+        assert self.signer is not None, "this work was begun without a key"
+        return self.signer
 
     def run(self, given: dict[str, Any]) -> RunStages | None:
         """How the stages run: see `environment_options`."""

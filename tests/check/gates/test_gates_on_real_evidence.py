@@ -14,13 +14,13 @@ from gate_situations import policy_with
 
 from fleets import make_cohort
 from meter_example import LOCK, ROOT, changed, filled_store, release
+from muster.artifacts.timing import Effort
 from muster.attest.evidence import evidence_path, read_evidence, sign_evidence
 from muster.attest.keys import new_private_key, public_half
 from muster.attest.provenance import LOCAL_BUILDER, provenance_of
 from muster.build.declarations import read_device_classes
 from muster.build.measuring.machine import this_machine
 from muster.build.measuring.measurement import OnDevice, measure_anywhere, measure_on_device
-from muster.build.measuring.speed import Effort
 from muster.build.measuring.subject import load_subject
 from muster.build.pipeline import build_release
 from muster.build.rebuild import rebuild_release

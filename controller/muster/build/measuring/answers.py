@@ -16,7 +16,7 @@ import numpy.typing as npt
 from muster.artifacts.inference import Float32, answer, normalize
 from muster.artifacts.tensors import Tensor
 from muster.build.measure import labelled
-from muster.build.measuring.frames import Mask, perturbed, slices_of
+from muster.build.measuring.frames import CLEAN, Mask, perturbed, slices_of
 from muster.build.measuring.numbers import CONFIDENCE, share_of
 from muster.build.measuring.scoring import Job, Score, ScoresHere
 from muster.build.measuring.speed import Place
@@ -35,17 +35,18 @@ class _Panel:
     place: Place | None
     score: Score
 
-    def right(self, frames: Tensor, labels: Tensor) -> dict[str, Right]:
+    def right(self, variant: str, frames: Tensor, labels: Tensor) -> dict[str, Right]:
         """Which frames each candidate reads right, by its role."""
         names = np.array(self.subject.artifact.inference.output.labels)[labels]
         candidates = self.subject.candidates
-        scores = self.score({item.role: self._job(item, frames) for item in candidates})
+        scores = self.score({item.role: self._job(item, variant, frames) for item in candidates})
         return {item.role: _right(item, scores[item.role], names) for item in candidates}
 
-    def _job(self, candidate: Candidate, frames: Tensor) -> Job:
+    def _job(self, candidate: Candidate, variant: str, frames: Tensor) -> Job:
         provider = self.place.providers[candidate.role] if self.place else CPU
         config = candidate.inference.input
-        return Job(candidate.model, provider, config.name, normalize(frames, config))
+        labels = len(candidate.inference.output.labels)
+        return Job(candidate.model, provider, config.name, normalize(frames, config), variant, labels)
 
 
 def answer_results(subject: Subject, place: Place | None = None, score: Score | None = None) -> Iterator[Result]:
@@ -55,14 +56,14 @@ def answer_results(subject: Subject, place: Place | None = None, score: Score | 
     """
     frames, labels = labelled(subject.evaluation, subject.artifact.inference)
     panel = _Panel(subject, place, score or ScoresHere())
-    right = panel.right(frames, labels)
+    right = panel.right(CLEAN, frames, labels)
     everything = np.ones(len(labels), dtype=np.bool_)
     whole = _result(subject, "accuracy", None, right, everything)
     per_slice = [
         _result(subject, "accuracy", name, right, mask) for name, mask in slices_of(subject.evaluation).items()
     ]
     under = [
-        _result(subject, "robustness", name, panel.right(changed, labels), everything)
+        _result(subject, "robustness", name, panel.right(name, changed, labels), everything)
         for name, changed in perturbed(frames).items()
     ]
     worst = min(under, key=lambda result: result.value).model_copy(update={"slice": None})

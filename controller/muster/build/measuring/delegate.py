@@ -1,4 +1,4 @@
-"""Does the declared provider compute, node by node? A runtime leaves nodes that a provider cannot run to the CPU, in silence."""
+"""Which provider computes, node by node? A runtime leaves what a provider cannot run to the CPU, in silence."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ from muster.kinds.errors import Unusable
 Mask = npt.NDArray[np.bool_]
 
 SEED: Final = 2_718
+CLEAN: Final = "clean"
 SLICE: Final = "slice_"
 DESCRIPTIONS: Final[Mapping[str, str]] = {
     "noise": f"uniform noise of up to 10 % of the snapshot's largest value, PCG64, seed {SEED}, clipped",
@@ -63,6 +64,11 @@ def perturbed(frames: Tensor) -> dict[str, Tensor]:
         "dimmed": quarter,
         "glare": _kept(frames + largest / 4, largest),
     }
+
+
+def variants(frames: Tensor) -> dict[str, Tensor]:
+    """The frames as they are, and under each perturbation, by its name."""
+    return {CLEAN: frames, **perturbed(frames)}
 
 
 def repeated(evaluation: bytes, calibration: bytes) -> tuple[int, int]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from muster.artifacts.inference import Float32
 from muster.artifacts.tensors import dump_tensors, load_tensors
+from muster.build.measuring.frames import CLEAN
 from muster.build.onnx_runtime import Session
 from muster.build.onnx_safety.safe_model import SafeModel
 from muster.kinds.errors import MusterError
@@ -27,12 +28,17 @@ JOBS: Final = "jobs.json"
 
 @dataclass(frozen=True)
 class Job:
-    """A model, the provider that runs it, and normalised inputs [N, ...] for its input of that name."""
+    """A model, the provider that runs it, and normalised inputs [N, ...] for its input of that name.
+
+    `variant` says how the frames were perturbed, `labels` how many scores there are for each.
+    """
 
     model: SafeModel
     provider: str
     name: str
     inputs: Float32
+    variant: str = CLEAN
+    labels: int = 0
 
 
 Score = Callable[[Mapping[str, Job]], Mapping[str, Float32]]

@@ -20,7 +20,9 @@ def soak_result(subject: Subject, place: Place, clock: Clock, microseconds: int)
     session, config = Session(subject.artifact.model, place.providers["artifact"]), subject.artifact.inference.input
     tolerance = subject.release.spec.snapshots.golden.tolerance
     golden = Golden(golden_inputs(subject.golden[0], config), subject.golden[1], tolerance)
-    return soaked_result(soak(lambda inputs: session.run(config.name, inputs), golden, clock, microseconds * 1_000), place)
+    return soaked_result(
+        soak(lambda inputs: session.run(config.name, inputs), golden, clock, microseconds * 1_000), place
+    )
 
 
 def soaked_result(soaked: Soaked, place: Place) -> Result:

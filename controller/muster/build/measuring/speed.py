@@ -91,9 +91,7 @@ def _ratio(mine: Sequence[int], other: Sequence[int], share: Fraction) -> Ratio 
     if found is None:
         return None
     bounded = found.lower is not None and found.upper is not None
-    return Ratio(
-        value=found.value, lower=found.lower, upper=found.upper, confidence=CONFIDENCE if bounded else None
-    )
+    return Ratio(value=found.value, lower=found.lower, upper=found.upper, confidence=CONFIDENCE if bounded else None)
 
 
 def device_result(subject: Subject, place: Place, metric: GateMetric, estimates: Sequence[Estimate]) -> Result:

@@ -77,8 +77,8 @@ def load_subject(
 ) -> Subject:
     """Read a release's artifact from the store, or build it there, with everything that it is compared with.
 
-    Raises `Refused` if the build comes to another artifact than the declared one, or if the evaluation holds frames that
-    calibrated it, and what `build_release` raises.
+    Raises `Refused` if the build comes to another artifact than the declared one, or if the evaluation holds frames
+    that calibrated it, and what `build_release` raises.
     """
     calibration, evaluation = (_snapshot(release, name, store) for name in ("calibration", "evaluation"))
     refuse_overlap(release, evaluation, calibration)

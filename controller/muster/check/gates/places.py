@@ -53,4 +53,6 @@ def _other_cpu(question: Question, measurement: Measurement, name: str) -> str |
     wanted = {f"emulated/{cpu}" for cpu in cpus}
     if not cpus or (measurement.where == "emulated" and {ran.partition("/")[2]} == wanted):
         return None
-    return f"answered on {quoted(ran) if ran else 'a CPU that it does not tell'}, and {name} has {', '.join(sorted(cpus))}"
+    return (
+        f"answered on {quoted(ran) if ran else 'a CPU that it does not tell'}, and {name} has {', '.join(sorted(cpus))}"
+    )

@@ -75,9 +75,7 @@ class Question:
             template = ON_REFERENCE
         elif self.kind.answers and self.device_class is not None:
             template = ON_CLASS
-        return template.format(
-            path=self.release.path, device_class=self.device_class, threshold=self.gate.threshold
-        )
+        return template.format(path=self.release.path, device_class=self.device_class, threshold=self.gate.threshold)
 
     def declared_class(self, name: str) -> DeviceClass | None:
         """The class as it will be once the change is merged."""

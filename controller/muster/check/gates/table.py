@@ -19,7 +19,8 @@ def _example(**fields: str | int) -> Mapping[str, str | int]:
 
 
 _ANY_MACHINE = (
-    "Run the command on a machine of the class's instruction set and runtime. A figure from another class does not count. "
+    "Run the command on a machine with the instruction set and the runtime of the class. A figure from another class "
+    "does not count. "
 )
 _TIME = (
     "A time counts as it is where the agent of a reference device took it: `muster measure RELEASE --class CLASS --job "
@@ -316,7 +317,8 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
             share=True,
             most="1",
             command=ON_CLASS,
-            satisfy=_ANY_MACHINE + "If nodes fall back, leave out of the graph what the provider does not run, or declare "
+            satisfy=_ANY_MACHINE
+            + "If nodes fall back, leave out of the graph what the provider does not run, or declare "
             "the provider that really runs it.",
             example=_example(name="no-silent-fallback", metric="delegate-active", comparator="==", threshold="1"),
         ),
