@@ -73,7 +73,8 @@ def test_candidates_take_turns() -> None:
 
 def test_a_slow_model_is_measured_for_a_bounded_time() -> None:
     """After the time is up no round begins, once there are enough."""
-    times = in_turns([lambda _n: 1], Watch(NANOSECONDS), Effort(rounds=1_000, loads=0, fewest=10, seconds=20))
+    watch = Watch(NANOSECONDS)
+    times = in_turns([lambda _n: watch() and watch()], watch, Effort(rounds=1_000, loads=0, fewest=10, seconds=20))
     assert len(times[0]) == 10
 
 

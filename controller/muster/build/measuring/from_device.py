@@ -23,7 +23,7 @@ from muster.build.measuring.frames import variants
 from muster.build.measuring.machine import Machine, machine_of, refuse_other_instructions
 from muster.build.measuring.measurement import environment_of, measurement, place_of
 from muster.build.measuring.memory import peaks_result
-from muster.build.measuring.scoring import Job
+from muster.build.measuring.scoring import Job, Scores
 from muster.build.measuring.soak import soaked_result
 from muster.build.measuring.speed import Place, times_results
 from muster.build.measuring.subject import Subject
@@ -148,14 +148,15 @@ class _ScoresThere:
 
     record: DeviceRecord
 
-    def __call__(self, jobs: Mapping[str, Job]) -> Mapping[str, Float32]:
+    def __call__(self, jobs: Mapping[str, Job]) -> Mapping[str, Scores]:
         """Raises `Refused` if the record does not answer each frame with a label."""
-        return {role: self._scores(role, job) for role, job in jobs.items()}
+        return {role: {name: self._scores(role, name, job) for name in job.inputs} for role, job in jobs.items()}
 
-    def _scores(self, role: str, job: Job) -> Float32:
-        best = next((one for name, one in _of(self.record, role).best.items() if name == job.variant), ())
-        if len(best) != len(job.inputs) or max(best, default=0) >= job.labels:
+    def _scores(self, role: str, variant: str, job: Job) -> Float32:
+        best = next((one for name, one in _of(self.record, role).best.items() if name == variant), ())
+        if len(best) != len(job.inputs[variant]) or max(best, default=0) >= job.labels:
             raise Refused(
-                f"the record does not answer each {job.variant} frame with a label of the {role}'s", "record again"
+                f"the record does not answer each {variant} frame with a label of the {role}'s",
+                "record again: muster agent measure",
             )
         return np.eye(job.labels, dtype=np.float32)[np.asarray(best, dtype=np.int64)]
