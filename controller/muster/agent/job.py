@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from pydantic import ValidationError
 
@@ -13,11 +14,21 @@ from muster.artifacts.golden import golden_inputs
 from muster.artifacts.inference import Float32, normalize
 from muster.artifacts.tensors import Tensor, load_tensors
 from muster.artifacts.timing import Golden
-from muster.kinds.device_record import LARGEST_JOB, Plan, Role
+from muster.kinds.device_record import (
+    FRAMES,
+    GOLDEN_EXPECTED,
+    GOLDEN_INPUTS,
+    LARGEST_JOB,
+    MODEL,
+    PLAN,
+    Plan,
+    Role,
+    Variant,
+)
 from muster.kinds.digest import digest_of
 from muster.kinds.errors import Refused, Unusable
 
-_FRAMES = "frames_"
+_HINT = "write it again: muster measure RELEASE --class CLASS --job FILE"
 
 
 @dataclass(frozen=True)
@@ -30,34 +41,37 @@ class Job:
 
     def model(self, role: Role) -> bytes:
         """Raises `Unusable` if the job has none."""
-        return self._bytes(f"model_{role}")
+        return self._bytes(f"{MODEL}{role}")
 
     def golden(self) -> Golden:
         """What a soak answers. Raises `Unusable`."""
         config = self.plan.candidates["artifact"].inference.input
         return Golden(
-            golden_inputs(self._bytes("golden_inputs"), config), self._bytes("golden_expected"), self.plan.tolerance
+            golden_inputs(self._bytes(GOLDEN_INPUTS), config), self._bytes(GOLDEN_EXPECTED), self.plan.tolerance
         )
 
-    def inputs(self, role: Role) -> dict[str, Float32]:
+    def inputs(self, role: Role) -> dict[Variant, Float32]:
         """All frames, normalised, by variant. Raises `Unusable`, `Refused`."""
         config = self.plan.candidates[role].inference.input
-        return {name.removeprefix(_FRAMES): normalize(frames, config) for name, frames in self._frames().items()}
+        return {name: normalize(self._frames(name), config) for name in get_args(Variant)}
 
     def frames(self) -> Tensor:
         """The raw frames. Raises `Unusable`."""
-        frames = self._frames().get(f"{_FRAMES}clean")
-        if frames is None or frames.ndim < 2 or not len(frames):
-            raise Unusable("the job has no frames", "write it again: muster measure --job")
+        frames = self._frames("clean")
+        if frames.ndim < 2 or not len(frames):
+            raise Unusable(f"the job's frames have the shape {frames.shape}", _HINT)
         return frames
 
-    def _frames(self) -> dict[str, Tensor]:
-        return {name: tensor for name, tensor in self.tensors.items() if name.startswith(_FRAMES)}
+    def _frames(self, variant: Variant) -> Tensor:
+        return self._tensor(f"{FRAMES}{variant}")
 
     def _bytes(self, name: str) -> bytes:
+        return self._tensor(name).tobytes()
+
+    def _tensor(self, name: str) -> Tensor:
         if name not in self.tensors:
-            raise Unusable(f"the job has no {name}", "write it again: muster measure --job")
-        return self.tensors[name].tobytes()
+            raise Unusable(f"the job has no {name}", _HINT)
+        return self.tensors[name]
 
 
 def read_job(path: Path, digest: str) -> Job:
@@ -66,14 +80,14 @@ def read_job(path: Path, digest: str) -> Job:
     if digest_of(data) != digest:
         raise Refused(f"{path} has the digest {digest_of(data)}, not {digest}", "copy it again, or name its digest")
     tensors = load_tensors(data)
-    if "plan" not in tensors:
-        raise Unusable(f"{path} is no job", "write one: muster measure RELEASE --class CLASS --job FILE")
+    if PLAN not in tensors:
+        raise Unusable(f"{path} is no job", _HINT)
     try:
-        plan = Plan.model_validate_json(tensors["plan"].tobytes())
+        plan = Plan.model_validate_json(tensors[PLAN].tobytes())
     except ValidationError as error:
         raise Unusable(
             f"the plan of {path} cannot be read: {error.error_count()} errors", "update the agent"
         ) from error
     if "artifact" not in plan.candidates:
-        raise Unusable(f"the plan of {path} names no artifact", "write it again: muster measure --job")
+        raise Unusable(f"the plan of {path} names no artifact", _HINT)
     return Job(digest, plan, tensors)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -27,8 +27,9 @@ from muster.artifacts.inference import answer, normalize
 from muster.artifacts.tensors import Tensor, dump_tensors
 from muster.artifacts.timing import Answer, Clock, Effort, Times, soak, take_times
 from muster.artifacts.traces import nodes_of_trace
-from muster.kinds.device_record import FORMAT, DeviceRecord, Recorded, RecordedSoak, Role
+from muster.kinds.device_record import FORMAT, DeviceRecord, Recorded, RecordedSoak, Role, Variant
 from muster.kinds.errors import Refused, TryAgain, Unusable
+from muster.kinds.evidence import Covered
 from muster.kinds.moment import utc_text
 
 RUNS: Final = 50
@@ -61,21 +62,32 @@ def record(job: Job, reference: Reference) -> DeviceRecord:
             f"this device has onnxruntime {reference.runtime.version}, the job is for {plan.runtime_version}",
             "measure with the runtime that the class declares",
         )
-    fields = {
-        "format": FORMAT,
-        "job": job.digest,
-        "device_id": identity.device_id,
-        "device_class": identity.device_class,
-        "recorded_at": utc_text(reference.now),
-        "runtime_version": reference.runtime.version,
-        "agent_version": __version__,
-        "architecture": platform.machine(),
-        "processor": _processor(),
-        "processors": os.cpu_count() or 1,
-        "system": f"{platform.system().lower()} {platform.release()}"[:200],
-    }
-    fields |= {"soak": _soaked(job, reference)} if reference.soak else _measured(job, reference)
-    return DeviceRecord.model_validate(fields)
+    seen = _Seen(soak=_soaked(job, reference)) if reference.soak else _measured(job, reference)
+    return DeviceRecord(
+        format=FORMAT,
+        job=job.digest,
+        device_id=identity.device_id,
+        device_class=identity.device_class,
+        recorded_at=utc_text(reference.now),
+        runtime_version=reference.runtime.version,
+        agent_version=__version__,
+        architecture=platform.machine(),
+        processor=_processor(),
+        processors=os.cpu_count() or 1,
+        system=f"{platform.system().lower()} {platform.release()}"[:200],
+        candidates=seen.candidates,
+        coverage=seen.coverage,
+        soak=seen.soak,
+    )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A soak, or all else."""
+
+    candidates: dict[Role, Recorded] = field(default_factory=dict)
+    coverage: tuple[Covered, ...] = ()
+    soak: RecordedSoak | None = None
 
 
 def _soaked(job: Job, reference: Reference) -> RecordedSoak:
@@ -84,7 +96,7 @@ def _soaked(job: Job, reference: Reference) -> RecordedSoak:
     return RecordedSoak(held=found.held, frames=found.frames, good=found.good)
 
 
-def _measured(job: Job, reference: Reference) -> dict[str, object]:
+def _measured(job: Job, reference: Reference) -> _Seen:
     roles = tuple(sorted(job.plan.candidates))
     best = {role: _best(job, role, reference) for role in roles}
     frames = job.frames()
@@ -94,15 +106,14 @@ def _measured(job: Job, reference: Reference) -> dict[str, object]:
     trace = reference.runtime.trace(
         job.model("artifact"), first.provider, first.inference.input.name, normalize(frames[:1], first.inference.input)
     )
-    return {
-        "coverage": nodes_of_trace(trace),
-        "candidates": {role: _recorded(times[at], peaks[at], best[role]) for at, role in enumerate(roles)},
-    }
+    recorded = {role: _recorded(times[at], peaks[at], best[role]) for at, role in enumerate(roles)}
+    return _Seen(recorded, nodes_of_trace(trace))
 
 
-def _recorded(times: Times, peaks: Sequence[int], best: dict[str, tuple[int, ...]]) -> Recorded:
-    taken = {name: tuple(getattr(times, name)) for name in ("loads", "cold", "warm")}
-    return Recorded.model_validate({**taken, "peaks": tuple(peaks), "best": best})
+def _recorded(times: Times, peaks: Sequence[int], best: dict[Variant, tuple[int, ...]]) -> Recorded:
+    return Recorded(
+        loads=tuple(times.loads), cold=tuple(times.cold), warm=tuple(times.warm), peaks=tuple(peaks), best=best
+    )
 
 
 def _open(job: Job, role: Role, reference: Reference) -> Session:
@@ -125,8 +136,9 @@ def _opener(job: Job, role: Role, reference: Reference, frames: Tensor) -> Calla
     return opened
 
 
-def _best(job: Job, role: Role, reference: Reference) -> dict[str, tuple[int, ...]]:
-    session, found = _open(job, role, reference), {}
+def _best(job: Job, role: Role, reference: Reference) -> dict[Variant, tuple[int, ...]]:
+    session = _open(job, role, reference)
+    found: dict[Variant, tuple[int, ...]] = {}
     for variant, inputs in job.inputs(role).items():
         scores = [session.run(inputs[row : row + 1]) for row in range(len(inputs))]
         labels, _ = answer(np.concatenate(scores))

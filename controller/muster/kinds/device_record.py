@@ -23,6 +23,13 @@ LARGEST_RECORD: Final = 2**26
 """In bytes."""
 MOST_FRAMES: Final = 1_000_000
 
+PLAN: Final = "plan"
+MODEL: Final = "model_"
+FRAMES: Final = "frames_"
+GOLDEN_INPUTS: Final = "golden_inputs"
+GOLDEN_EXPECTED: Final = "golden_expected"
+"""Names of a job's tensors; those that end in a line go on with a role or a variant."""
+
 Role = Literal["artifact", "source", "superseded"]
 Variant = Literal["clean", "noise", "dimmed", "glare"]
 Nanoseconds = Annotated[int, Field(ge=0, le=10**15)]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from meter_example import LOCK, ROOT, changed, filled_store, release
+from meter_example import ROOT, changed, release
 from muster.artifacts.tensors import load_tensors
 from muster.artifacts.timing import NANOSECONDS, Effort, in_turns
 from muster.build.declarations import read_device_classes
@@ -18,8 +18,7 @@ from muster.build.measuring.measurement import OnDevice, measure_on_device
 from muster.build.measuring.memory import memory_result
 from muster.build.measuring.soak import soak_result
 from muster.build.measuring.speed import Place, speed_results
-from muster.build.measuring.subject import Subject, load_subject
-from muster.build.pipeline import build_release
+from muster.build.measuring.subject import Subject
 from muster.kinds.device_class import DeviceClass
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.evidence import Measurement
@@ -41,14 +40,6 @@ class Watch:
     def __call__(self) -> int:
         self.now += self.step
         return self.now
-
-
-@pytest.fixture(scope="module")
-def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    """1.2.0 beside its source and 1.1.0."""
-    store = filled_store(tmp_path_factory.mktemp("device"))
-    build_release(release("1.1.0"), store, LOCK)
-    return load_subject(release("1.2.0"), release("1.1.0"), store, LOCK)
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +164,14 @@ def test_the_predicate_of_a_device(subject: Subject, day: DeviceClass) -> None:
         "robustness",
     }
     assert {result.device_class for result in measured.results} == {"cam-day"}
+    assert measured.where == "native"
+    assert {node.provider for node in measured.coverage} == {CPU}
     assert (measured.environment["deviceClass"], measured.environment["provider"]) == ("cam-day", CPU)
     assert measured == Measurement.model_validate_json(measured.model_dump_json(exclude_none=True))
+    # A class with a CPU of its own: how this one answers says nothing about it.
+    own = day.model_copy(update={"spec": day.spec.model_copy(update={"cpu": "Nehalem"})})
+    elsewhere = measure_on_device(subject, replace(device, declared=own), this_machine(), NOW)
+    assert not {result.metric for result in elsewhere.results} & {"accuracy", "fairness-gap", "robustness"}
     soaked = measure_on_device(subject, replace(device, soak=3), this_machine(), NOW)
     assert [(result.metric, result.value) for result in soaked.results] == [("soak", 3)]
 

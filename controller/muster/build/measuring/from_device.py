@@ -29,7 +29,17 @@ from muster.build.measuring.speed import Place, times_results
 from muster.build.measuring.subject import Subject
 from muster.kinds.canonical import canonical_json
 from muster.kinds.device_class import DeviceClass
-from muster.kinds.device_record import Candidate, DeviceRecord, Plan, Recorded
+from muster.kinds.device_record import (
+    FRAMES,
+    GOLDEN_EXPECTED,
+    GOLDEN_INPUTS,
+    MODEL,
+    PLAN,
+    Candidate,
+    DeviceRecord,
+    Plan,
+    Recorded,
+)
 from muster.kinds.digest import digest_of
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.evidence import Measurement, Result
@@ -52,11 +62,11 @@ def job_of(subject: Subject, declared: DeviceClass, superseded: Release | None) 
         },
     )
     frames, _ = labelled(subject.evaluation, subject.artifact.inference)
-    files = {"plan": canonical_json(plan.model_dump(mode="json")), "golden_inputs": subject.golden[0]}
-    files |= {"golden_expected": subject.golden[1]}
-    files |= {f"model_{role}": bytes(item.model) for role, item in candidates.items()}
+    files = {PLAN: canonical_json(plan.model_dump(mode="json")), GOLDEN_INPUTS: subject.golden[0]}
+    files |= {GOLDEN_EXPECTED: subject.golden[1]}
+    files |= {f"{MODEL}{role}": bytes(item.model) for role, item in candidates.items()}
     tensors: dict[str, Tensor] = {name: np.frombuffer(data, np.uint8) for name, data in files.items()}
-    return dump_tensors(tensors | {f"frames_{name}": shown for name, shown in variants(frames).items()})
+    return dump_tensors(tensors | {f"{FRAMES}{name}": shown for name, shown in variants(frames).items()})
 
 
 def read_record(data: bytes) -> DeviceRecord:
