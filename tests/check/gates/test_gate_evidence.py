@@ -103,7 +103,7 @@ def test_what_is_not_believed_never_passes(name: str) -> None:
     evidence, outcome, words = UNBELIEVED[name]
     verdict = verdict_of(GATE, [evidence])
     assert (outcome, True) == (verdict.outcome, words in verdict.message), verdict.message
-    assert verdict.hint == f"muster evidence measure {NEW.path} --key KEY"
+    assert verdict.hint == f"muster measure {NEW.path} --key KEY"
     assert verdict.message.isprintable()
 
 
