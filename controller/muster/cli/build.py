@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muster.cli.build_progress import build_progress
-from muster.cli.builder_environment import environment_options, run_in
+from muster.cli.builder_environment import environment_options, process_in, run_in
 from muster.cli.output import emit, state_option
 from muster.kinds.errors import Unusable
 
@@ -50,12 +50,13 @@ def build(release: str, state: str, verify: bool, vary: bool, output: str, **whe
     try:
         with build_progress(output) as reporter:
             environment = where["environment"] or ("lock" if verify or vary else "any")
-            run = run_in({**where, "environment": environment}, declared.spec.builder, lock, Path(state))
+            chosen = {**where, "environment": environment}
             if vary:
                 from muster.cli.build_vary import build_in_circumstances, show_varied
 
-                found = build_in_circumstances(declared, lock, Path(state), environment, where["wheelhouse"])
-                return show_varied(declared, found, output)
+                around = process_in(chosen, declared.spec.builder, lock, Path(state))
+                return show_varied(declared, build_in_circumstances(declared, store, around), output)
+            run = run_in(chosen, declared.spec.builder, lock, Path(state))
             if verify:
                 verification = verify_release(declared, store, lock, reporter=reporter, run=run)
                 result, table = verification.result, verification.table

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from muster.cli.build_progress import build_progress
-from muster.cli.builder_environment import environment_options, run_in
+from muster.cli.builder_environment import environment_options, process_in, run_in, vary_option
 from muster.cli.evidence_package import document, export, verify_archives
 from muster.cli.keyless import read_signer, signer_options, tag_of, trusted_signers
 from muster.cli.output import emit, output_option, state_option
@@ -20,6 +20,7 @@ from muster.kinds.errors import Refused, Unusable
 if TYPE_CHECKING:
     from muster.artifacts.store import Store
     from muster.attest.keyless_signing import KeylessSigner
+    from muster.build.hermetic.run import HermeticRun
     from muster.build.measuring.subject import Subject
     from muster.build.pipeline import RunStages
     from muster.kinds.evidence import Evidence, Measurement
@@ -82,6 +83,10 @@ class _Work:
         """How the stages run: see `environment_options`."""
         state = self.store.folder.parent
         return run_in(given, self.release.spec.builder, self.lock, state)
+
+    def process(self, given: dict[str, Any]) -> HermeticRun:
+        """As `run`, in a process of its own."""
+        return process_in(given, self.release.spec.builder, self.lock, self.store.folder.parent)
 
     def superseded(self) -> Release | None:
         """The release that this one comes after, if its file is there."""
@@ -190,20 +195,25 @@ def provenance(output: str, builder: str | None, **given: Any) -> None:
 
 @evidence.command()
 @_making
+@vary_option
 @environment_options(default="lock")
 def rebuild(output: str, **given: Any) -> int:
     """Build RELEASE again, compare every output with its pin, and record how it came out.
 
-    Each rebuild is a file of its own, and none is replaced. Exits 0 for GOOD, 1 for BAD, 2 for UNKNOWN.
+    What comes out as it is pinned is built again in other circumstances, and is BAD if that makes a difference. Each
+    rebuild is a file of its own, and none is replaced. Exits 0 for GOOD, 1 for BAD, 2 for UNKNOWN.
     """
     from muster.build.measuring.machine import this_machine
-    from muster.build.rebuild import rebuild_release
+    from muster.build.rebuild import rebuild_release, vary
+    from muster.cli.build_vary import tell_variation
     from muster.kinds.evidence import REBUILD
 
     work, now = _Work.of(given), datetime.now(UTC)
     with build_progress(output) as reporter:
         about, run = (this_machine(), now), work.run(given)
         outcome = rebuild_release(work.release, work.store, work.lock, about, reporter=reporter, run=run)
+        if given["vary"]:
+            outcome = vary(outcome, work.release, work.store, work.process(given), tell_variation)
     signer = tag_of(work.key)
     predicate = outcome.rebuild.model_dump(mode="json", exclude_none=True)
     path = work.write(given["name"] or f"rebuild-{now:%Y%m%dt%H%M%Sz}-{signer}", REBUILD, predicate, anew=False)

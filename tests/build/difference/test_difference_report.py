@@ -18,12 +18,12 @@ from onnx import TensorProto, helper, numpy_helper
 from meter_example import LOCK, ROOT, changed, filled_store, release
 from muster.artifacts.store import Store
 from muster.build.calibration_table import CalibrationTable
-from muster.build.difference.rendering import difference_markdown, difference_text
 from muster.build.difference.report import difference_report
 from muster.build.difference.sides import Facts, facts_of, side_of
 from muster.build.pipeline import BuildResult, build_release
 from muster.cli import exit_code_of
 from muster.cli.diff_model import diff_model
+from muster.review.reports.model_difference import difference_markdown, difference_text
 
 
 @pytest.fixture(scope="module")
