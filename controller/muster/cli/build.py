@@ -37,6 +37,7 @@ def build(release: str, state: str, verify: bool, vary: bool, output: str, **whe
     """
     from muster.artifacts.store import DamagedObject, Store
     from muster.build.declarations import locate_release, read_bounded, read_release
+    from muster.build.difference.sides import inputs_of
     from muster.build.environment import MAX_LOCK
     from muster.build.measuring.machine import this_machine
     from muster.build.pipeline import build_release
@@ -66,7 +67,9 @@ def build(release: str, state: str, verify: bool, vary: bool, output: str, **whe
         # That an input is damaged says nothing about the release.
         raise Unusable(error.message, error.hint) from error
     report = {**build_report(declared, result, _surroundings(folder, declared)), "quantizedFrom": table}
+    # What `muster diff-model` explains a difference by.
     report["machine"] = this_machine().described()
+    report["inputs"] = {**inputs_of(declared), **{f"tool {name}": found for name, found in result.tools.items()}}
     _show(report, output)
     return 0 if report["identical"] else 1
 
