@@ -73,6 +73,27 @@ def test_short_types_have_distances(kind: int) -> None:
     assert found.largest > 1
 
 
+SHORT_FLOATS = [
+    TensorProto.FLOAT8E4M3FN,
+    TensorProto.FLOAT8E4M3FNUZ,
+    TensorProto.FLOAT8E5M2,
+    TensorProto.FLOAT8E5M2FNUZ,
+    TensorProto.FLOAT4E2M1,
+]
+
+
+@pytest.mark.parametrize("kind", SHORT_FLOATS)
+def test_floats_of_a_byte_are_not_taken_for_whole_numbers(kind: int) -> None:
+    """A half and one are apart, on both sides of zero, as far as in the type's own numbers; one and minus one twice."""
+
+    def apart(one: float, other: float) -> int:
+        return distance(*(helper.make_tensor("t", kind, [1], [value]) for value in (one, other))).largest
+
+    assert apart(0.5, 1.0) == apart(-1.0, -0.5) > 0
+    # Between zero and minus zero lies one step more, also where a type has no minus zero.
+    assert apart(-1.0, 1.0) == 2 * apart(0.0, 1.0) + 1
+
+
 def test_complex_numbers_are_two_numbers() -> None:
     """Each part counts."""
     found = distance(*(numpy_helper.from_array(np.array([value], np.complex64)) for value in (1 + 1j, 1 + 2j)))
