@@ -2,8 +2,8 @@
 
 Found by asking: `python -m muster.build.onnx_safety.asking`, run with each version installed, offers it a model with
 one operator in every opset from 1 to 64 and every IR version from 1 to 64, and prints from the answers the rows that
-stand here. tests/kinds/test_runtimes.py asks the installed one again. Between patch versions nothing changes, so the table
-goes by minor version; a version that is not in it is not guessed at.
+stand here. tests/kinds/test_runtimes.py asks the installed one again. Between patch versions nothing changes, so the
+table goes by minor version; a version that is not in it is not guessed at.
 """
 
 from __future__ import annotations
