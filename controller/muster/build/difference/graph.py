@@ -138,7 +138,7 @@ def _fingerprints(model: onnx.ModelProto) -> dict[_Key, bytes]:
         nameless.CopyFrom(tensor)
         nameless.ClearField("name")
         marks[tensor.name] = hashlib.sha256(_canonical(nameless)).digest()
-    found = {}
+    found: dict[_Key, bytes] = {}
     for node in model.graph.node:
         parts = [node.domain.encode(), node.op_type.encode(), *(marks.get(name, b"unknown") for name in node.input)]
         parts += [name.encode() + data for name, data in sorted(_attributes(node).items())]
