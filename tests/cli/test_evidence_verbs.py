@@ -71,7 +71,7 @@ def fleet(pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 def run(*arguments: str) -> int:
     """A verb of the group, with the key. Environments of their own: tests/build/hermetic."""
-    where = ("--environment", "own") if arguments[0] == "rebuild" else ()
+    where = ("--environment", "own", "--no-vary") if arguments[0] == "rebuild" else ()
     group = () if arguments[0] == "measure" else ("evidence",)
     return exit_code_of([*group, *arguments, *where, "--key", KEY])
 

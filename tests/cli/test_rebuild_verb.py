@@ -58,7 +58,8 @@ def fleet(pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 def run(*arguments: str, key: str = "one") -> int:
     """The verb in this process's environment, whose tools are the locked ones."""
-    return exit_code_of(["rebuild", "--environment", "own", "--key", f".muster/keys/named/{key}.pem", *arguments])
+    where = ["--environment", "own", "--no-vary", "--key", f".muster/keys/named/{key}.pem"]
+    return exit_code_of(["rebuild", *where, *arguments])
 
 
 def verdicts(fleet: Path, name: str, artifact: str | None = None, kind: str = REBUILD) -> list[Evidence]:

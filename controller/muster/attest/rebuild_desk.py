@@ -11,9 +11,10 @@ from muster.artifacts.store import Store
 from muster.attest.provenance import rebuild_provenance_of
 from muster.attest.rebuild_verdicts import Verdicts
 from muster.build.environment import MAX_LOCK
+from muster.build.hermetic.run import HermeticRun
 from muster.build.measuring.machine import Machine
 from muster.build.pipeline import RunStages
-from muster.build.rebuild import Outcome, could_not_tell, rebuild_release
+from muster.build.rebuild import Outcome, could_not_tell, rebuild_release, vary
 from muster.build.rebuilding.log import Log
 from muster.build.rebuilding.queue import Waiting
 from muster.kinds.errors import MusterError, Refused, TryAgain, Unusable
@@ -38,6 +39,8 @@ class Bench:
     machine: Machine
     run: Callable[[Release, bytes], RunStages | None]
     emulated_on: Machine | None = None
+    vary: Callable[[Release, bytes], HermeticRun] | None = None
+    """Makes the process of varied builds, if there are to be any."""
 
 
 @dataclass
@@ -78,12 +81,22 @@ class RepositoryDesk:
         try:
             lock = self._lock(release)
             run = self.bench.run(release, lock)
+            around = self.bench.vary(release, lock) if self.bench.vary else None
         except TryAgain:
             raise
         except MusterError as error:
             # Not a build that refuses the model, but no build: that is nobody's fault who made the release.
             return self._marked(could_not_tell(release, (machine, now), error.message))
-        return self._marked(rebuild_release(release, self.bench.store, lock, (machine, now), reporter=log, run=run))
+        outcome = rebuild_release(release, self.bench.store, lock, (machine, now), reporter=log, run=run)
+        if around is not None:
+            outcome = vary(
+                outcome,
+                release,
+                self.bench.store,
+                around,
+                lambda one: log.say(f"varied, {one.variation}: {one.outcome}, {one.seconds:.1f} s"),
+            )
+        return self._marked(outcome)
 
     def publish(self, release: Release, outcome: Outcome) -> str:
         """Raises `Refused`, `Unusable`, `TryAgain`."""

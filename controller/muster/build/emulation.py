@@ -49,6 +49,6 @@ def _known(program: str) -> frozenset[str]:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise TryAgain(
-            f"{program} does not say which CPUs it knows: {error}", "run it by hand, with -cpu help"
+            f"{program} does not say which CPUs it knows: {error}", f"see that it answers: {program} -cpu help"
         ) from error
     return frozenset(_KNOWN.findall(done.stdout.decode(errors="replace")))

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from muster.artifacts.store import MissingObject, Store
 from muster.build.device_check import check_for_devices
-from muster.build.onnx_model import parse_model
+from muster.build.onnx_model import parse_source
 from muster.build.pipeline import SOURCE_HINT, BuildInputs, BuildResult, RunStages, build, where_to_run
 from muster.build.stages import Reporter
 from muster.kinds.device_class import DeviceClass
@@ -137,7 +137,7 @@ def release_text(release: Release) -> str:
 
 
 def _versions(source: bytes) -> OnnxVersions:
-    model = parse_model(source)
+    model = parse_source(source)
     opsets = [entry.version for entry in model.opset_import if entry.domain == ""]
     try:
         return OnnxVersions(opset=opsets[0] if opsets else 0, ir=model.ir_version)

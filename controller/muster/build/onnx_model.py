@@ -20,6 +20,14 @@ def parse_model(data: bytes) -> onnx.ModelProto:
     return admit.parse(data)
 
 
+def parse_source(data: bytes) -> onnx.ModelProto:
+    """As `parse_model`, for the file that somebody brought: says that it is the source model which is refused."""
+    try:
+        return parse_model(data)
+    except Refused as error:
+        raise Refused(f"the source model is refused: {error.message}", error.hint) from error
+
+
 def dump_model(model: onnx.ModelProto) -> bytes:
     """The one byte string of a model."""
     return bytes(model.SerializeToString(deterministic=True))

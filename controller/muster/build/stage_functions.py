@@ -11,7 +11,15 @@ from muster.artifacts.golden import FRAMES, dump_expected, golden_inputs, tensor
 from muster.artifacts.inference import normalize
 from muster.build import onnx_runtime, onnx_tools
 from muster.build.calibration_table import CalibrationTable, read_table, snap_table
-from muster.build.onnx_model import check_bounds, check_valid, check_versions, dump_model, parse_model, strip
+from muster.build.onnx_model import (
+    check_bounds,
+    check_valid,
+    check_versions,
+    dump_model,
+    parse_model,
+    parse_source,
+    strip,
+)
 from muster.build.onnx_safety.safe_model import SafeModel
 from muster.build.recipes.channels import prune_channels
 from muster.build.recipes.fusion import fuse
@@ -49,7 +57,7 @@ def import_model(source: bytes, stage: ImportStage, pins: OnnxVersions) -> SafeM
             f"the source model has {len(source)} bytes, the recipe takes {stage.max_size}",
             "raise import.maxSize in the recipe, or export a smaller model",
         )
-    model = parse_model(source)
+    model = parse_source(source)
     check_versions(model, pins)
     check_bounds(model)
     check_valid(model)

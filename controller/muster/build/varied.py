@@ -8,7 +8,6 @@ cannot be varied here is skipped with its reason, and never counts as the same.
 from __future__ import annotations
 
 import platform
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,15 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from muster.artifacts.store import Store
+from muster.artifacts.store import DamagedObject, Store
 from muster.build.difference.report import difference_report
 from muster.build.difference.sides import facts_of, side_of
+from muster.build.emulation import emulator
 from muster.build.hermetic.process import Circumstances
 from muster.build.hermetic.run import HermeticRun
 from muster.build.pipeline import BuildInputs, BuildResult, build, first_difference
 from muster.build.sandbox.confinement import Level
 from muster.build.sandbox.run import strongest
-from muster.kinds.errors import MusterError
+from muster.kinds.errors import MusterError, Refused
 from muster.kinds.release import Release
 
 CPUS: Final = ("Nehalem", "Haswell")
@@ -114,12 +114,18 @@ def _each(release: Release, store: Store, run: HermeticRun, among: Sequence[Vari
             except MusterError as error:
                 if first is None:
                     raise
-                yield VariedBuild(variation.name, "failed", time.perf_counter() - began, error.message)
+                yield VariedBuild(variation.name, _how(error), time.perf_counter() - began, error.message)
                 continue
             model = inside.get(result.outputs.quantized)
         if first is None:
             first = result, model, variation.cpu
         yield _judged(release, store, (result, model, variation), first, time.perf_counter() - began)
+
+
+def _how(error: MusterError) -> Outcome:
+    """What is refused here and was taken in the plain build is an answer; what could not be built is none."""
+    answered = isinstance(error, Refused) and not isinstance(error, DamagedObject)
+    return "different" if answered else "failed"
 
 
 def _judged(
@@ -168,15 +174,12 @@ def _filled(release: Release, store: Store, inside: Store) -> Store:
 
 
 def _emulated(cpu: str) -> Variation:
-    program = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
-    missing = None
-    if platform.machine() != "x86_64":
-        missing = f"this machine is {platform.machine()}: its interpreter is not one for x86-64"
-    elif program is None:
-        missing = "qemu-x86_64 is not installed: apt-get install qemu-user"
-    return Variation(
-        f"emulated {cpu}", Circumstances(emulator=(program or "", "-cpu", cpu)), cpu=f"qemu {cpu}", missing=missing
-    )
+    name, there = f"emulated {cpu}", f"qemu {cpu}"
+    try:
+        return Variation(name, Circumstances(emulator=emulator(cpu)), cpu=there)
+    except MusterError as error:
+        missing = f"{error.message}: {error.hint}" if error.hint else error.message
+        return Variation(name, Circumstances(), cpu=there, missing=missing)
 
 
 def _lacks_kernels() -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muster.cli.build_progress import build_progress
-from muster.cli.builder_environment import environment_options, run_in
+from muster.cli.builder_environment import environment_options, process_in, run_in
 from muster.cli.output import emit, state_option
 from muster.kinds.errors import Unusable
 
@@ -37,6 +37,7 @@ def build(release: str, state: str, verify: bool, vary: bool, output: str, **whe
     """
     from muster.artifacts.store import DamagedObject, Store
     from muster.build.declarations import locate_release, read_bounded, read_release
+    from muster.build.difference.sides import inputs_of
     from muster.build.environment import MAX_LOCK
     from muster.build.measuring.machine import this_machine
     from muster.build.pipeline import build_release
@@ -50,12 +51,13 @@ def build(release: str, state: str, verify: bool, vary: bool, output: str, **whe
     try:
         with build_progress(output) as reporter:
             environment = where["environment"] or ("lock" if verify or vary else "any")
-            run = run_in({**where, "environment": environment}, declared.spec.builder, lock, Path(state))
+            chosen = {**where, "environment": environment}
             if vary:
                 from muster.cli.build_vary import build_in_circumstances, show_varied
 
-                found = build_in_circumstances(declared, lock, Path(state), environment, where["wheelhouse"])
-                return show_varied(declared, found, output)
+                around = process_in(chosen, declared.spec.builder, lock, Path(state))
+                return show_varied(declared, build_in_circumstances(declared, store, around), output)
+            run = run_in(chosen, declared.spec.builder, lock, Path(state))
             if verify:
                 verification = verify_release(declared, store, lock, reporter=reporter, run=run)
                 result, table = verification.result, verification.table
@@ -65,7 +67,9 @@ def build(release: str, state: str, verify: bool, vary: bool, output: str, **whe
         # That an input is damaged says nothing about the release.
         raise Unusable(error.message, error.hint) from error
     report = {**build_report(declared, result, _surroundings(folder, declared)), "quantizedFrom": table}
+    # What `muster diff-model` explains a difference by.
     report["machine"] = this_machine().described()
+    report["inputs"] = {**inputs_of(declared), **{f"tool {name}": found for name, found in result.tools.items()}}
     _show(report, output)
     return 0 if report["identical"] else 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ import click
 from muster.cli.output import emit
 
 if TYPE_CHECKING:
+    from muster.artifacts.store import Store
     from muster.build.hermetic.run import HermeticRun
     from muster.build.varied import VariedBuild
     from muster.kinds.release import Release
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 _CODES = {"different": 1, "failed": 2}
 
 
-def build_in_circumstances(
-    release: Release, lock: bytes, state: Path, environment: str, wheelhouse: Path | None
-) -> tuple[VariedBuild, ...]:
+def build_in_circumstances(release: Release, store: Store, run: HermeticRun) -> tuple[VariedBuild, ...]:
     """Build in each, telling the terminal's error stream how each came out."""
-    from muster.artifacts.store import Store
     from muster.build.varied import build_varied, variations
 
-    run = _run(release, lock, state, environment, wheelhouse)
-    return build_varied(release, Store(state / "store"), run, variations(), _tell)
+    return build_varied(release, store, run, variations(), tell_variation)
+
+
+def tell_variation(one: VariedBuild) -> None:
+    """One line on the terminal's error stream."""
+    click.echo(f"{one.variation}\t{one.outcome}\t{one.seconds:.1f} s", err=True)
 
 
 def show_varied(release: Release, found: Sequence[VariedBuild], output: str) -> int:
@@ -41,19 +42,6 @@ def show_varied(release: Release, found: Sequence[VariedBuild], output: str) -> 
     else:
         emit(report, output, lambda: click.echo(_text(report)))
     return min((_CODES[one.outcome] for one in found if one.outcome in _CODES), default=0)
-
-
-def _run(release: Release, lock: bytes, state: Path, environment: str, wheelhouse: Path | None) -> HermeticRun:
-    from muster.build.environment import environment_differs
-    from muster.build.hermetic.run import hermetic_run, own_run
-
-    if environment == "own" or (environment == "any" and not environment_differs(lock)):
-        return own_run(release.spec.builder, lock)
-    return hermetic_run(lock, release.spec.builder.lock, state, wheelhouse=wheelhouse)
-
-
-def _tell(one: VariedBuild) -> None:
-    click.echo(f"{one.variation}\t{one.outcome}\t{one.seconds:.1f} s", err=True)
 
 
 def _entry(one: VariedBuild) -> dict[str, Any]:
@@ -75,25 +63,30 @@ def _headline(report: dict[str, Any]) -> str:
 
 
 def _text(report: dict[str, Any]) -> str:
-    from muster.build.difference.rendering import difference_text
+    from muster.review.reports.model_difference import difference_text
+    from muster.review.reports.neutral import terminal
 
     lines = [_headline(report)]
     for one in report["variations"]:
-        lines.append(f"  {one['variation']:<28}{one['outcome']:<11}{one['reason'] or one['artifact']}")
+        lines.append(f"  {one['variation']:<28}{one['outcome']:<11}{terminal(_told(one))}")
         if one["difference"]:
             lines += [f"    {line}" for line in difference_text(one["difference"]).splitlines()]
     return "\n".join(lines)
 
 
 def _markdown(report: dict[str, Any]) -> str:
-    from muster.build.difference.rendering import difference_markdown
+    from muster.review.reports.model_difference import difference_markdown
+    from muster.review.reports.neutral import markdown
 
     lines = [f"## Varied builds of {report['release']}", "", _headline(report), ""]
     lines += ["| variation | outcome | artifact or reason |", "| --- | --- | --- |"]
     for one in report["variations"]:
-        told = (one["reason"] or one["artifact"]).replace("|", "\\|")
-        lines.append(f"| {one['variation']} | {one['outcome']} | {told} |")
+        lines.append(f"| {one['variation']} | {one['outcome']} | {markdown(_told(one))} |")
     for one in report["variations"]:
         if one["difference"]:
             lines += ["", f"## {one['variation']}", "", difference_markdown(one["difference"])]
     return "\n".join(lines)
+
+
+def _told(one: dict[str, Any]) -> str:
+    return str(one["reason"] or one["artifact"] or "")

@@ -10,12 +10,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from muster.build.hermetic.run import HermeticRun
     from muster.build.pipeline import RunStages
     from muster.kinds.release import Builder
 
@@ -49,6 +51,16 @@ def environment_options(default: str | None) -> Callable[[_Command], _Command]:
     return add
 
 
+def vary_option(command: _Command) -> _Command:
+    """Add `--vary/--no-vary` to a verb that rebuilds."""
+    return click.option(
+        "--vary/--no-vary",
+        default=True,
+        show_default=True,
+        help="Build what comes out right in other circumstances too: locale, folder, user, CPU and more.",
+    )(command)
+
+
 def run_in(where: Mapping[str, Any], builder: Builder, lock: bytes, state: Path) -> RunStages | None:
     """How the stages run, by the options above; None for this process.
 
@@ -65,3 +77,14 @@ def run_in(where: Mapping[str, Any], builder: Builder, lock: bytes, state: Path)
 
     lowest = level_named(where["sandbox"])
     return hermetic_run(lock, builder.lock, state, wheelhouse=where["wheelhouse"], lowest=lowest)
+
+
+def process_in(where: Mapping[str, Any], builder: Builder, lock: bytes, state: Path) -> HermeticRun:
+    """As `run_in`, but always in a process of its own, whose circumstances can be chosen."""
+    from muster.build.hermetic.run import HermeticRun, own_run
+    from muster.build.sandbox.confinement import level_named
+
+    found = run_in(where, builder, lock, state)
+    if isinstance(found, HermeticRun):
+        return found
+    return replace(own_run(builder, lock), lowest=level_named(where["sandbox"]))

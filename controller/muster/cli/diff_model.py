@@ -23,9 +23,9 @@ def diff_model(first: str, second: str, state: str, output: str) -> int:
     that `muster build` prints. Exits 0 if they are the same, 1 if they differ, 2 if one cannot be read.
     """
     from muster.artifacts.store import Store
-    from muster.build.difference.rendering import difference_markdown, difference_text
     from muster.build.difference.report import difference_report
     from muster.build.difference.sides import read_side
+    from muster.review.reports.model_difference import difference_markdown, difference_text
 
     store = Store(Path(state) / "store")
     report = difference_report(*(read_side(name, store, Path.cwd()) for name in (first, second)))

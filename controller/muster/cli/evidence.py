@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muster.cli.build_progress import build_progress
-from muster.cli.builder_environment import environment_options
+from muster.cli.builder_environment import environment_options, vary_option
 from muster.cli.evidence_package import document, export, verify_archives
 from muster.cli.evidence_work import Work, making
 from muster.cli.keyless import tag_of, trusted_signers
@@ -66,23 +66,28 @@ def provenance(output: str, builder: str | None, **given: Any) -> None:
 
 @evidence.command()
 @making
+@vary_option
 @environment_options(default="lock")
 def rebuild(output: str, **given: Any) -> int:
     """Build RELEASE again, compare every output with its pin, and record how it came out.
 
-    Each rebuild is a file of its own, and none is replaced. Beside a GOOD one lies its provenance. Exits 0 for GOOD,
-    1 for BAD, 2 for UNKNOWN.
+    What comes out as it is pinned is built again in other circumstances, and is BAD if that makes a difference. Each
+    rebuild is a file of its own, and none is replaced. Beside a GOOD one lies its provenance. Exits 0 for GOOD, 1 for
+    BAD, 2 for UNKNOWN.
     """
     from muster.attest.provenance import rebuild_provenance_of
     from muster.attest.rebuild_verdicts import PROVENANCE_SUFFIX
     from muster.build.measuring.machine import this_machine
-    from muster.build.rebuild import rebuild_release
+    from muster.build.rebuild import rebuild_release, vary
+    from muster.cli.build_vary import tell_variation
     from muster.kinds.evidence import PROVENANCE, REBUILD
 
     work, now = Work.of(given), datetime.now(UTC)
     with build_progress(output) as reporter:
         about, run = (this_machine(), now), work.run(given)
         outcome = rebuild_release(work.release, work.store, work.lock, about, reporter=reporter, run=run)
+        if given["vary"]:
+            outcome = vary(outcome, work.release, work.store, work.process(given), tell_variation)
     signer = tag_of(work.key)
     predicate = outcome.rebuild.model_dump(mode="json", exclude_none=True)
     name = given["name"] or f"rebuild-{now:%Y%m%dt%H%M%Sz}-{signer}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from muster.cli.builder_environment import run_in
+from muster.cli.builder_environment import process_in, run_in
 from muster.cli.keyless import read_signer, signer_options
 from muster.cli.output import output_option, state_option
 from muster.kinds.errors import Refused
@@ -17,6 +17,7 @@ from muster.kinds.errors import Refused
 if TYPE_CHECKING:
     from muster.artifacts.store import Store
     from muster.attest.keyless_signing import KeylessSigner
+    from muster.build.hermetic.run import HermeticRun
     from muster.build.pipeline import RunStages
     from muster.kinds.release import Release
 
@@ -69,6 +70,10 @@ class Work:
         """How the stages run: see `environment_options`."""
         state = self.store.folder.parent
         return run_in(given, self.release.spec.builder, self.lock, state)
+
+    def process(self, given: dict[str, Any]) -> HermeticRun:
+        """As `run`, in a process of its own."""
+        return process_in(given, self.release.spec.builder, self.lock, self.store.folder.parent)
 
     def superseded(self) -> Release | None:
         """The release that this one comes after, if its file is there."""

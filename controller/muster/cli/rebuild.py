@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muster.cli.builder_environment import environment_options, run_in
+from muster.cli.builder_environment import environment_options, process_in, run_in, vary_option
 from muster.cli.output import emit, output_option, state_option
 from muster.kinds.errors import Refused, Unusable
 
 if TYPE_CHECKING:
     from muster.attest.rebuild_desk import Bench
+    from muster.build.hermetic.run import HermeticRun
     from muster.build.pipeline import RunStages
     from muster.build.rebuilding.rebuilder import Done, Rebuilder
     from muster.kinds.release import Release
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="After so many failures in a row UNKNOWN is published.",
 )
+@vary_option
 @environment_options(default="lock")
 @state_option
 @output_option
@@ -51,8 +53,9 @@ def rebuild(output: str, **given: Any) -> int:
 
     The newest releases come first, and of those the widest. What could not be told is tried again, after longer and
     longer. Verdicts go to evidence/<digest of the artifact>/ of the work tree, for you to commit, or with --commit or
-    --branch to a branch, for you to push. GOOD and BAD stay: nothing is rebuilt twice, unless an emulated CPU does it
-    after a real one.
+    --branch to a branch, for you to push. What comes out as it is pinned is built again in other circumstances, unless
+    --no-vary or --cpu says otherwise, and is BAD if that makes a difference. GOOD and BAD stay: nothing is rebuilt
+    twice, unless an emulated CPU does it after a real one.
 
     With --once: exits 0 if all that was taken is GOOD, 1 if something is BAD, 2 if something could not be told.
     """
@@ -105,21 +108,26 @@ def _bench(given: dict[str, Any]) -> Bench:
     from muster.attest.rebuild_desk import Bench
     from muster.build.emulation import emulated, emulator
     from muster.build.hermetic.process import Circumstances
-    from muster.build.hermetic.run import HermeticRun, own_run
     from muster.build.measuring.machine import this_machine
 
     state, machine, cpu = Path(given["state"]), this_machine(), given["cpu"]
     command = emulator(cpu) if cpu else ()
 
     def run(release: Release, lock: bytes) -> RunStages | None:
-        found = run_in(given, release.spec.builder, lock, state)
         if not cpu:
-            return found
-        there = found if isinstance(found, HermeticRun) else own_run(release.spec.builder, lock)
+            return run_in(given, release.spec.builder, lock, state)
+        there = process_in(given, release.spec.builder, lock, state)
         return replace(there, circumstances=Circumstances(emulator=command))
 
+    def varied(release: Release, lock: bytes) -> HermeticRun:
+        return process_in(given, release.spec.builder, lock, state)
+
     return Bench(
-        Store(state / "store"), emulated(machine, cpu) if cpu else machine, run, emulated_on=machine if cpu else None
+        Store(state / "store"),
+        emulated(machine, cpu) if cpu else machine,
+        run,
+        emulated_on=machine if cpu else None,
+        vary=varied if given["vary"] and not cpu else None,
     )
 
 

@@ -121,11 +121,20 @@ class Measurement(Declared):
     coverage: Annotated[tuple[Covered, ...], AsTuple, Field(max_length=MOST_NODES)] = ()
 
 
+class Variation(Declared):
+    """What a varied build came to: the pinned bytes, others, or none. `skipped`: this machine cannot vary that."""
+
+    name: Text
+    outcome: Literal["same", "different", "skipped", "failed"]
+    reason: Text | None = None
+
+
 class Rebuild(Declared):
     """Predicate of `REBUILD`. A `BAD` one counts, stays and blocks.
 
     `cpu` is what the arithmetic saw: `<architecture>/<vendor>/<family>/<model>`, or `<architecture>/emulated/<model>`;
-    then `emulated_on` is the machine that emulated it. `log`: what happened, line by line.
+    then `emulated_on` is the machine that emulated it. `log`: what happened, line by line. `varied`: what it came to
+    in other circumstances on the same machine, if that was tried; one that differs makes it `BAD`.
     """
 
     release: Text
@@ -136,6 +145,7 @@ class Rebuild(Declared):
     from_table: Literal["pinned", "calibrated"]
     emulated_on: Text | None = None
     log: Annotated[tuple[Text, ...], AsTuple, Field(max_length=LOG_LINES)] = ()
+    varied: Annotated[tuple[Variation, ...], AsTuple, Field(max_length=32, exclude_if=lambda value: not value)] = ()
 
 
 class Rehearsal(Declared):

@@ -15,15 +15,16 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
+from hostile_models import small_model
 from meter_example import LOCK, ROOT, changed, filled_store, release
 from muster.artifacts.store import Store
 from muster.build.calibration_table import CalibrationTable
-from muster.build.difference.rendering import difference_markdown, difference_text
 from muster.build.difference.report import difference_report
 from muster.build.difference.sides import Facts, facts_of, side_of
 from muster.build.pipeline import BuildResult, build_release
 from muster.cli import exit_code_of
 from muster.cli.diff_model import diff_model
+from muster.review.reports.model_difference import difference_markdown, difference_text
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +232,87 @@ def test_the_first_stage_that_diverged_is_named(model: onnx.ModelProto, store: S
     assert report["summary"] == "the models are the same; calibrated differs"
 
 
+def test_a_weight_that_rounding_moved_points_to_the_instruction_set(model: onnx.ModelProto) -> None:
+    """With the same inputs: one unit in the last place of a float, one step of a whole number, and no further."""
+    same = Facts(inputs={"source model": "s"})
+    for steps, cause in ((1, "isa"), (3, "version")):
+        other = copy.deepcopy(model)
+        _nudge(other, "weight", steps)
+        assert [one["cause"] for one in _report(model, other, (same, same))["causes"]] == [cause]
+    one, other = small_model(), small_model()
+    weights = numpy_helper.to_array(one.graph.initializer[0]).copy()
+    weights[2, 3] = np.nextafter(weights[2, 3], np.float32(99))
+    other.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "weights"))
+    report = _report(one, other, (same, same))
+    assert (report["initializers"]["histogram"], report["initializers"]["roles"]) == ({"ULP": {"1": 1}}, {"weight": 1})
+    assert [(one["cause"], one["certainty"]) for one in report["causes"]] == [("isa", "likely")]
+    # Nobody knows where these come from.
+    assert [one["cause"] for one in _report(one, other)["causes"]] == ["source", "isa"]
+
+
+def test_other_tools_and_other_machines_are_named(model: onnx.ModelProto) -> None:
+    """As the reports of two builds tell them: a version is declared, an instruction set is possible."""
+    facts = [
+        Facts(inputs={"tool onnxruntime": version}, machine={"isa": isa})
+        for version, isa in (("1.30.0", "avx2"), ("1.31.1", "avx2 avx512_vnni"))
+    ]
+    other = copy.deepcopy(model)
+    _nudge(other, "scale", 1)
+    causes = _report(model, other, (facts[0], facts[1]))["causes"]
+    assert (causes[0]["cause"], causes[0]["certainty"]) == ("version", "declared")
+    assert "1.30.0 and 1.31.1" in causes[0]["evidence"]
+    assert [one["cause"] for one in causes].count("isa") == 2
+    assert "avx512_vnni" in causes[-1]["evidence"]
+
+
+def _hostile_type(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = 9_999
+
+
+def _sequence(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.sequence_type.elem_type.tensor_type.elem_type = 1
+
+
+def _sparse(model: onnx.ModelProto) -> None:
+    sparse = model.graph.sparse_initializer.add()
+    sparse.values.CopyFrom(helper.make_tensor("values", TensorProto.FLOAT, [1], [1.0]))
+    sparse.indices.CopyFrom(helper.make_tensor("indices", TensorProto.INT64, [1], [0]))
+    sparse.dims.append(10)
+
+
+def _twice(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(helper.make_tensor("weights", TensorProto.FLOAT, [1], [7.0]))
+
+
+def _same_output(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Sigmoid", ["x"], ["y"]))
+
+
+@pytest.mark.parametrize("change", [_hostile_type, _sequence, _sparse, _twice, _same_output])
+def test_what_no_runtime_would_take_is_told_apart_too(change: Callable[[onnx.ModelProto], None]) -> None:
+    """Types that nobody knows, names that come twice: a difference in them is named, and not taken for an encoding."""
+    other = small_model()
+    change(other)
+    for pair in ((small_model(), other), (other, small_model())):
+        report = _report(*pair)
+        assert (report["same"], "encoding" in report["metadata"]) == (False, False)
+        assert difference_text(report)
+    assert _report(other, other)["same"]
+
+
+def test_a_constant_in_a_node_is_compared_number_by_number() -> None:
+    """As an initializer is, not as an attribute that differs."""
+    models = []
+    for value in (1.0, float(np.nextafter(np.float32(1), np.float32(2)))):
+        made = small_model()
+        tensor = helper.make_tensor("c", TensorProto.FLOAT, [1], [value])
+        made.graph.node.insert(0, helper.make_node("Constant", [], ["c"], value=tensor))
+        models.append(made)
+    report = _report(*models)
+    assert report["graph"]["changed"]["count"] == 0
+    assert report["initializers"]["histogram"] == {"ULP": {"1": 1}}
+
+
 def test_names_out_of_a_model_do_not_reach_the_terminal(model: onnx.ModelProto) -> None:
     """Nor do they end a table."""
     other = copy.deepcopy(model)
@@ -239,7 +321,8 @@ def test_names_out_of_a_model_do_not_reach_the_terminal(model: onnx.ModelProto) 
     assert "\x1b" not in difference_text(report)
     lines = difference_markdown(report).splitlines()
     assert not [line for line in lines if line.startswith("# ")]
-    assert [line for line in lines if "\\|x" in line]
+    assert [line for line in lines if "\\u007cx" in line]
+    assert all(line.count("|") in (0, 3, 4, 5) for line in lines)
 
 
 def test_the_verb_takes_files_artifacts_releases_and_reports(

@@ -13,13 +13,14 @@ from onnx import TensorProto, helper, numpy_helper
 from muster.build.difference.distances import NOT_A_NUMBER, distance
 
 BITS = st.floats(width=32, allow_nan=False)
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> int:
     return distance(numpy_helper.from_array(one), numpy_helper.from_array(other)).largest
 
 
-@given(BITS)
+@given(BITS.filter(lambda value: value != LARGEST))
 def test_the_next_number_is_one_away(value: float) -> None:
     """In both directions, and across zero: minus zero counts as the number before zero."""
     here = np.float32(value)
@@ -71,6 +72,27 @@ def test_short_types_have_distances(kind: int) -> None:
     found = distance(one, other)
     assert (found.elements, found.differing) == (2, 1)
     assert found.largest > 1
+
+
+SHORT_FLOATS = [
+    TensorProto.FLOAT8E4M3FN,
+    TensorProto.FLOAT8E4M3FNUZ,
+    TensorProto.FLOAT8E5M2,
+    TensorProto.FLOAT8E5M2FNUZ,
+    TensorProto.FLOAT4E2M1,
+]
+
+
+@pytest.mark.parametrize("kind", SHORT_FLOATS)
+def test_floats_of_a_byte_are_not_taken_for_whole_numbers(kind: int) -> None:
+    """A half and one are apart, on both sides of zero, as far as in the type's own numbers; one and minus one twice."""
+
+    def apart(one: float, other: float) -> int:
+        return distance(*(helper.make_tensor("t", kind, [1], [value]) for value in (one, other))).largest
+
+    assert apart(0.5, 1.0) == apart(-1.0, -0.5) > 0
+    # Between zero and minus zero lies one step more, also where a type has no minus zero.
+    assert apart(-1.0, 1.0) == 2 * apart(0.0, 1.0) + 1
 
 
 def test_complex_numbers_are_two_numbers() -> None:

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import onnx
 import pytest
-from hostile_models import CASES, small_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from hostile_models import CASES, message, small_model
 from muster.build.onnx_runtime import Session
 from muster.build.onnx_safety.admit import BUILD_RULES, MAX_FINDINGS, admit, examine, refuse_found
 from muster.build.onnx_safety.finding import RULES
@@ -51,6 +51,12 @@ def test_size_comes_before_everything() -> None:
     """Bytes above the limit are not looked at."""
     found = examine(b"\xff" * 11, Rules(limits=Limits(size=10)))
     assert [finding.rule for finding in found] == ["size"]
+
+
+def test_empty_messages_are_counted_before_they_are_made() -> None:
+    """Two bytes in the file are a hundred in memory: what holds too many is not parsed."""
+    found = examine(message(7, b"\x0a\x00" * 1_000), Rules(limits=Limits(fields=1_000)))
+    assert [(finding.rule, "more than 1000 fields" in finding.message) for finding in found] == [("wire", True)]
 
 
 def test_tensors_that_are_small_alone_are_counted_together() -> None:

@@ -2,7 +2,7 @@
 
 | cause   | said when                                                                                             |
 |---------|-------------------------------------------------------------------------------------------------------|
-| source  | the source models have other digests, or weights differ and nothing else explains it                   |
+| source  | the source models have other digests; weights differ, and the inputs are not known to be the same       |
 | data    | the calibration snapshots have other digests, or ranges lie further apart than rounding can take them   |
 | recipe  | a stage of the recipe has other options                                                                |
 | version | other builders, or models that name other producers, opsets or IR versions                             |
@@ -85,6 +85,8 @@ def _declared(first: Facts, second: Facts) -> Iterator[Cause]:
             yield Cause("source", "declared", evidence)
         elif name == "builder":
             yield Cause("version", "declared", f"builders of other digests: {one} and {other}")
+        elif name.startswith("tool "):
+            yield Cause("version", "declared", evidence)
         elif name.startswith("recipe "):
             yield Cause("recipe", "declared", evidence)
         elif name == "calibration snapshot":
@@ -113,9 +115,7 @@ def _numbers(observed: Observed) -> Iterator[Cause]:
     if not numbers.differing or not observed.graph.same:
         return
     apart = table_distance(*observed.facts)
-    if numbers.roles.get(WEIGHT) and not same_inputs:
-        text = f"{numbers.roles[WEIGHT]} weights differ, by up to {numbers.largest(WEIGHT)} steps or ULP"
-        yield Cause("source", "possible", text)
+    yield from _weights(numbers, same_inputs)
     if not numbers.roles.get(SCALE):
         return
     scales = f"{numbers.roles[SCALE]} scales differ, by up to {numbers.largest(SCALE)} ULP"
@@ -133,6 +133,20 @@ def _numbers(observed: Observed) -> Iterator[Cause]:
     else:
         # The same inputs by digest: what is left is how they were computed with.
         yield Cause("version", "possible", f"{scales}, though the inputs are the same: another implementation")
+
+
+def _weights(numbers: InitializerDifference, same_inputs: bool) -> Iterator[Cause]:
+    if not numbers.roles.get(WEIGHT):
+        return
+    far, unit = numbers.largest_of(WEIGHT)
+    text = f"{numbers.roles[WEIGHT]} weights differ, by up to {far} {unit}"
+    if not same_inputs:
+        yield Cause("source", "possible", text)
+    # A quantized weight that lay on a boundary is rounded one step further.
+    if 0 < far <= (_ROUNDING if unit == "ULP" else 1):
+        yield Cause("isa", "likely" if same_inputs else "possible", f"{text}: as rounding does")
+    elif same_inputs:
+        yield Cause("version", "possible", f"{text}, though the inputs are the same: another implementation")
 
 
 def _machines(first: Facts, second: Facts) -> Iterator[Cause]:

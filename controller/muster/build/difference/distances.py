@@ -23,8 +23,15 @@ _FLOATS: Final = frozenset(
         TensorProto.BFLOAT16,
         TensorProto.COMPLEX64,
         TensorProto.COMPLEX128,
+        TensorProto.FLOAT8E4M3FN,
+        TensorProto.FLOAT8E4M3FNUZ,
+        TensorProto.FLOAT8E5M2,
+        TensorProto.FLOAT8E5M2FNUZ,
+        TensorProto.FLOAT4E2M1,
     )
 )
+_HALF_BYTE: Final = "float4_e2m1fn"
+"""The one type of ml_dtypes that is compared by its bits and fills no byte."""
 _PARTS: Final[Mapping[int, type[np.floating[Any]]]] = {
     TensorProto.COMPLEX64: np.float32,
     TensorProto.COMPLEX128: np.float64,
@@ -84,7 +91,7 @@ def _array(tensor: onnx.TensorProto) -> np.ndarray[Any, Any]:
 
 
 def _ordered(array: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    width = array.dtype.itemsize * 8
+    width = 4 if array.dtype.name == _HALF_BYTE else array.dtype.itemsize * 8
     bits = array.view(f"u{array.dtype.itemsize}").astype(np.uint64)
     top = np.uint64(1) << np.uint64(width - 1)
     if array.dtype.kind == "u":

@@ -8,7 +8,8 @@ the position of a graph's input, or the digest of an initializer. Such a pair wa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -45,7 +46,7 @@ class GraphDifference:
 
 def compare_graphs(first: onnx.ModelProto, second: onnx.ModelProto) -> GraphDifference:
     """From the first to the second."""
-    one, other = ({tuple(node.output): node for node in model.graph.node} for model in (first, second))
+    one, other = (_by_outputs(model) for model in (first, second))
     common = [key for key in one if key in other]
     renamed = _renamed(first, second, (one.keys() - other.keys(), other.keys() - one.keys()))
     gone, come = {old for old, _ in renamed}, {new for _, new in renamed}
@@ -59,6 +60,18 @@ def compare_graphs(first: onnx.ModelProto, second: onnx.ModelProto) -> GraphDiff
         reordered=common != [key for key in other if key in one],
         interface=_interface(first, second),
     )
+
+
+def _by_outputs(model: onnx.ModelProto) -> dict[_Key, onnx.NodeProto]:
+    """Nodes by what they put out. That it is put out once, no check of safety asks: the second has a key of its own."""
+    found: dict[_Key, onnx.NodeProto] = {}
+    for node in model.graph.node:
+        found[_free(tuple(node.output), found)] = node
+    return found
+
+
+def _free(key: _Key, taken: Container[_Key]) -> _Key:
+    return next(one for again in itertools.count() if (one := (*key, *[""] * again)) not in taken)
 
 
 def _text(node: onnx.NodeProto) -> str:
@@ -76,9 +89,17 @@ def _changes(one: onnx.NodeProto, other: onnx.NodeProto) -> tuple[str, ...]:
         found.append(f"inputs: {list(one.input)} became {list(other.input)}")
     left, right = _attributes(one), _attributes(other)
     found += [
-        f"attribute {name} differs" for name in sorted(left.keys() | right.keys()) if left.get(name) != right.get(name)
+        f"attribute {name} differs"
+        for name in sorted(left.keys() | right.keys())
+        if left.get(name) != right.get(name) and name not in _constants(one) & _constants(other)
     ]
     return tuple(found)
+
+
+def _constants(node: onnx.NodeProto) -> set[str]:
+    """Attributes that are compared number by number, with the initializers."""
+    constant = node.op_type == "Constant" and node.output
+    return {attribute.name for attribute in node.attribute if attribute.HasField("t")} if constant else set()
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, bytes]:
@@ -117,12 +138,12 @@ def _fingerprints(model: onnx.ModelProto) -> dict[_Key, bytes]:
         nameless.CopyFrom(tensor)
         nameless.ClearField("name")
         marks[tensor.name] = hashlib.sha256(_canonical(nameless)).digest()
-    found = {}
+    found: dict[_Key, bytes] = {}
     for node in model.graph.node:
         parts = [node.domain.encode(), node.op_type.encode(), *(marks.get(name, b"unknown") for name in node.input)]
         parts += [name.encode() + data for name, data in sorted(_attributes(node).items())]
         mark = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
-        found[tuple(node.output)] = mark
+        found[_free(tuple(node.output), found)] = mark
         for position, name in enumerate(node.output):
             marks[name] = mark + b"%d" % position
     return found
@@ -153,8 +174,17 @@ def _values(values: Sequence[onnx.ValueInfoProto]) -> list[str]:
 
 
 def _type(value: onnx.ValueInfoProto) -> str:
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        return f"{kind} {value.type.SerializeToString(deterministic=True).hex()[:64]}"
     tensor = value.type.tensor_type
     sizes = [
         item.dim_param or "?" if not item.HasField("dim_value") else str(item.dim_value) for item in tensor.shape.dim
     ]
-    return f"{onnx.TensorProto.DataType.Name(tensor.elem_type).lower()}[{', '.join(sizes)}]"
+    return f"{element_type(tensor.elem_type)}[{', '.join(sizes)}]"
+
+
+def element_type(number: int) -> str:
+    """Its name in ONNX; the number where there is none, which the declared type of a value may be."""
+    names = onnx.TensorProto.DataType
+    return names.Name(number).lower() if number in names.values() else f"type {number}"

@@ -79,7 +79,12 @@ class InitializerDifference:
 
     def largest(self, role: str) -> int:
         """The largest distance of a role."""
-        return max((item.distance.largest for item in self.differing if item.role == role and item.distance), default=0)
+        return self.largest_of(role)[0]
+
+    def largest_of(self, role: str) -> tuple[int, str]:
+        """The largest distance of a role, and its unit; 0 where type or shape are others."""
+        found = [item.distance for item in self.differing if item.role == role and item.distance]
+        return max(((one.largest, one.unit) for one in found), default=(0, "steps"))
 
 
 def compare_initializers(first: onnx.ModelProto, second: onnx.ModelProto) -> InitializerDifference:
@@ -99,7 +104,10 @@ def compare_initializers(first: onnx.ModelProto, second: onnx.ModelProto) -> Ini
 
 
 def _tensors(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
-    found = {tensor.name: tensor for tensor in model.graph.initializer}
+    found: dict[str, onnx.TensorProto] = {}
+    for tensor in model.graph.initializer:
+        # A name that comes twice is no fault to the checks of safety, and must not hide a difference.
+        found[f"{tensor.name} (again, {len(found)})" if tensor.name in found else tensor.name] = tensor
     for node in model.graph.node:
         if node.op_type == "Constant" and node.output:
             found.update((node.output[0], attribute.t) for attribute in node.attribute if attribute.HasField("t"))

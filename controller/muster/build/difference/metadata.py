@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import onnx
 
 _FIELDS = ("ir_version", "producer_name", "producer_version", "domain", "model_version", "doc_string")
+
+_BY_DIGEST = ("sparse_initializer", "quantization_annotation")
+"""Parts of a graph that are compared whole."""
 
 
 def compare_metadata(first: onnx.ModelProto, second: onnx.ModelProto) -> dict[str, tuple[str, str]]:
@@ -20,6 +25,7 @@ def compare_metadata(first: onnx.ModelProto, second: onnx.ModelProto) -> dict[st
         ("graph name", {"": first.graph.name}, {"": second.graph.name}),
         ("value_info", _shapes(first), _shapes(second)),
         ("texts of nodes", _texts(first), _texts(second)),
+        *((name, _digests(first, name), _digests(second, name)) for name in _BY_DIGEST),
     ):
         if one != other:
             found[name] = (_only(one, other), _only(other, one))
@@ -43,6 +49,13 @@ def _properties(model: onnx.ModelProto) -> dict[str, str]:
 
 def _shapes(model: onnx.ModelProto) -> dict[str, str]:
     return {value.name: value.type.SerializeToString(deterministic=True).hex()[:64] for value in model.graph.value_info}
+
+
+def _digests(model: onnx.ModelProto, name: str) -> dict[str, str]:
+    return {
+        str(position): hashlib.sha256(part.SerializeToString(deterministic=True)).hexdigest()[:16]
+        for position, part in enumerate(getattr(model.graph, name))
+    }
 
 
 def _texts(model: onnx.ModelProto) -> dict[str, str]:

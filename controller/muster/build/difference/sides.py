@@ -68,11 +68,11 @@ def side_of(name: str, model: bytes, facts: Facts | None = None) -> Side:
     return Side(name, digest_of(model), parse(admit(model, WHATEVER_LOADS)), facts or Facts())
 
 
-def facts_of(release: Release, store: Store) -> Facts:
-    """What a release pins."""
+def inputs_of(release: Release) -> dict[str, str]:
+    """What goes into a release's build: digests, and the stages of the recipe as text."""
     spec = release.spec
     recipe = spec.recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
-    inputs = {
+    return {
         "source model": spec.source.digest,
         "calibration snapshot": spec.snapshots.calibration,
         "golden snapshot": spec.snapshots.golden.inputs,
@@ -80,8 +80,12 @@ def facts_of(release: Release, store: Store) -> Facts:
         "builder": spec.builder.digest,
         **{f"recipe {stage}": canonical_json(options).decode() for stage, options in recipe.items()},
     }
+
+
+def facts_of(release: Release, store: Store) -> Facts:
+    """What a release pins."""
     outputs = {name: digest for name, digest in pins_of(release).in_order() if digest}
-    return Facts(outputs, inputs, calibrated=_table(outputs, store))
+    return Facts(outputs, inputs_of(release), calibrated=_table(outputs, store))
 
 
 def facts_of_report(report: Mapping[str, Any], store: Store) -> Facts:

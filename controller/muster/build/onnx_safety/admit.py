@@ -77,5 +77,5 @@ def _parse(data: bytes) -> onnx.ModelProto:
     try:
         model.ParseFromString(data)
     except (DecodeError, RecursionError) as error:
-        raise Refused("the source model is not an ONNX file", "export it again") from error
+        raise Refused("the model is not an ONNX file", "export it again") from error
     return model

@@ -1,26 +1,36 @@
-"""`python -m muster.build.onnx_safety.asking [OLDER.json ...]`: which operators the installed onnxruntime can run.
+"""`python -m muster.build.onnx_safety.asking [ANSWER.json ...]`: what the installed onnxruntime can load and run.
 
-Its own registry answers: an operator's version can be run if a kernel of the CPU covers it, or if onnx defines it as a
-function of others. Without arguments the answer is JSON for one version; with the answers of several versions, the
-table of `muster/kinds/runtime_operators.py`. Kernels also choose by element type, which no table of operators shows.
+It is offered a model of one operator in every opset and every IR version. Which operators it runs, its registry says:
+an operator's version can be run if a kernel of the CPU covers it, or if onnx defines it as a function of others.
+Without arguments the answer is JSON for one version, so it is run once in an environment of each; with those answers,
+the rows of `ONNX_RUNTIMES`, of `OPERATORS` and of `CONTRIBUTED_OPERATORS` (muster/kinds). Kernels also choose by
+element type, which no table of operators shows.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import onnx
-from onnx import defs
+from onnx import TensorProto, defs, helper
 
 from muster.build import onnx_runtime
+from muster.build.onnx_safety.safe_model import SafeModel
+from muster.kinds.errors import Refused
+from muster.kinds.runtimes import Loadable
 
 DOMAINS: Final = ("", "ai.onnx.ml", "com.microsoft")
 _OPEN: Final = 2**31 - 1
 """A kernel's last version, where it is not the last: then it covers the version that it begins with."""
+
+_NEWEST_ASKED: Final = 64
+_OLD_IR, _OLD_OPSET = 8, 15
+"""Loaded by every version that the table has: so what refuses a model is the other number."""
 
 Operators = dict[str, dict[str, dict[int, bool]]]
 """Domain, operator, version: can it be run?"""
@@ -40,6 +50,28 @@ def ask() -> Operators:
             runs = not schema.deprecated and (_covered(schema.since_version, ranges) or _composed(schema))
             found[schema.domain].setdefault(schema.name, {})[schema.since_version] = runs
     return found
+
+
+def ask_versions() -> Loadable:
+    """Which opsets and IR versions the installed runtime loads. Raises `ValueError` if there is a hole among them."""
+    numbers = range(1, _NEWEST_ASKED + 1)
+    opsets = [opset for opset in numbers if _loads(opset, _OLD_IR)]
+    irs = [ir for ir in numbers if _loads(_OLD_OPSET, ir)]
+    if opsets != list(range(opsets[0], opsets[-1] + 1)) or irs != list(range(1, irs[-1] + 1)):
+        raise ValueError(f"it loads opsets {opsets} and IR versions {irs}: the table cannot say so")
+    return Loadable(opsets[0], opsets[-1], irs[-1])
+
+
+def _loads(opset: int, ir: int) -> bool:
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "one", value[:1], value[1:])
+    model = onnx.ModelProto(ir_version=ir, graph=graph, opset_import=[helper.make_opsetid("", opset)])
+    try:
+        # Made here, and outside of every limit on purpose.
+        onnx_runtime.Session(SafeModel(model.SerializeToString()))
+    except Refused:
+        return False
+    return True
 
 
 def _registry() -> Any:
@@ -102,18 +134,25 @@ def _flat(operators: Operators) -> Iterable[tuple[str, str, int, bool]]:
 
 
 def main(paths: Sequence[str]) -> None:
-    """Print an answer, or the table of several."""
+    """Print an answer, or the tables of several."""
     if not paths:
-        sys.stdout.write(json.dumps({"version": onnx_runtime.VERSION, "operators": ask()}, sort_keys=True) + "\n")
+        answer = {"version": onnx_runtime.VERSION, "loads": asdict(ask_versions()), "operators": ask()}
+        sys.stdout.write(json.dumps(answer, sort_keys=True) + "\n")
         return
     given = [json.loads(Path(path).read_text()) for path in paths]
-    answers = {".".join(one["version"].split(".")[:2]): one["operators"] for one in given}
+    answers = {".".join(one["version"].split(".")[:2]): one for one in given}
     ordered = dict(sorted(answers.items(), key=lambda item: [int(part) for part in item[0].split(".")]))
-    for domain, rows in merged(ordered).items():
-        sys.stdout.write(f'    "{domain}": {{\n')
-        for name, row in rows.items():
-            sys.stdout.write(f'        "{name}": "{row}",\n')
-        sys.stdout.write("    },\n")
+    sys.stdout.write("".join(_lines(ordered)))
+
+
+def _lines(answers: Mapping[str, Any]) -> Iterator[str]:
+    for minor, answer in answers.items():
+        found = Loadable(**answer["loads"])
+        yield f'    "{minor}": Loadable({found.least_opset}, {found.most_opset}, {found.most_ir}),\n'
+    for domain, rows in merged({minor: answer["operators"] for minor, answer in answers.items()}).items():
+        yield f'    "{domain}": {{\n'
+        yield from (f'        "{name}": "{row}",\n' for name, row in rows.items())
+        yield "    },\n"
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ def _check_versions(ir: int, opsets: Mapping[str, int], version: str) -> Iterato
             "runtime",
             "model",
             f"nobody has asked yet what onnxruntime {version} loads",
-            f"declare a released version of {', '.join(ONNX_RUNTIMES)}, or ask it: see muster/kinds/runtimes.py",
+            f"declare a released version of {', '.join(ONNX_RUNTIMES)}, or ask it: "
+            "python -m muster.build.onnx_safety.asking",
         )
         return
     if not 1 <= ir <= known.most_ir:

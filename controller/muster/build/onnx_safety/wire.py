@@ -18,6 +18,8 @@ from muster.build.onnx_safety.finding import SafetyFinding
 from muster.build.onnx_safety.rules import Limits
 
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
+_KNOWN_TYPES: Final = frozenset({_VARINT, _FIXED64, _DELIMITED, _FIXED32})
+"""The others begin and end groups, which ONNX never had, or mean nothing."""
 _WIDTHS: Final = {_FIXED64: 8, _FIXED32: 4}
 _WIRE_TYPES: Final = {
     FieldDescriptor.TYPE_DOUBLE: _FIXED64,
@@ -33,6 +35,7 @@ _WIRE_TYPES: Final = {
 _LONG_TEXTS: Final = frozenset({"doc_string", "value", "s", "strings", "string_data"})
 """The rest of the texts are names."""
 _BULK: Final = "raw_data"
+_NO_MODEL: Final = "the model is not an ONNX file, or cut short"
 _DAMAGED: Final = "export it again: its file is damaged or made by hand"
 
 
@@ -102,6 +105,8 @@ class _Walk:
             )
         tag = self._varint(frame)
         number, wire = tag >> 3, tag & 7
+        if wire not in _KNOWN_TYPES:
+            raise _Wrong("wire", frame.message.name, _NO_MODEL)
         known = _fields_of(frame.message).get(number)
         if known is None or (wire != known.wire and not (known.packable and wire == _DELIMITED)):
             raise _Wrong(
@@ -159,7 +164,7 @@ class _Walk:
 
     def _skip(self, frame: _Frame, length: int) -> None:
         if length > frame.end - frame.position:
-            raise _Wrong("wire", frame.message.name, "the model is not an ONNX file, or cut short")
+            raise _Wrong("wire", frame.message.name, _NO_MODEL)
         frame.position += length
 
     def _varint(self, frame: _Frame) -> int:
@@ -173,7 +178,7 @@ class _Walk:
                 frame.position = position
                 return value
             shift += 7
-        raise _Wrong("wire", frame.message.name, "the model is not an ONNX file, or cut short")
+        raise _Wrong("wire", frame.message.name, _NO_MODEL)
 
 
 @functools.cache

@@ -1,6 +1,6 @@
-"""The difference report for people: plain text, or Markdown for a pull request.
+"""The difference report of two models for people: plain text, or Markdown for a pull request.
 
-What it prints comes out of models: it is escaped, so that no name of a tensor writes to a terminal or ends a table.
+What it prints comes out of models: no name of a tensor writes to a terminal, ends a table, links or mentions anybody.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from muster.review.reports.neutral import markdown, terminal
 
 Row = tuple[str, ...]
 
@@ -21,9 +23,9 @@ class _Section:
 
 def difference_text(report: dict[str, Any]) -> str:
     """Aligned columns, readable without colour."""
-    lines = [_plain(line) for line in _head(report)]
+    lines = [terminal(line) for line in _head(report)]
     for section in _sections(report):
-        rows = [tuple(_plain(cell) for cell in row) for row in (section.columns, *section.rows)]
+        rows = [tuple(terminal(cell) for cell in row) for row in (section.columns, *section.rows)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines += ["", section.title]
         lines += [
@@ -35,7 +37,7 @@ def difference_text(report: dict[str, Any]) -> str:
 
 def difference_markdown(report: dict[str, Any]) -> str:
     """A heading, then one table per section."""
-    lines = ["## Difference of two models", "", *(_cell(line) + "  " for line in _head(report))]
+    lines = ["## Difference of two models", "", *(markdown(line) + "  " for line in _head(report))]
     for section in _sections(report):
         lines += ["", f"### {section.title}", "", _markdown_row(section.columns)]
         lines.append("|" + " --- |" * len(section.columns))
@@ -117,16 +119,5 @@ def _left_out(found: dict[str, Any], names: Sequence[str], width: int) -> list[R
     return [("...", *[""] * (width - 2), f"{count} more {name}") for name, count in left.items() if count]
 
 
-def _plain(text: str) -> str:
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-
-
-def _cell(text: str) -> str:
-    escaped = _plain(text).replace("\\", "\\\\")
-    for letter in "|`<>[]*_":
-        escaped = escaped.replace(letter, f"\\{letter}")
-    return escaped
-
-
 def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+    return "| " + " | ".join(markdown(cell) for cell in cells) + " |"
