@@ -190,10 +190,10 @@ class Witness:
         return part == "1" if self._order.separate else not self._is_own(int(part), "")
 
     def _too_many(self, process: int) -> bool:
-        """Opened files are counted only of a process that has opened as many as it may hold."""
+        """Held files are counted only of a process that has opened some: it may have come with others."""
         limit = self._order.limits["open_files"]
         self._opened[process] = opened = self._opened.get(process, 0) + 1
-        if opened < limit:
+        if opened < limit // 2:
             return False
         try:
             held: list[str] = os.listdir(f"/proc/{process}/fd")  # noqa: PTH208 - names are enough
