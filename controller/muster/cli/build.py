@@ -50,11 +50,12 @@ def build(release: str, state: str, verify: bool, vary: bool, output: str, **whe
     try:
         with build_progress(output) as reporter:
             environment = where["environment"] or ("lock" if verify or vary else "any")
-            run = run_in({**where, "environment": environment}, declared.spec.builder, lock, Path(state))
+            where["environment"] = environment
+            run = run_in(where, declared.spec.builder, lock, Path(state))
             if vary:
                 from muster.cli.build_vary import build_in_circumstances, show_varied
 
-                found = build_in_circumstances(declared, lock, Path(state), environment, where["wheelhouse"])
+                found = build_in_circumstances(declared, lock, Path(state), where)
                 return show_varied(declared, found, output)
             if verify:
                 verification = verify_release(declared, store, lock, reporter=reporter, run=run)

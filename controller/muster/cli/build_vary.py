@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,13 @@ _CODES = {"different": 1, "failed": 2}
 
 
 def build_in_circumstances(
-    release: Release, lock: bytes, state: Path, environment: str, wheelhouse: Path | None
+    release: Release, lock: bytes, state: Path, where: Mapping[str, Any]
 ) -> tuple[VariedBuild, ...]:
-    """Build in each, telling the terminal's error stream how each came out."""
+    """Build in each, telling the terminal's error stream how each came out. `where`: see `environment_options`."""
     from muster.artifacts.store import Store
     from muster.build.varied import build_varied, variations
 
-    run = _run(release, lock, state, environment, wheelhouse)
+    run = _run(release, lock, state, where)
     return build_varied(release, Store(state / "store"), run, variations(), _tell)
 
 
@@ -43,13 +43,15 @@ def show_varied(release: Release, found: Sequence[VariedBuild], output: str) -> 
     return min((_CODES[one.outcome] for one in found if one.outcome in _CODES), default=0)
 
 
-def _run(release: Release, lock: bytes, state: Path, environment: str, wheelhouse: Path | None) -> HermeticRun:
+def _run(release: Release, lock: bytes, state: Path, where: Mapping[str, Any]) -> HermeticRun:
     from muster.build.environment import environment_differs
     from muster.build.hermetic.run import hermetic_run, own_run
+    from muster.build.sandbox.confinement import level_named
 
+    environment, lowest = where["environment"], level_named(where["sandbox"])
     if environment == "own" or (environment == "any" and not environment_differs(lock)):
-        return own_run(release.spec.builder, lock)
-    return hermetic_run(lock, release.spec.builder.lock, state, wheelhouse=wheelhouse)
+        return own_run(release.spec.builder, lock, lowest=lowest)
+    return hermetic_run(lock, release.spec.builder.lock, state, wheelhouse=where["wheelhouse"], lowest=lowest)
 
 
 def _tell(one: VariedBuild) -> None:

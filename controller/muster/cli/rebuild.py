@@ -107,15 +107,17 @@ def _bench(given: dict[str, Any]) -> Bench:
     from muster.build.hermetic.process import Circumstances
     from muster.build.hermetic.run import HermeticRun, own_run
     from muster.build.measuring.machine import this_machine
+    from muster.build.sandbox.confinement import level_named
 
     state, machine, cpu = Path(given["state"]), this_machine(), given["cpu"]
+    lowest = level_named(given["sandbox"])
     command = emulator(cpu) if cpu else ()
 
     def run(release: Release, lock: bytes) -> RunStages | None:
         found = run_in(given, release.spec.builder, lock, state)
         if not cpu:
             return found
-        there = found if isinstance(found, HermeticRun) else own_run(release.spec.builder, lock)
+        there = found if isinstance(found, HermeticRun) else own_run(release.spec.builder, lock, lowest=lowest)
         return replace(there, circumstances=Circumstances(emulator=command))
 
     return Bench(

@@ -266,7 +266,8 @@ for process in kept: os.kill(process, signal.SIGKILL); os.waitpid(process, 0)
     ),
     "a bomb of threads": Escape(
         "resources",
-        "def bomb():\n    for _ in range(400): threading.Thread(target=signal.pause, daemon=True).start()\nattempt(bomb)",
+        "def bomb():\n    for _ in range(400): threading.Thread(target=signal.pause, daemon=True).start()\n"
+        "attempt(bomb)",
         ("processes", "more than 12"),
     ),
     "too many open files": Escape(

@@ -20,9 +20,11 @@ from muster.artifacts.inference import Float32
 from muster.artifacts.tensors import dump_tensors, load_tensors
 from muster.build.onnx_runtime import Session
 from muster.build.onnx_safety.safe_model import SafeModel
+from muster.build.sandbox.folder import read_left
 from muster.kinds.errors import MusterError
 
 JOBS: Final = "jobs.json"
+_MAX_SCORES: Final = 2**30
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def write_jobs(folder: Path, jobs: Mapping[str, Job]) -> None:
 
 def read_scores(folder: Path, role: str) -> Float32:
     """What the process left. Raises `OSError`, `Unusable`."""
-    return np.asarray(load_tensors((folder / f"{role}.scores").read_bytes())["scores"], dtype=np.float32)
+    left = read_left(folder / f"{role}.scores", _MAX_SCORES)
+    return np.asarray(load_tensors(left)["scores"], dtype=np.float32)
 
 
 def main(folder: Path) -> None:

@@ -26,6 +26,14 @@ def give(folder: str, user: int, *, only_from: int | None = None) -> None:
                     os.chown(name, user, user, dir_fd=place, follow_symlinks=False)
 
 
+def read_left(path: Path, most: int) -> bytes:
+    """What a step left at a path, cut to `most` bytes; nothing, if that is no file of its own. Raises `OSError`."""
+    # A link could lead anywhere, and a pipe would block.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(most) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+
+
 @dataclass
 class Found:
     """Bytes on disk, entries, length and name of the longest file; folders too deep to look into, and closed ones."""
