@@ -12,6 +12,7 @@ from typing import Any
 
 from gate_pages import gates
 from recipe_pages import stages
+from sandbox_pages import escapes
 
 from muster.cli import VERBS
 from muster.kinds.fleet import KINDS
@@ -132,6 +133,7 @@ GENERATED = {
     ("docs/kinds.md", "kinds"): kinds,
     ("docs/gates.md", "gates"): gates,
     ("docs/reproducibility.md", "stages"): stages,
+    ("docs/sandbox.md", "escapes"): escapes,
     ("README.md", "verbs"): verbs,
 }
 

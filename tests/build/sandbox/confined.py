@@ -1,6 +1,6 @@
-"""Runs a script in the sandbox, as whoever runs the tests or, if that is root, as nobody; gives back the outcome.
+"""Runs scripts in the sandbox, as whoever runs the tests or, if that is root, as nobody; gives back the outcomes.
 
-Run as a program it does the same for an order on standard input: that is how it runs as nobody, with the system's
+Run as a program it does the same for orders on standard input: that is how it runs as nobody, with the system's
 interpreter, because that of the tests may lie where nobody may look.
 """
 
@@ -11,7 +11,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import muster
@@ -20,51 +22,41 @@ from muster.build.sandbox.run import CannotHold, run
 
 NOBODY = 65_534
 SYSTEM_PYTHON = "/usr/bin/python3"
-SMALL = Limits(
-    memory=512 * 2**20,
-    resident=512 * 2**20,
-    processor_seconds=20,
-    wall_seconds=30,
-    file_size=4 * 2**20,
-    folder_size=16 * 2**20,
-    folder_entries=2_000,
-    processes=12,
-    open_files=40,
-    output=10_000,
-)
+_AT_ONCE = 3
+"""Some of them only wait."""
+_TREES = str(Path(muster.__path__[0]).parent)
 
 
-def confined(script: str, who: str, level: Level, limits: Limits = SMALL, folder: Path | None = None) -> Outcome:
-    """The outcome of a Python script. `who` is `tester` or `nobody`. `folder` is one that `tester` gives."""
+@dataclass(frozen=True)
+class Script:
+    """Python, in which `{controller}` is the process that runs the step, and `{lent}` a file that it may read."""
+
+    text: str
+    level: Level
+    limits: Limits
+
+
+def confined(scripts: Sequence[Script], who: str) -> list[Outcome | str]:
+    """What became of each; or why it could not be held. `who` is `tester` or `nobody`."""
     if who == "tester":
-        with tempfile.TemporaryDirectory() as scratch:
-            return run_script(script, level, limits, folder or Path(scratch))
-    order = {"script": script, "level": level.word, "limits": asdict(limits)}
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            return list(threads.map(_run, scripts))
+    orders = [{"text": one.text, "level": one.level.word, "limits": asdict(one.limits)} for one in scripts]
     done = subprocess.run(
         [SYSTEM_PYTHON, "-B", __file__],
         check=False,
-        input=json.dumps(order),
+        input=json.dumps(orders),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         user=NOBODY,
         group=NOBODY,
         extra_groups=[],
         cwd="/",
-        env={"PYTHONPATH": str(Path(muster.__path__[0]).parent), "TMPDIR": "/tmp", "SECRET_TOKEN": "hunter2"},
+        env={"PYTHONPATH": _TREES, "TMPDIR": "/tmp", "SECRET_TOKEN": "hunter2"},
     )
-    assert done.stdout, done.stderr
-    told = json.loads(done.stdout)
-    if "refused" in told:
-        raise CannotHold(told["refused"])
-    told["attempts"] = tuple(Attempt(*each) for each in told["attempts"])
-    told |= {name: told[name].encode() for name in ("stdout", "stderr")}
-    return Outcome(**{**told, "level": Level(told["level"])})
-
-
-def run_script(script: str, level: Level, limits: Limits, folder: Path) -> Outcome:
-    """Run a script with the interpreter that runs this."""
-    return run([sys.executable, "-I", "-S", "-c", script], folder=folder, limits=limits, level=level)
+    assert done.returncode == 0, done.stderr
+    return [told if isinstance(told, str) else _outcome(told) for told in json.loads(done.stdout)]
 
 
 def why_not_nobody() -> str | None:
@@ -79,21 +71,42 @@ def why_not_nobody() -> str | None:
         group=NOBODY,
         extra_groups=[],
         cwd="/",
-        env={"PYTHONPATH": str(Path(muster.__path__[0]).parent)},
+        env={"PYTHONPATH": _TREES},
     )
     return None if seen.returncode == 0 else "nobody cannot run the system's Python, or not read this repository"
 
 
-if __name__ == "__main__":
-    wanted = json.load(sys.stdin)
-    with tempfile.TemporaryDirectory() as own:
+def _run(script: Script) -> Outcome | str:
+    with tempfile.TemporaryDirectory() as own, tempfile.TemporaryDirectory() as given:
+        lent = Path(given) / "lent"
+        lent.write_text("lent")
+        lent.chmod(0o644)
+        text = script.text.replace("{controller}", str(os.getpid())).replace("{lent}", str(lent))
+        command = [sys.executable, "-I", "-S", "-c", text]
         try:
-            outcome = run_script(
-                wanted["script"], Level[wanted["level"].upper()], Limits(**wanted["limits"]), Path(own)
-            )
-            data = asdict(outcome)
-            data |= {name: data[name].decode(errors="replace") for name in ("stdout", "stderr")}
-            data["attempts"] = [list(each.values()) for each in data["attempts"]]
-            sys.stdout.write(json.dumps(data))
+            outcome = run(command, folder=Path(own), readable=[Path(given)], limits=script.limits, level=script.level)
         except CannotHold as error:
-            sys.stdout.write(json.dumps({"refused": error.message}))
+            return error.message
+        assert (lent.stat().st_mode & 0o7777, os.listxattr(lent)) == (0o644, [])
+        return outcome
+
+
+def _outcome(told: dict[str, object]) -> Outcome:
+    data: dict[str, object] = {**told, "level": Level(told["level"])}
+    data["attempts"] = tuple(Attempt(*each) for each in told["attempts"])  # type: ignore[attr-defined]
+    data |= {name: str(told[name]).encode() for name in ("stdout", "stderr")}
+    return Outcome(**data)  # type: ignore[arg-type]
+
+
+def _as_data(outcome: Outcome | str) -> dict[str, object] | str:
+    if isinstance(outcome, str):
+        return outcome
+    data = asdict(outcome)
+    data |= {name: data[name].decode(errors="replace") for name in ("stdout", "stderr")}
+    data["attempts"] = [list(each.values()) for each in data["attempts"]]
+    return data
+
+
+if __name__ == "__main__":
+    wanted = [Script(one["text"], Level[one["level"].upper()], Limits(**one["limits"])) for one in json.load(sys.stdin)]
+    json.dump([_as_data(outcome) for outcome in confined(wanted, "tester")], sys.stdout)

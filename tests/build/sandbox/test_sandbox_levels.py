@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import selectors
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from confined import SMALL, confined
+from escapes import SMALL
 
 import muster
-from muster.build.sandbox.confinement import Level, level_named
+from muster.build.sandbox.confinement import Confinement, Level, level_named
 from muster.build.sandbox.run import CannotHold, Running, _probe, run, strongest
-from muster.kinds.errors import Refused
+from muster.kinds.errors import Refused, TryAgain
 
 CONTROLLER = str(Path(muster.__path__[0]).parent)
 ASK = """
@@ -118,7 +121,8 @@ def test_reading_is_granted_where_only_limits_hold(level: Level, tmp_path: Path)
     outside.write_text("theirs")
     folder = tmp_path / "own"
     folder.mkdir()
-    outcome = confined(f"print(open({str(outside)!r}).read())", "tester", available(level), folder=folder)
+    command = [sys.executable, "-I", "-S", "-c", f"print(open({str(outside)!r}).read())"]
+    outcome = run(command, folder=folder, limits=SMALL, level=available(level))
 
     assert (level is Level.LIMITS) == (outcome.stdout == b"theirs\n")
     assert outcome.tried("outside-file")
@@ -126,8 +130,6 @@ def test_reading_is_granted_where_only_limits_hold(level: Level, tmp_path: Path)
 
 def test_a_step_can_be_stopped(tmp_path: Path) -> None:
     """`stop` ends it and all that it started; the outcome says so."""
-    from muster.build.sandbox.confinement import Confinement
-
     script = "import os, signal\nos.fork()\nsignal.pause()"
     command = [sys.executable, "-I", "-S", "-c", script]
     running = Running(command, Confinement(tmp_path, (), SMALL, available(Level.LIMITS)))
@@ -136,6 +138,69 @@ def test_a_step_can_be_stopped(tmp_path: Path) -> None:
     outcome = running.wait()
 
     assert (outcome.ended_by, outcome.code) == ("stopped", None)
+
+
+@pytest.mark.parametrize("level", Level, ids=lambda level: level.word)
+def test_what_a_step_started_ends_with_its_supervisor(level: Level, tmp_path: Path) -> None:
+    """Killed, the supervisor can end nothing: what has left its session and listens to no signal ends all the same."""
+    script = """
+import os, signal
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        print('ready', flush=True)
+        while True: signal.pause()
+    os._exit(0)
+signal.pause()
+"""
+    command = [sys.executable, "-I", "-S", "-c", script]
+    running = Running(command, Confinement(tmp_path, (), SMALL, available(level)))
+    supervisor = running._supervisor
+    assert supervisor.stdout
+    assert supervisor.stdout.readline() == b"ready\n"
+    supervisor.kill()
+
+    # All of them hold the other end; a minute is what the steps of these tests may take.
+    with selectors.DefaultSelector() as ended:
+        ended.register(supervisor.stdout, selectors.EVENT_READ)
+        assert ended.select(timeout=SMALL.wall_seconds)
+    assert supervisor.stdout.read() == b""
+    with pytest.raises(TryAgain, match="without a report"):
+        running.wait()
+
+
+@pytest.mark.parametrize("level", Level, ids=lambda level: level.word)
+def test_a_step_takes_its_own_threads_for_its_own(level: Level, tmp_path: Path) -> None:
+    """A runtime says on which processor each of its threads runs: granted, and nothing is held against it."""
+    script = """
+import os, threading
+def choose(): print(os.sched_setaffinity(threading.get_native_id(), os.sched_getaffinity(0)))
+thread = threading.Thread(target=choose)
+thread.start(); thread.join(); choose(); os.sched_setaffinity(0, os.sched_getaffinity(0)); os.nice(1)
+"""
+    command = [sys.executable, "-I", "-S", "-c", script]
+    outcome = run(command, folder=tmp_path, limits=SMALL, level=available(level))
+
+    assert (outcome.code, outcome.stdout, outcome.attempts) == (0, b"None\nNone\n", ()), outcome.stderr
+
+
+def test_a_folder_that_a_step_left_can_be_removed(tmp_path: Path) -> None:
+    """However deep and closed it made it: Python removes no deeper than it calls itself."""
+    script = """
+import os
+for number in range(1500):
+    os.mkdir('d')
+    os.chdir('d')
+"""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    limits = replace(SMALL, folder_entries=5_000)
+    outcome = run([sys.executable, "-I", "-S", "-c", script], folder=folder, limits=limits, level=Level.LIMITS)
+
+    assert outcome.tried("folder-size")
+    shutil.rmtree(folder)
+    assert not folder.exists()
 
 
 def test_what_holds_a_step_holds_its_steps(tmp_path: Path) -> None:

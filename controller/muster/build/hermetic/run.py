@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from muster.build.hermetic.program import program
 from muster.build.hermetic.step import REQUEST, RESULT, STORE
 from muster.build.pipeline import BuildInputs, StagesRun
 from muster.build.sandbox.confinement import Level
+from muster.build.sandbox.folder import read_left
 from muster.build.stages import Reporter
 from muster.kinds.errors import Unusable
 from muster.kinds.release import Builder
@@ -98,24 +98,23 @@ def hermetic_run(
     return HermeticRun(environment, lowest=lowest)
 
 
-def own_run(builder: Builder, lock: bytes, circumstances: Circumstances | None = None) -> HermeticRun:
+def own_run(
+    builder: Builder, lock: bytes, circumstances: Circumstances | None = None, lowest: Level = Level.LANDLOCK
+) -> HermeticRun:
     """A run by this process's own interpreter, in a process of its own. Raises `Unusable` unless its tools are locked.
 
     Versions are compared, files are not: for bytes that are compared with their pins anyway.
     """
     check_environment(builder, lock)
     here = Environment(Path(sys.prefix), read_lock(lock, builder.lock), {}, made=False)
-    return HermeticRun(here, circumstances or Circumstances())
+    return HermeticRun(here, circumstances or Circumstances(), lowest)
 
 
 def _result(path: Path) -> bytes:
     try:
-        # What the process left there may be a link or a pipe.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return read_left(path, MAX_RESULT + 1)
     except OSError:
         return b""
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(MAX_RESULT + 1)
 
 
 def _take(ran: StagesRun, inside: Store, store: Store) -> None:

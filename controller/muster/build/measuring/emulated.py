@@ -6,7 +6,6 @@ nothing about a device, and is not kept.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from muster.build.emulation import emulated, emulator
+from muster.build.measuring.held import last_words, run_held
 from muster.build.measuring.machine import Machine
 from muster.build.measuring.scoring import Job, Scores, read_scores, write_jobs
 from muster.kinds.errors import Refused, TryAgain, Unusable
@@ -35,7 +35,9 @@ class EmulatedCpu:
     def of(cls, cpu: str, real: Machine) -> EmulatedCpu:
         """That model of qemu's. Raises `Unusable` if it cannot be had here, `TryAgain`."""
         command = emulator(cpu)
-        said = _run([*command, sys.executable, "-m", "muster.build.measuring.instructions"], _ASK_SECONDS)
+        ask = [*command, sys.executable, "-m", "muster.build.measuring.instructions"]
+        with tempfile.TemporaryDirectory(prefix="muster-emulated-") as name:
+            said = _run(ask, Path(name), _ASK_SECONDS)
         machine = emulated(real, cpu)
         return cls(command, replace(machine, flags=frozenset(said.split())), real)
 
@@ -46,22 +48,16 @@ class EmulatedCpu:
             write_jobs(folder, jobs)
             command = [*self.command, sys.executable, "-m", "muster.build.measuring.scoring", name]
             try:
-                _run(command, _SECONDS)
+                _run(command, folder, _SECONDS)
                 return {role: read_scores(folder, role) for role in jobs}
             except (OSError, Unusable) as error:
                 raise Refused(f"on {self.machine.cpu}: {error}", "see that the model loads and runs there") from error
 
 
-def _run(command: Sequence[str], seconds: int) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)  # noqa: S603 - our own modules
-    except subprocess.TimeoutExpired as error:
-        raise TryAgain(f"the emulated process did not end within {seconds} s", "measure fewer frames") from error
-    except OSError as error:
-        raise TryAgain(f"the emulated process cannot be started: {error.strerror}") from error
-    if done.returncode:
-        said = (done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
-        raise Unusable(
-            f"the emulated process ended with {done.returncode}: {said[:300]!a}", "try a CPU that runs this Python"
-        )
+def _run(command: Sequence[str], folder: Path, seconds: int) -> str:
+    done = run_held(command, folder, seconds, emulated=True)
+    if done.ended_by == "wall-clock":
+        raise TryAgain(f"the emulated process did not end within {seconds} s", "measure fewer frames")
+    if not done.succeeded:
+        raise Unusable(f"the emulated process {done.explain()}: {last_words(done)}", "try a CPU that runs this Python")
     return done.stdout.decode(errors="replace")

@@ -20,9 +20,11 @@ from muster.artifacts.inference import Float32
 from muster.artifacts.tensors import dump_tensors, load_tensors
 from muster.build.onnx_runtime import Session
 from muster.build.onnx_safety.safe_model import SafeModel
+from muster.build.sandbox.folder import read_left
 from muster.kinds.errors import MusterError
 
 JOBS: Final = "jobs.json"
+_MAX_SCORES: Final = 2**30
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def write_jobs(folder: Path, jobs: Mapping[str, Job]) -> None:
 
 def read_scores(folder: Path, role: str) -> Scores:
     """What the process left. Raises `OSError`, `Unusable`."""
-    return _read(folder / f"{role}.scores")
+    return _parsed(read_left(folder / f"{role}.scores", _MAX_SCORES))
 
 
 def main(folder: Path) -> None:
@@ -72,12 +74,12 @@ def main(folder: Path) -> None:
     for role, (provider, name) in json.loads((folder / JOBS).read_text()).items():
         # Admitted by whoever wrote it there.
         session = Session(SafeModel((folder / f"{role}.onnx").read_bytes()), provider)
-        scores = _scores(session, name, _read(folder / f"{role}.inputs"))
+        scores = _scores(session, name, _parsed((folder / f"{role}.inputs").read_bytes()))
         (folder / f"{role}.scores").write_bytes(dump_tensors(scores))
 
 
-def _read(path: Path) -> dict[str, Float32]:
-    return {name: np.asarray(rows, dtype=np.float32) for name, rows in load_tensors(path.read_bytes()).items()}
+def _parsed(data: bytes) -> dict[str, Float32]:
+    return {name: np.asarray(rows, dtype=np.float32) for name, rows in load_tensors(data).items()}
 
 
 if __name__ == "__main__":

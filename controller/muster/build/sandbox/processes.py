@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import stat
 from pathlib import Path
-
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def descendants(root: int) -> list[int]:
@@ -34,12 +33,30 @@ def threads(process: int) -> int:
 
 
 def memory(process: int) -> tuple[int, int]:
-    """Address space and resident bytes; 0 if it is gone."""
+    """Address space, and what of it is in memory or swapped out, in bytes; 0 if it is gone."""
     try:
-        size, resident = Path(f"/proc/{process}/statm").read_text().split()[:2]
-    except (OSError, ValueError):
+        lines = Path(f"/proc/{process}/status").read_text(errors="replace").splitlines()
+    except OSError:
         return 0, 0
-    return int(size) * _PAGE, int(resident) * _PAGE
+    words = (line.split() for line in lines if line.startswith(("VmSize:", "VmRSS:", "VmSwap:")))
+    found = {name: int(size) * 1_024 for name, size, _ in words}
+    return found.get("VmSize:", 0), found.get("VmRSS:", 0) + found.get("VmSwap:", 0)
+
+
+def nameless(those: list[int]) -> int:
+    """Bytes on disk of files that these hold open and that no folder lists any more."""
+    found = {}
+    for process in those:
+        try:
+            names = os.listdir(f"/proc/{process}/fd")  # noqa: PTH208 - names are enough
+        except OSError:
+            continue
+        for name in names:
+            with contextlib.suppress(OSError):
+                file = os.stat(f"/proc/{process}/fd/{name}")  # noqa: PTH116 - a string as it came
+                if stat.S_ISREG(file.st_mode) and file.st_nlink == 0:
+                    found[file.st_dev, file.st_ino] = file.st_blocks * 512
+    return sum(found.values())
 
 
 def end_all(root: int) -> None:

@@ -17,10 +17,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from muster.build.sandbox import filter as seccomp
-from muster.build.sandbox import kernel, landlock, namespaces
+from muster.build.sandbox import kernel, landlock, namespaces, processes
 
 SPARE_USER = 64_321
 """Lent by root to steps; in nobody's range: neither system, nor login, nor `DynamicUser` of systemd."""
@@ -74,7 +74,9 @@ def hold(order: Order, ties: Ties) -> None:
         else:
             os.chdir(order.folder)
             _lower(ties.spare, keep_reading=True)
-            kernel.die_with_parent()
+            kernel.adopt_orphans()
+            signal.signal(signal.SIGTERM, _end_with_supervisor)
+            kernel.die_with_parent(signal.SIGTERM)
         kernel.not_dumpable()
         step = os.fork()
         if step == 0:
@@ -137,14 +139,14 @@ def _become(order: Order, ties: Ties) -> None:
 
 def _limit(order: Order) -> None:
     limits = order.limits
-    processes = limits["processes"] + _KEEPERS
-    if not order.separate and os.getuid() != SPARE_USER:
-        # Outside of a namespace the kernel counts all that this user runs.
-        processes += _running(os.getuid())
+    most = limits["processes"] + _KEEPERS
+    if not order.separate:
+        # Outside of a namespace the kernel counts all that this user runs; the spare one may run other steps.
+        most += _running(os.getuid())
     bounds = {
         resource.RLIMIT_AS: limits["memory"],
         resource.RLIMIT_FSIZE: limits["file_size"],
-        resource.RLIMIT_NPROC: processes,
+        resource.RLIMIT_NPROC: most,
         resource.RLIMIT_NOFILE: limits["open_files"],
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
@@ -211,6 +213,12 @@ def _restrict_calls(order: Order, ties: Ties) -> None:
     if listener is not None:
         socket.send_fds(ties.listener, [b"l"], [listener])
         os.close(listener)
+
+
+def _end_with_supervisor(_: int, __: object) -> NoReturn:
+    """Without a namespace nothing but this ends what the step started and left."""
+    processes.end_all(os.getpid())
+    os._exit(125)
 
 
 def _keep(step: int, status: int) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from muster.build.sandbox import kernel, namespaces, processes
-from muster.build.sandbox.folder import give, measure
+from muster.build.sandbox.folder import MOST_DEPTH, flatten, give, measure
 from muster.build.sandbox.step import SPARE_USER, Order, Ties, hold
 from muster.build.sandbox.witness import Attempts, Witness
 
@@ -32,6 +32,8 @@ _LOOK_AT_FOLDER_SECONDS = 1.0
 def main() -> None:
     """Carry out the order on standard input; the report goes to the descriptor that is named by the last argument."""
     report = int(sys.argv[-1])
+    # It came across one exec and must not across another: a step that had it could report of itself.
+    os.set_inheritable(report, False)
     with os.fdopen(os.dup(0), "rb", buffering=0) as incoming:
         line = b""
         while not line.endswith(b"\n"):
@@ -65,6 +67,7 @@ def _run(order: Order) -> dict[str, Any]:
         return _Watch(order, keeper, (status, listener)).report()
     finally:
         processes.end_all(os.getpid())
+        flatten(order.folder)
         if spare is not None:
             give(order.folder, os.geteuid(), only_from=spare)
 
@@ -186,12 +189,18 @@ class _Watch:
 
     def _folder_excess(self, *, final: bool) -> bool:
         limits = self._order.limits
-        size, entries, largest, name = measure(self._order.folder, limits["folder_entries"])
-        if final and largest >= limits["file_size"]:
-            self._attempts.add("file-size", f"{name} reached {largest} bytes")
-        if size <= limits["folder_size"] and entries <= limits["folder_entries"]:
+        found = measure(self._order.folder, limits["folder_entries"])
+        if final and found.largest >= limits["file_size"]:
+            self._attempts.add("file-size", f"{found.longest} reached {found.largest} bytes")
+        size = found.size + (0 if final else processes.nameless(processes.descendants(os.getpid())))
+        if size > limits["folder_size"] or found.entries > limits["folder_entries"]:
+            self._attempts.add("folder-size", f"{size} bytes in {found.entries} entries")
+        elif found.deep:
+            self._attempts.add("folder-size", f"folders within folders, more than {MOST_DEPTH}")
+        elif found.closed:
+            self._attempts.add("folder-size", f"{found.closed} folders that cannot be looked into")
+        else:
             return False
-        self._attempts.add("folder-size", f"{size} bytes in {entries} entries")
         return True
 
     def _limit_behind(self, number: int | None, told: dict[str, Any]) -> str | None:

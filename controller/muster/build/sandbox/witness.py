@@ -26,7 +26,7 @@ _EXAMPLES = 8
 _UNREMARKABLE = ("/sys",)
 """Libraries look there for hardware. It is refused as all else is."""
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-_FAMILIES: Final = {2: "IPv4", 10: "IPv6", 16: "netlink", 17: "packets"}
+_FAMILIES: Final = {1: "local", 2: "IPv4", 10: "IPv6", 16: "netlink", 17: "packets"}
 _KINDS: Final = {1: "stream", 2: "datagram", 3: "raw"}
 
 
@@ -61,13 +61,15 @@ class Witness:
         self._names = {number: name for name in kernel.NUMBERS if (number := kernel.number(name)) is not None}
         judges: dict[str, Callable[[str, int, tuple[int, ...]], int]] = {
             "socket": self._socket,
-            "prlimit64": self._other_limits,
+            "socketpair": self._socket,
             "mmap": self._memory,
             "mremap": self._memory,
             "ftruncate": self._size,
             "fallocate": self._size,
         }
         judges |= dict.fromkeys(seccomp.TRACING, self._tracing) | dict.fromkeys(seccomp.PRIVILEGES, self._privileges)
+        judges |= dict.fromkeys(seccomp.SET_ID, self._set_id) | dict.fromkeys(seccomp.OTHERS, self._other)
+        judges |= dict.fromkeys(seccomp.RANKS, self._tracing) | dict.fromkeys(seccomp.SIGNALS_BY_FILES, self._by_file)
         judges |= dict.fromkeys(seccomp.SIGNALS, self._signal) | dict.fromkeys(seccomp.STARTING, self._start)
         self._judges = judges | dict.fromkeys(seccomp.OPENING, self._open)
 
@@ -102,10 +104,20 @@ class Witness:
         self._attempts.add("network", f"a {kind} socket, {family}")
         return errno.EACCES
 
-    def _other_limits(self, _: str, process: int, arguments: tuple[int, ...]) -> int:
-        if arguments[0] == process:
+    def _set_id(self, name: str, _: int, __: tuple[int, ...]) -> int:
+        self._attempts.add("privileges", f"{name} of a file that is run as its owner")
+        return errno.EPERM
+
+    def _by_file(self, name: str, _: int, __: tuple[int, ...]) -> int:
+        self._attempts.add("signal", f"{name} that makes a file send it")
+        return errno.EPERM
+
+    def _other(self, name: str, process: int, arguments: tuple[int, ...]) -> int:
+        """A runtime says on which processors each of its threads runs. In a namespace the numbers are others."""
+        target = arguments[0] & 0xFFFFFFFF
+        if target != 1 if self._order.separate else target == process or self._is_own(target, "tkill"):
             return 0
-        self._attempts.add("tracing", f"limits of process {arguments[0]}")
+        self._attempts.add("tracing", f"{name} of process {target}")
         return errno.EPERM
 
     def _memory(self, name: str, process: int, arguments: tuple[int, ...]) -> int:
@@ -178,10 +190,10 @@ class Witness:
         return part == "1" if self._order.separate else not self._is_own(int(part), "")
 
     def _too_many(self, process: int) -> bool:
-        """Opened files are counted only of a process that has opened as many as it may hold."""
+        """Held files are counted only of a process that has opened some: it may have come with others."""
         limit = self._order.limits["open_files"]
         self._opened[process] = opened = self._opened.get(process, 0) + 1
-        if opened < limit:
+        if opened < limit // 2:
             return False
         try:
             held: list[str] = os.listdir(f"/proc/{process}/fd")  # noqa: PTH208 - names are enough
