@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from google.protobuf.json_format import ParseDict
 from in_toto_attestation.v1.statement import Statement
 from in_toto_attestation.v1.statement_pb2 import Statement as StatementMessage
@@ -31,9 +38,10 @@ from muster.attest.keys import new_private_key
 from muster.attest.model_signature import sign_files
 from muster.kinds.digest import digest_of, hex_of
 from muster.kinds.errors import Refused, TryAgain, Unusable
-from muster.kinds.evidence import LARGEST, MEASUREMENT, Evidence
+from muster.kinds.evidence import LARGEST, MEASUREMENT, PROVENANCE, Evidence
 from muster.kinds.resource import Metadata
 from muster.kinds.trusted_identity import TrustedIdentity, TrustedIdentitySpec
+from muster.simulate.sigstore.material import Wanted, leaf_builder, new_key
 from muster.simulate.sigstore.service import Clocks, RekorVersion, Sigstore, running
 
 WORKFLOW = "https://ci.example/fleet/.ci/measure.yml@refs/heads/main"
@@ -224,6 +232,63 @@ def test_rotated_keys_count_when_the_pinned_root_names_them(tmp_path: Path) -> N
     assert "not by an authority of the trusted root" in (read(before, new).problem or "")
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("certificateAuthorities", "no authority of the trusted root counted when it was signed"),
+        ("tlogs", "no transparency log of the trusted root counted when it was signed"),
+        ("ctlogs", "no certificate log of the trusted root counted when it was signed"),
+        ("timestampAuthorities", "says when it was signed"),
+    ],
+)
+def test_what_the_root_revoked_before_it_was_signed_is_refused(place: Place, kind: str, reason: str) -> None:
+    """The base ended the time of an authority or a log: then it vouches for nothing more; before, it still does."""
+    data, root, now = place.evidence(2), place.instance.trusted_root(), datetime.now(UTC)
+    identities = trusting(place.instance).identities
+    one = root[kind][0]
+    period = one["publicKey"]["validFor"] if "publicKey" in one else one["validFor"]
+    for end, expected in ((now - timedelta(hours=1), reason), (now + timedelta(hours=1), None)):
+        period["end"] = end.isoformat()
+        problem = read(data, Keyless(identities, json.dumps(root).encode())).problem
+        assert problem is None if expected is None else expected in (problem or "")
+
+
+def test_a_revoked_authority_beside_a_new_one_vouches_for_nothing(tmp_path: Path) -> None:
+    """Whoever holds the old authority's key cannot sign as of today, although the new one counts today."""
+    with running() as instance:
+        data = Place(tmp_path, instance).evidence()
+        instance.rotate()
+        root, identities = instance.trusted_root(), trusting(instance).identities
+    root["certificateAuthorities"][0]["validFor"]["end"] = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    found = read(data, Keyless(identities, json.dumps(root).encode()))
+    assert "not by an authority of the trusted root" in (found.problem or "")
+
+
+def test_a_certificate_that_was_never_logged_is_refused(place: Place) -> None:
+    """By the right authority, for the right identity, without the certificate log's word for it."""
+    authority, names = place.instance.generations[-1].authority, [x509.UniformResourceIdentifier(WORKFLOW)]
+    wanted = Wanted(
+        x509.Name([]),
+        new_key().public_key(),
+        timedelta(minutes=10),
+        ExtendedKeyUsageOID.CODE_SIGNING,
+        ((x509.SubjectAlternativeName(names), True),),
+    )
+    builder = leaf_builder(authority.certificate, authority.key, wanted, datetime.now(UTC))
+    certificate = builder.sign(authority.key, SHA256()).public_bytes(Encoding.DER)
+    swapped = base64.b64encode(certificate).decode()
+    data = altered(place.evidence(), "verificationMaterial", "certificate", "rawBytes", value=swapped)
+    assert "in no certificate log of the trusted root" in (read(data, trusting(place.instance)).problem or "")
+
+
+def test_another_spelling_of_a_bundle_is_refused(place: Place) -> None:
+    """A name that stands twice, of which two readers would believe different ones; and a type that nobody knows."""
+    data, trusted = place.evidence(), trusting(place.instance)
+    twice = data.replace(b'"dsseEnvelope":', b'"dsseEnvelope":{},"dsseEnvelope":', 1)
+    assert "a key stands twice" in (read(twice, trusted).problem or "")
+    assert "mediaType" in (read(data.replace(b"bundle.v0.3+json", b"bundle.v0.9+json"), trusted).problem or "")
+
+
 def test_another_log_than_the_pinned_one_is_refused(place: Place) -> None:
     """The right authority, and a log that the base does not know."""
     with running() as stranger:
@@ -272,8 +337,9 @@ from muster.kinds.trusted_identity import TrustedIdentity
 folder = Path(sys.argv[1])
 identity = TrustedIdentity.model_validate_json((folder / "identity.json").read_text())
 trusted = Keyless((identity,), (folder / "root.json").read_bytes())
-found = read_evidence(sys.argv[2], (folder / "evidence.json").read_bytes(), (), trusted)
-print(found.problem, found.signer)
+for name in ("1.json", "2.json"):
+    found = read_evidence(sys.argv[2], (folder / name).read_bytes(), (), trusted)
+    print(found.problem, found.signer)
 """
 GUARD = """
 import socket
@@ -283,11 +349,11 @@ socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
 """
 
 
-@pytest.mark.parametrize("rekor", [1, 2])
 @pytest.mark.parametrize("cut", ["namespace", "guard"])
-def test_verification_never_goes_to_the_network(place: Place, rekor: RekorVersion, cut: str, tmp_path: Path) -> None:
+def test_verification_never_goes_to_the_network(place: Place, cut: str, tmp_path: Path) -> None:
     """In a network namespace of its own, where there is not even a loopback; and with every connection an error."""
-    (tmp_path / "evidence.json").write_bytes(place.evidence(rekor))
+    for rekor in (1, 2):
+        (tmp_path / f"{rekor}.json").write_bytes(place.evidence(rekor))
     trusted = trusting(place.instance)
     (tmp_path / "root.json").write_bytes(trusted.root or b"")
     (tmp_path / "identity.json").write_text(trusted.identities[0].model_dump_json(by_alias=True))
@@ -299,7 +365,7 @@ def test_verification_never_goes_to_the_network(place: Place, rekor: RekorVersio
         program = [*unshare, *program]
     home = {**os.environ, "HOME": str(tmp_path / "nobody")}
     done = subprocess.run(program, check=False, capture_output=True, text=True, env=home, timeout=120)
-    assert (done.stdout, done.returncode) == ("None identities/ci\n", 0), done.stderr
+    assert (done.stdout, done.returncode) == ("None identities/ci\n" * 2, 0), done.stderr
     assert not (tmp_path / "nobody").exists()
 
 
@@ -375,21 +441,94 @@ def test_an_authority_that_refuses_the_token_is_a_refusal(place: Place) -> None:
         signer(statement_payload(SUBJECTS, MEASUREMENT, PREDICATE))
 
 
+def sigstore_program(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Sigstore's own command line, on the instance's config."""
+    command = [sys.executable, "-m", "sigstore", "--trust-config", str(place.folder / "config.json"), *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+
+
 @pytest.mark.parametrize("rekor", [1, 2])
 def test_the_sigstore_program_accepts_our_bundle(place: Place, rekor: RekorVersion) -> None:
-    """Its own command line, offline, with a digest that the statement is about."""
-    (place.folder / "evidence.sigstore.json").write_bytes(place.evidence(rekor))
-    arguments = ["--trust-config", str(place.folder / "config.json"), "verify", "identity", "--offline"]
-    arguments += ["--bundle", str(place.folder / "evidence.sigstore.json"), "--cert-identity", WORKFLOW]
-    arguments += ["--cert-oidc-issuer", place.instance.issuer]
-    run = [sys.executable, "-m", "sigstore", *arguments]
-    done = subprocess.run([*run, ARTIFACT], check=False, capture_output=True, text=True, timeout=120)
+    """Its own command line, offline, with a digest that the statement is about; and not with another."""
+    bundle = place.folder / "evidence.sigstore.json"
+    bundle.write_bytes(place.evidence(rekor))
+    verify = ["verify", "identity", "--offline", "--bundle", str(bundle), "--cert-identity", WORKFLOW]
+    verify += ["--cert-oidc-issuer", place.instance.issuer]
+    done = sigstore_program(place, *verify, ARTIFACT)
     assert done.returncode == 0, done.stderr
-    done = subprocess.run([*run, f"sha256:{hex_of(OTHER)}"], check=False, capture_output=True, text=True, timeout=120)
-    assert done.returncode != 0
+    if rekor == 2:
+        assert sigstore_program(place, *verify, f"sha256:{hex_of(OTHER)}").returncode != 0
+
+
+def test_we_accept_what_the_sigstore_program_attests(place: Place) -> None:
+    """Its own command line attests to a file that is the artifact; a gate reads it as provenance."""
+    signer = place.signer(2)
+    artifact, predicate = place.folder / "artifact.tar", place.folder / "predicate.json"
+    artifact.write_bytes(b"artifact")
+    run = {"builder": {"id": "https://ci.example"}, "metadata": {"finishedOn": "2026-03-01T10:00:00Z"}}
+    build = {"buildType": "https://ci.example/build/v1", "externalParameters": {}}
+    predicate.write_text(json.dumps({"buildDefinition": build, "runDetails": run}))
+    bundle = place.folder / "attested.json"
+    assert signer.token_file is not None
+    token = signer.token_file.read_text().strip()
+    arguments = ["--predicate", str(predicate), "--predicate-type", PROVENANCE, "--bundle", str(bundle)]
+    done = sigstore_program(place, "attest", *arguments, "--identity-token", token, str(artifact))
+    assert done.returncode == 0, done.stderr
+    found = read(bundle.read_bytes(), trusting(place.instance), evidence_path(ARTIFACT, "provenance"))
+    assert (found.problem, found.signer, found.predicate_type) == (None, "identities/ci", PROVENANCE)
+    assert found.made_at == datetime(2026, 3, 1, 10, tzinfo=UTC)
 
 
 def test_only_a_trusted_certificate_opens_a_bundle(place: Place) -> None:
     """The function that a gate trusts raises rather than answers."""
     with pytest.raises(UntrustedIdentity):
         open_keyless(place.evidence(), Keyless((), trusting(place.instance).root), "")
+
+
+class Repeating(BaseHTTPRequestHandler):
+    """A server that says back what it was sent, as a debugging proxy might."""
+
+    def do_POST(self) -> None:
+        said = json.dumps({"message": f"cannot take {self.headers.get('authorization')}"}).encode()
+        self.send_response(400)
+        self.send_header("content-length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
+        """Say nothing."""
+
+
+def test_a_token_is_told_to_nobody(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not in a refusal by a server that repeats it, not in one by a job's runner, and not in a log of any level."""
+    caplog.set_level(logging.DEBUG)
+    place.evidence(2)
+    signer = place.signer(2)
+    assert signer.token_file is not None
+    assert signer.trust_config is not None
+    token, job = signer.token_file.read_text().strip(), place.instance.token("job")
+    config = json.loads(signer.trust_config.read_text())
+    with ThreadingHTTPServer(("127.0.0.1", 0), Repeating) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        config["signingConfig"]["caUrls"][0]["url"] = url
+        signer.trust_config.write_text(json.dumps(config))
+        environment = {**place.instance.job_environment(), "ACTIONS_ID_TOKEN_REQUEST_TOKEN": job}
+        for name, value in {**environment, "ACTIONS_ID_TOKEN_REQUEST_URL": f"{url}/?"}.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(Refused, match=r"cannot take Bearer \(a token\)") as refused:
+            signer(statement_payload(SUBJECTS, MEASUREMENT, PREDICATE))
+        with pytest.raises(Unusable, match=r"cannot take bearer \(a token\)") as unusable:
+            KeylessSigner(None, signer.trust_config).check()
+        server.shutdown()
+        thread.join()
+    told = [refused.value.message, unusable.value.message, repr(signer), caplog.text]
+    assert caplog.records
+    for secret in (token, token.split(".")[2], job, job.split(".")[1]):
+        assert not any(secret in text for text in told)
