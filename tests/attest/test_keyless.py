@@ -489,8 +489,9 @@ class Repeating(BaseHTTPRequestHandler):
     """A server that says back what it was sent, as a debugging proxy might."""
 
     def do_POST(self) -> None:
-        said = json.dumps({"message": f"cannot take {self.headers.get('authorization')}"}).encode()
+        said = json.dumps({"code": 3, "message": f"cannot take {self.headers.get('authorization')}"}).encode()
         self.send_response(400)
+        self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(said)))
         self.end_headers()
         self.wfile.write(said)

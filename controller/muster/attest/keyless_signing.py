@@ -126,7 +126,7 @@ def _signed(config: ClientTrustConfig, token: IdentityToken, payload: bytes) -> 
     return bundle, told(seen.certificate)
 
 
-def _said(error: Exception) -> str:
+def _said(error: Exception | str) -> str:
     """What a server says, for a person. It may repeat the token that it was sent, which nobody else is to read."""
     return printable(_TOKEN.sub("(a token)", str(error) or type(error).__name__))[:300]
 
@@ -157,7 +157,7 @@ def _within(seconds: float, work: Callable[[], _T]) -> _T:
 
 def _named(error: Exception) -> MusterError:
     from requests.exceptions import ConnectionError as Unreachable
-    from requests.exceptions import Timeout
+    from requests.exceptions import HTTPError, Timeout
     from sigstore.errors import NetworkError
 
     if isinstance(error, MusterError):
@@ -168,4 +168,7 @@ def _named(error: Exception) -> MusterError:
     if any(isinstance(one, Unreachable | Timeout | NetworkError) for one in chain):
         return TryAgain("the Sigstore servers cannot be reached", "try again, or sign with --key")
     hint = "see that the token is of an issuer that this instance trusts"
-    return Refused(f"Sigstore did not sign: {_said(error)}", hint)
+    # Sigstore's client leaves out what the authority answered.
+    answers = [one.response for one in chain if isinstance(one, HTTPError) and one.response is not None]
+    answer = f": HTTP {answers[0].status_code}: {_said(answers[0].text[:2_000])}" if answers else ""
+    return Refused(f"Sigstore did not sign: {_said(error)}{answer}", hint)
