@@ -1,4 +1,4 @@
-"""Every command of the page about signing runs, in one shell, against the project's own Sigstore, and says what it shows."""
+"""Every command of the page about signing runs, in one shell, against a Sigstore, and says what the page shows."""
 
 from __future__ import annotations
 

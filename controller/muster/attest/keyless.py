@@ -100,6 +100,8 @@ def open_keyless(data: bytes, trusted: Keyless, hint: str) -> tuple[bytes, str]:
     from sigstore.models import Bundle
 
     read_part(_Bundle, data, "keyless signature", hint)
+    if trusted.root is None and not trusted.identities:
+        raise UntrustedIdentity("signed by an identity that is not trusted: no identity is declared", hint)
     if trusted.root is None:
         raise Refused(f"signed by a Sigstore certificate, and there is no trusted root in {TRUSTED_ROOT}", hint)
     seen = Seen()
