@@ -8,8 +8,9 @@ export ORT_DISABLE_TELEMETRY := 1
 demo: env
 	$(BIN)/muster demo $(DEMO)
 
+# Whole files go to one process each, so that what a file shares is made once.
 test: env
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 # Since this commit the gate judges every commit of this repository; a shallow clone does not hold it.
 GATE_SINCE := 0b8920f787029afbfedff30b68951474d8899a31

@@ -71,13 +71,14 @@ def saturating_subject() -> Subject:
     """The int8 model beside its source, on frames of which the first half is bright."""
     frames = np.repeat(np.array([255, 60], np.uint8), FRAMES // 2)[:, None].repeat(PIXELS, axis=1)
     labels = np.repeat(np.array([0, 1], np.int64), FRAMES // 2)
+    declared = changed(release("1.2.0"), inference=INFERENCE)
+    pins = (("artifact", declared.spec.artifact.digest, True), ("source", declared.spec.source.digest, False))
     candidates = tuple(
-        Candidate(role, "sha256:" + digit * 64, 1, admit(model(quantized=quantized)), INFERENCE)
-        for role, digit, quantized in (("artifact", "a", True), ("source", "b", False))
+        Candidate(role, digest, 1, admit(model(quantized=quantized)), INFERENCE) for role, digest, quantized in pins
     )
     snapshot = dump_tensors({"frames": frames, "labels": labels})
     return Subject(
-        release=changed(release("1.2.0"), inference=INFERENCE),
+        release=declared,
         candidates=candidates,
         bundle=b"",
         golden=(b"", b""),

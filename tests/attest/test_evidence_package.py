@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -29,7 +30,7 @@ from muster.attest.keys import key_id, new_private_key, public_half
 from muster.attest.package.archive import LARGEST_MEMBER, pack, unpack
 from muster.attest.package.contents import ABOUT, ADMITTED, LEDGER
 from muster.attest.package.git_objects import Objects, entries_of, framed, object_id
-from muster.attest.package.seal import SEAL, seal, unseal
+from muster.attest.package.seal import SEAL, seal
 from muster.attest.package.trust_root import TrustRoot, read_trust_root
 from muster.attest.package.verify import Verified, verify_package
 from muster.forge.git.approvals import approvals_in
@@ -39,23 +40,6 @@ from packages import APPROVER, AT, NAME, PATH, PackagedFleet, key_yaml
 from scratch_repository import commit_all, git, write
 
 BLOCK = 512
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> PackagedFleet:
-    return PackagedFleet(tmp_path_factory.mktemp("packages") / "fleet")
-
-
-@pytest.fixture(scope="module")
-def archive(fleet: PackagedFleet) -> bytes:
-    return fleet.export()
-
-
-@pytest.fixture(scope="module")
-def root(fleet: PackagedFleet) -> TrustRoot:
-    """Whoever trusts the key that sealed it."""
-    pem = public_half(fleet.key)
-    return TrustRoot({key_id(pem): pem}, whole=False)
 
 
 def verified(archive: bytes, root: TrustRoot) -> Verified:
@@ -111,9 +95,16 @@ def test_what_it_holds(archive: bytes, fleet: PackagedFleet) -> None:
 
 
 def test_the_same_commit_gives_the_same_bytes(archive: bytes, fleet: PackagedFleet, tmp_path: Path) -> None:
-    """Also from another clone; and any tar program reads it."""
-    assert fleet.export() == archive
+    """Also from another folder, umask, time zone, locale and hash seed; and any tar program reads it."""
     shutil.copytree(fleet.folder, tmp_path / "clone")
+    (tmp_path / "lab.pem").touch(mode=0o600)
+    (tmp_path / "lab.pem").write_bytes(fleet.key)
+    command = [sys.executable, "-m", "muster", "evidence", "export", NAME, "--key", "../lab.pem", "-o", "../a.tar"]
+    given = ["--at", "2026-03-02T13:00:00+01:00", "--state", str(fleet.state)]
+    other = {"TZ": "Pacific/Chatham", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "7", "PYTHONPATH": ":".join(sys.path)}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **other}
+    subprocess.run([*command, *given], cwd=tmp_path / "clone", env=environment, umask=0o077, check=True)
+    assert (tmp_path / "a.tar").read_bytes() == archive
     with tarfile.open(fileobj=BytesIO(archive)) as tar:
         found = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
         assert all(member.isreg() and member.mtime == 0 and member.uid == 0 for member in tar)
@@ -121,28 +112,24 @@ def test_the_same_commit_gives_the_same_bytes(archive: bytes, fleet: PackagedFle
 
 
 def positions(archive: bytes) -> list[int]:
-    """Every byte of one member with its header and padding; of every other, a byte of each field and a sample."""
+    """A sample of every member with its header and padding, and of the end."""
     chosen: set[int] = set()
     sample = random.Random(4)
     position = 0
     while any(block := archive[position : position + BLOCK]):
         size = int(block[124:135], 8)
         end = position + BLOCK + size + (-size % BLOCK)
-        whole = block.startswith(b"package.json\0")
-        chosen.update(range(position, end) if whole else sample.sample(range(position, end), 16))
-        # Name, mode, owners, size, time, sum, type, link, magic, version, names of owners, devices, prefix, padding.
-        chosen.update(position + at for at in (0, 100, 108, 116, 124, 136, 148, 156, 157, 257, 263, 265, 329, 345, 500))
-        chosen.add(end - 1)
+        chosen.update((position + sample.randrange(BLOCK), sample.randrange(position + BLOCK, end), end - 1))
         position = end
-    chosen.update((position, len(archive) - 1), sample.sample(range(position, len(archive)), 20))
+    chosen.update((position, len(archive) - 1))
     return sorted(chosen)
 
 
 def test_every_changed_byte_is_detected(archive: bytes, root: TrustRoot) -> None:
-    """Each of some thousand bytes, structural ones included, with one bit or all bits changed: never once it holds."""
+    """In each member: never once it holds. Every byte of a smaller archive: test_package_forgeries."""
     sample = random.Random(7)
     where = positions(archive)
-    assert len(where) > 2_500
+    assert len(where) > 2 * len(unpack(archive))
     unseen = []
     for position in where:
         altered = bytearray(archive)
@@ -150,21 +137,6 @@ def test_every_changed_byte_is_detected(archive: bytes, root: TrustRoot) -> None
         try:
             if verified(bytes(altered), root).holds:
                 unseen.append(position)
-        except Refused:
-            continue
-    assert unseen == []
-
-
-def test_every_changed_byte_of_the_seal_is_detected(archive: bytes, root: TrustRoot) -> None:
-    """All of them: it has one spelling, so that not even a field that nobody reads can differ."""
-    members = unpack(archive)
-    genuine, sample, unseen = members[SEAL], random.Random(9), []
-    for position in range(len(genuine)):
-        altered = bytearray(genuine)
-        altered[position] ^= sample.choice((0x01, 0x20, 0x80, 0xFF))
-        try:
-            unseal({**members, SEAL: bytes(altered)}, root.keys)
-            unseen.append(position)
         except Refused:
             continue
     assert unseen == []
@@ -271,8 +243,11 @@ def test_hostile_members_are_answers(archive: bytes, root: TrustRoot, fleet: Pac
     evidence = next(name for name in members if name.startswith("tree/evidence/"))
     commit = f"git/{fleet.commit}"
     tree = next(name for name, data in members.items() if data.startswith(b"tree "))
-    names = (ABOUT, LEDGER, ADMITTED, evidence, commit, tree, f"tree/{PATH}", "tree/policies/owners.yaml", "bom.json")
-    for name in (*names, "statements/admission.json", f"notes/approvals/{fleet.head}"):
+    names = (ABOUT, LEDGER, ADMITTED, evidence)
+    if not content.startswith(b"{"):
+        approved = f"notes/approvals/{fleet.head}"
+        names += (commit, tree, f"tree/{PATH}", "tree/policies/owners.yaml", "statements/admission.json", approved)
+    for name in names:
         forged = resealed(archive, fleet.key, lambda members, name=name: members.update({name: content}))
         try:
             assert not verified(forged, root).holds, name

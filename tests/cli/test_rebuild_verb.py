@@ -16,7 +16,7 @@ from muster.attest.keys import public_half
 from muster.build.measuring.machine import this_machine
 from muster.cli import exit_code_of
 from muster.kinds.digest import hex_of
-from muster.kinds.evidence import REBUILD, Evidence, Rebuild
+from muster.kinds.evidence import PROVENANCE, REBUILD, REBUILD_TYPE, Evidence, Rebuild
 from muster.kinds.signing_key import SigningKey
 from scratch_repository import commit_all, git, make_repository
 
@@ -61,7 +61,7 @@ def run(*arguments: str, key: str = "one") -> int:
     return exit_code_of(["rebuild", "--environment", "own", "--key", f".muster/keys/named/{key}.pem", *arguments])
 
 
-def verdicts(fleet: Path, name: str, artifact: str | None = None) -> list[Evidence]:
+def verdicts(fleet: Path, name: str, artifact: str | None = None, kind: str = REBUILD) -> list[Evidence]:
     """What the first key said of a release in the work tree, read as a gate reads it."""
     key = "one"
     pem = public_half((fleet / f".muster/keys/named/{key}.pem").read_bytes())
@@ -69,7 +69,7 @@ def verdicts(fleet: Path, name: str, artifact: str | None = None) -> list[Eviden
     folder = f"evidence/{hex_of(artifact or release(name.rpartition('/')[2]).spec.artifact.digest)}"
     paths = sorted((fleet / folder).glob("*.json"))
     found = [read_evidence(f"{folder}/{path.name}", path.read_bytes(), [declared]) for path in paths]
-    return [one for one in found if one.signer == key]
+    return [one for one in found if one.signer == key and one.predicate_type == kind]
 
 
 def predicate(found: Evidence) -> Rebuild:
@@ -87,6 +87,9 @@ def test_everything_gets_a_verdict_and_nothing_twice(fleet: Path, capsys: pytest
         rebuilt = predicate(found)
         assert (rebuilt.release, rebuilt.verdict, rebuilt.level) == (name, "GOOD", "L2")
         assert (rebuilt.cpu, rebuilt.emulated_on) == (this_machine().cpu, None)
+        (provenance,) = verdicts(fleet, name, kind=PROVENANCE)
+        assert provenance.predicate["buildDefinition"]["buildType"] == REBUILD_TYPE
+        assert provenance.path == found.path.replace(".json", "-provenance.json")
         assert any(
             f" quantize: {release(name.rpartition('/')[2]).spec.stages.quantized}," in line for line in rebuilt.log
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from muster.cli import exit_code_of
+from muster.review.lineage import running_of
 from packages import APPROVER, PackagedFleet
 from sites import Site, report
 
@@ -89,6 +90,16 @@ def test_a_device_that_runs_what_nobody_declares(
     for thing in ("dev-2", "sha256:" + "e" * 64):
         assert run(thing, state=fleet.state) == 0
         assert "no release of this commit" in capsys.readouterr().out
+
+
+def test_two_releases_of_the_same_bytes(fleet: PackagedFleet) -> None:
+    """Other data may lead to the same model: a device that runs it runs both, and neither's data is missed."""
+    metadata = fleet.release.metadata.model_copy(update={"version": "9.0.0"})
+    other = fleet.release.model_copy(update={"metadata": metadata})
+    told = {"model_hash": fleet.release.spec.stages.quantized, "config_version": fleet.release.spec.config_version}
+    state = {"deviceId": "dev-1", "deviceClass": "cam-day", "model": "meter-reader", "telemetry": told}
+    assert [one.release for one in running_of([state], [fleet.release, other])] == [fleet.release.name, other.name]
+    assert [one.release for one in running_of([{**state, "telemetry": None}], [other])] == [None]
 
 
 def test_without_a_controller(run, fleet: PackagedFleet, capsys: pytest.CaptureFixture[str]) -> None:

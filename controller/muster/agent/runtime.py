@@ -6,7 +6,9 @@ No provider stands in for another: a release that was judged on one is not run o
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -75,6 +77,25 @@ class OnnxRuntime:
         if session.get_providers()[0] != provider:
             raise StepFailed("provider_missing", f"the model runs on {session.get_providers()[0]}, not on {provider}")
         return _OnnxSession(session, config)
+
+    def trace(self, model: bytes, provider: str, name: str, inputs: Float32) -> bytes:
+        """What each node did for `inputs`, as the library writes it. Nodes may fall back to the CPU: that is asked.
+
+        Raises `StepFailed` (load_failed).
+        """
+        library = _library()
+        options = library.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = _ONLY_FATAL
+        options.enable_profiling = True
+        with tempfile.TemporaryDirectory(prefix="muster-trace-") as folder:
+            options.profile_file_prefix = f"{folder}/trace"
+            try:
+                session = library.InferenceSession(model, options, providers=[provider])
+                session.run(None, {name: inputs})
+            except Exception as error:
+                raise StepFailed("load_failed", f"the model does not run: {_first_line(error)}") from error
+            return Path(session.end_profiling()).read_bytes()
 
 
 class _OnnxSession:

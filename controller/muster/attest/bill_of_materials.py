@@ -28,8 +28,8 @@ _REQUIREMENT: Final = re.compile(
 _MOST_REQUIREMENTS: Final = 2_000
 
 
-def bill_of_materials(known: Known, lock: bytes, at: datetime) -> dict[str, Any]:
-    """The BOM of a release; `lock` is its builder's requirement list."""
+def bill_of_materials(known: Known, lock: bytes, at: datetime, made_by: str = __version__) -> dict[str, Any]:
+    """The BOM of a release; `lock` is its builder's requirement list, `made_by` the version of the tool."""
     release = known.release
     model = _model(known)
     parts = [*_inputs(release), *_tools(lock)]
@@ -40,7 +40,7 @@ def bill_of_materials(known: Known, lock: bytes, at: datetime) -> dict[str, Any]
         "version": 1,
         "metadata": {
             "timestamp": utc_text(at),
-            "tools": {"components": [{"type": "application", "name": "muster", "version": __version__}]},
+            "tools": {"components": [{"type": "application", "name": "muster", "version": made_by}]},
             "component": model,
         },
         "components": parts,

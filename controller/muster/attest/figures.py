@@ -1,6 +1,7 @@
 """Figures: what believed evidence says about an artifact in numbers, one figure for each question.
 
-Where several files answer one question, the newest does; what a file holds beyond its kind is passed over.
+Where several files answer one question, what was measured closest to the device does, then the newest;
+what a file holds beyond its kind is passed over.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from muster.kinds.evidence import MEASUREMENT, REBUILD, Evidence, Measurement, Rebuild, Result
+from muster.kinds.evidence import MEASUREMENT, REBUILD, Evidence, Measurement, Rebuild, Result, Where
 
 UNITS: Final = {
     "p50-latency": "µs",
     "p95-latency": "µs",
+    "p99-latency": "µs",
+    "cold-latency": "µs",
     "load-time": "µs",
     "soak": "µs",
     "peak-ram": "bytes",
@@ -38,6 +41,7 @@ class Figure:
     result: Result
     path: str
     measured_at: str
+    where: Where | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -49,6 +53,7 @@ class Figure:
         return {
             **self.result.model_dump(mode="json", by_alias=True, exclude_none=True),
             **({"unit": UNITS[self.result.metric]} if self.result.metric in UNITS else {}),
+            **({"where": self.where} if self.where else {}),
             "evidence": self.path,
             "measuredAt": self.measured_at,
         }
@@ -59,8 +64,15 @@ def figures_of(evidence: Iterable[Evidence]) -> tuple[Figure, ...]:
     newest: dict[tuple[str, str, str], Figure] = {}
     for item in sorted(evidence, key=lambda item: (item.made_at or _LONG_AGO, item.path)):
         for figure in _figures(item):
-            newest[figure.key] = figure
+            known = newest.get(figure.key)
+            if known is None or _closeness(figure) >= _closeness(known):
+                newest[figure.key] = figure
     return tuple(sorted(newest.values(), key=lambda figure: (figure.key[1], figure.key[0], figure.key[2])))
+
+
+def _closeness(figure: Figure) -> int:
+    """A device of the class says more than its emulated CPU, and that more than any other machine."""
+    return ("native", "emulated", "reference-device").index(figure.where or "native")
 
 
 def soak_hours(figure: Figure) -> str:
@@ -81,7 +93,7 @@ def rebuild_of(evidence: Evidence) -> Rebuild | None:
 def _figures(item: Evidence) -> Iterator[Figure]:
     measured = measurement_of(item)
     for result in measured.results if measured else ():
-        yield Figure(result, item.path, measured.measured_at if measured else "")
+        yield Figure(result, item.path, measured.measured_at if measured else "", measured.where if measured else None)
 
 
 def _parsed(evidence: Evidence, predicate_type: str, kind: type[_Kind]) -> _Kind | None:

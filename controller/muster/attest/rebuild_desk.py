@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from muster.artifacts.store import Store
+from muster.attest.provenance import rebuild_provenance_of
 from muster.attest.rebuild_verdicts import Verdicts
 from muster.build.environment import MAX_LOCK
 from muster.build.measuring.machine import Machine
@@ -84,14 +85,21 @@ class RepositoryDesk:
             return self._marked(could_not_tell(release, (machine, now), error.message))
         return self._marked(rebuild_release(release, self.bench.store, lock, (machine, now), reporter=log, run=run))
 
-    def publish(self, release: Release, rebuild: Rebuild) -> str:
+    def publish(self, release: Release, outcome: Outcome) -> str:
         """Raises `Refused`, `Unusable`, `TryAgain`."""
-        return self.verdicts.publish(release, rebuild, self.clock().astimezone(UTC))
+        now = self.clock().astimezone(UTC)
+        provenance = None
+        if outcome.result is not None:
+            began = datetime.fromisoformat(outcome.rebuild.rebuilt_at)
+            provenance = rebuild_provenance_of(
+                release, outcome.result, (began, now), outcome.rebuild, self.bench.machine
+            )
+        return self.verdicts.publish(release, outcome.rebuild, now, provenance)
 
     def _marked(self, outcome: Outcome) -> Outcome:
         real = self.bench.emulated_on
         marked = outcome.rebuild.model_copy(update={"emulated_on": real.cpu if real else None})
-        return Outcome(marked, outcome.reason)
+        return replace(outcome, rebuild=marked)
 
     def _counts(self, one: Rebuild) -> bool:
         """A verdict of this very CPU if it is emulated, of any real one if it is not."""

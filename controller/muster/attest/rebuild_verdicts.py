@@ -6,11 +6,11 @@ rebuilder is what its own key signed: nobody else can take a release out of its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -19,7 +19,7 @@ from muster.attest.evidence import evidence_path, read_evidence, sign_evidence
 from muster.attest.keys import key_id, public_half
 from muster.kinds.digest import hex_of
 from muster.kinds.errors import Refused
-from muster.kinds.evidence import LARGEST, REBUILD, Rebuild
+from muster.kinds.evidence import LARGEST, PROVENANCE, REBUILD, Rebuild
 from muster.kinds.release import Release
 from muster.kinds.resource import Metadata
 from muster.kinds.signing_key import SigningKey, SigningKeySpec
@@ -28,6 +28,8 @@ from muster.source.identity import author
 from muster.source.work_tree import read_file, walk
 
 _SOMEBODY: Final = "muster rebuild <muster@localhost>"
+PROVENANCE_SUFFIX: Final = "provenance"
+"""Ends the name of the file that says how a verdict's artifact came about."""
 _MOVES: Final = 3
 """How often a branch may move under a commit before that is left for later."""
 
@@ -48,38 +50,47 @@ class Verdicts:
         if not self.repository.bare and self.branch is None:
             yield from self._standing(folders)
 
-    def publish(self, release: Release, rebuild: Rebuild, at: datetime) -> str:
-        """Sign it and put it there; its path, with the commit if there is one.
+    def publish(
+        self, release: Release, rebuild: Rebuild, at: datetime, provenance: Mapping[str, Any] | None = None
+    ) -> str:
+        """Sign it and put it there, with its provenance beside it; its path, with the commit if there is one.
 
         Raises `Refused` if the work tree or the branch does not take it, `Unusable`, `TryAgain`.
         """
         signer = hex_of(key_id(public_half(self.key)))[:8]
-        path = evidence_path(release.spec.artifact.digest, f"rebuild-{at:%Y%m%dt%H%M%Sz}-{signer}")
-        predicate = rebuild.model_dump(mode="json", exclude_none=True)
-        data = sign_evidence({release.name: release.spec.artifact.digest}, REBUILD, predicate, self.key)
+        name = f"rebuild-{at:%Y%m%dt%H%M%Sz}-{signer}"
+        path = evidence_path(release.spec.artifact.digest, name)
+        said = {name: (REBUILD, rebuild.model_dump(mode="json", exclude_none=True))}
+        if provenance is not None:
+            # First, so that a verdict whose writing was interrupted is not taken for done.
+            said = {f"{name}-{PROVENANCE_SUFFIX}": (PROVENANCE, dict(provenance)), **said}
+        about = {release.name: release.spec.artifact.digest}
+        files = {
+            evidence_path(release.spec.artifact.digest, one): sign_evidence(about, kind, predicate, self.key)
+            for one, (kind, predicate) in said.items()
+        }
         if self.branch is not None:
             title = f"Rebuild of {release.name} on {rebuild.cpu}: {rebuild.verdict} at {rebuild.level}"
-            return f"{path} in {self._commit(self.branch, path, data, (title, at))[:12]}"
-        return str(self._put(path, data))
+            return f"{path} in {self._commit(self.branch, files, (title, at))[:12]}"
+        for target in [self._free(one) for one in files]:
+            write_durably(target, files[str(target.relative_to(self.repository.path))])
+        return str(self.repository.path / path)
 
-    def _put(self, path: str, data: bytes) -> Path:
+    def _free(self, path: str) -> Path:
         target = self.repository.path / path
         if not target.resolve().is_relative_to(self.repository.path.resolve()):
             raise Refused(f"{target} leads out of the repository", "remove the symbolic link")
         if target.exists():
             raise Refused(f"{target} is there already, and stays", "try again in a second")
-        write_durably(target, data)
         return target
 
-    def _commit(self, branch: str, path: str, data: bytes, what: tuple[str, datetime]) -> str:
+    def _commit(self, branch: str, files: Mapping[str, bytes], what: tuple[str, datetime]) -> str:
         title, at = what
         for turn in range(1, _MOVES + 1):
             head = self.repository.resolve(f"refs/heads/{branch}")
-            if self.repository.show_file(head, path) is not None:
-                raise Refused(f"{path} is there already, and stays", "try again in a second")
-            commit = self.repository.commit_files(
-                head, {path: data}, f"{title}\n", author(self.repository, _SOMEBODY), at
-            )
+            if taken := [path for path in files if self.repository.show_file(head, path) is not None]:
+                raise Refused(f"{taken[0]} is there already, and stays", "try again in a second")
+            commit = self.repository.commit_files(head, files, f"{title}\n", author(self.repository, _SOMEBODY), at)
             try:
                 self.repository.advance(commit, branch, head)
             except Refused:

@@ -48,5 +48,7 @@ def _known(program: str) -> frozenset[str]:
             [program, "-cpu", "help"], capture_output=True, timeout=_ASK_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise TryAgain(f"{program} does not say which CPUs it knows: {error}") from error
+        raise TryAgain(
+            f"{program} does not say which CPUs it knows: {error}", "run it by hand, with -cpu help"
+        ) from error
     return frozenset(_KNOWN.findall(done.stdout.decode(errors="replace")))

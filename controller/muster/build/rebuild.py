@@ -13,13 +13,13 @@ damaged, or the environment was not the locked one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from muster.artifacts.store import DamagedObject, Store
 from muster.build.measuring.machine import Machine
-from muster.build.pipeline import RunStages
+from muster.build.pipeline import BuildResult, RunStages
 from muster.build.stages import Reporter
 from muster.build.verification import Verification, verify_release
 from muster.kinds.errors import Refused, TryAgain, Unusable
@@ -34,10 +34,11 @@ _Verdict = Literal["GOOD", "BAD", "UNKNOWN"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is recorded, and why it is not GOOD at L2, where it is not."""
+    """What is recorded, and why it is not GOOD at L2, where it is not. `result`: what was built, if it is GOOD."""
 
     rebuild: Rebuild
     reason: str | None
+    result: BuildResult | None = None
 
 
 def rebuild_release(
@@ -62,7 +63,8 @@ def rebuild_release(
     except Refused as error:
         return _outcome(release, about, ("L1", "BAD"), "pinned", error.message)
     same = {item.output: item.identical for item in verification.comparisons}
-    return _outcome(release, about, _judge(same, verification.table), verification.table, _reason(verification))
+    found = _outcome(release, about, _judge(same, verification.table), verification.table, _reason(verification))
+    return replace(found, result=verification.result) if found.rebuild.verdict == "GOOD" else found
 
 
 def could_not_tell(release: Release, about: tuple[Machine, datetime], reason: str) -> Outcome:

@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "history": ("muster.cli.history:history", "Show what happened to a model, from git and the ledger."),
     "init": ("muster.cli.init:init", "Make a fleet repository that passes `check`."),
     "keys": ("muster.cli.keys:keys", "Make and show the keys of this controller."),
+    "measure": ("muster.cli.measure:measure", "Measure a release as a device class runs it, and sign that."),
     "plan": ("muster.cli.plan:plan", "Show what the controller would do, and what it waits for."),
     "policy": ("muster.cli.policy:policy", "Try the policies on small changes and compare."),
     "rebuild": ("muster.cli.rebuild:rebuild", "Be a rebuilder: build what has no verdict of yours, and sign one."),

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from muster.cli.build_progress import build_progress
-from muster.cli.builder_environment import environment_options, run_in
+from muster.cli.builder_environment import environment_options
 from muster.cli.evidence_package import document, export, verify_archives
-from muster.cli.keyless import read_signer, signer_options, tag_of, trusted_signers
-from muster.cli.output import emit, output_option, state_option
+from muster.cli.evidence_work import Work, making
+from muster.cli.keyless import tag_of, trusted_signers
+from muster.cli.measure import measure
+from muster.cli.output import emit, output_option
 from muster.kinds.errors import Refused, Unusable
 
 if TYPE_CHECKING:
-    from muster.artifacts.store import Store
-    from muster.attest.keyless_signing import KeylessSigner
-    from muster.build.measuring.subject import Subject
-    from muster.build.pipeline import RunStages
-    from muster.kinds.evidence import Evidence, Measurement
-    from muster.kinds.release import Release
+    from muster.kinds.evidence import Evidence
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 _PEM = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -40,129 +34,11 @@ def evidence() -> None:
 
 evidence.add_command(export)
 evidence.add_command(document)
-
-
-def _making(command: _Command) -> _Command:
-    """Argument and options of every verb that makes evidence."""
-    for option in (
-        output_option,
-        state_option,
-        click.option("--name", help="Name of the file; by default what it holds."),
-        *signer_options,
-        click.argument("release"),
-    ):
-        command = option(command)
-    return command
-
-
-@dataclass(frozen=True)
-class _Work:
-    """A release with all that making evidence about it needs. `folder` is its repository's work tree."""
-
-    folder: Path
-    release: Release
-    store: Store
-    lock: bytes
-    key: bytes | KeylessSigner
-
-    @classmethod
-    def of(cls, given: dict[str, Any]) -> _Work:
-        """Read it all. Raises `Refused`, `Unusable`."""
-        from muster.artifacts.store import Store
-        from muster.build.declarations import locate_release, read_bounded, read_release
-        from muster.build.environment import MAX_LOCK
-
-        signer = read_signer(given)
-        folder, path = locate_release(given["release"], Path.cwd())
-        declared = read_release(folder, path)
-        lock = read_bounded(folder, declared.spec.builder.lock, MAX_LOCK)
-        return cls(folder, declared, Store(Path(given["state"]) / "store"), lock, signer)
-
-    def run(self, given: dict[str, Any]) -> RunStages | None:
-        """How the stages run: see `environment_options`."""
-        state = self.store.folder.parent
-        return run_in(given, self.release.spec.builder, self.lock, state)
-
-    def superseded(self) -> Release | None:
-        """The release that this one comes after, if its file is there."""
-        from muster.build.declarations import read_release
-
-        path = f"releases/{self.release.model}/{self.release.spec.supersedes}.yaml"
-        return read_release(self.folder, path) if (self.folder / path).is_file() else None
-
-    def write(
-        self,
-        name: str,
-        predicate_type: str,
-        predicate: dict[str, Any],
-        *,
-        also: Release | None = None,
-        anew: bool = True,
-    ) -> Path:
-        """Sign the predicate, about this release (and another), into the file of that name.
-
-        Raises `Refused` if the file is there and may not be made anew.
-        """
-        from muster.artifacts.durable import write_durably
-        from muster.attest.evidence import evidence_path, sign_evidence
-
-        artifact = self.release.spec.artifact.digest
-        path = self.folder / evidence_path(artifact, name)
-        if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise Refused(f"{path} leads out of the repository", "remove the symbolic link")
-        if not anew and path.exists():
-            raise Refused(f"{path} is there already, and stays", "choose another --name")
-        about = {item.name: item.spec.artifact.digest for item in (self.release, also) if item is not None}
-        write_durably(path, sign_evidence(about, predicate_type, predicate, self.key))
-        return path
+evidence.add_command(measure)
 
 
 @evidence.command()
-@_making
-@click.option("--device-class", help="Say that this machine is a device of that class, and measure how it runs here.")
-@click.option(
-    "--cpu",
-    help="With --device-class: answer with the instructions of that CPU, emulated; Haswell has AVX2 and no VNNI.",
-)
-@click.option("--soak", help='With --device-class: run for that long, such as "1h", and see that answers hold.')
-def measure(output: str, **given: Any) -> None:
-    """Measure RELEASE, beside its source model and the release that it supersedes.
-
-    Without --device-class: accuracy, slices, fairness, robustness, sizes, cost and snapshots, into measurement.json.
-    Slices are declared by the evaluation snapshot: tensors `slice_NAME`, which say for each frame whether it belongs
-    there; two more are cut by brightness.
-
-    With it: all of accuracy again, latency, load time, peak RAM and the provider that really computes, into
-    measurement-CLASS.json; or, with --soak, how long answers held, into soak-CLASS.json; or, with --cpu, what is
-    accuracy alone, with the instructions of that CPU, into measurement-CLASS-emulated.json.
-    """
-    from muster.build.measuring.machine import this_machine
-    from muster.build.measuring.subject import load_subject
-    from muster.kinds.evidence import MEASUREMENT
-
-    device_class, soak, cpu = given["device_class"], _duration(given["soak"]), given["cpu"]
-    if (soak or cpu) and not device_class:
-        raise Unusable("--soak and --cpu say nothing without --device-class", "say what kind of device is measured")
-    if soak and cpu:
-        raise Unusable("--soak says nothing on an emulated CPU", "soak on a device of the class")
-    work = _Work.of(given)
-    with build_progress(output) as reporter:
-        subject = load_subject(work.release, work.superseded(), work.store, work.lock, reporter)
-    if device_class:
-        measured = _on_device(work, subject, device_class, (soak, cpu))
-    else:
-        from muster.build.measuring.measurement import measure_anywhere
-
-        measured = measure_anywhere(subject, _package_size(subject, work.key), this_machine(), datetime.now(UTC))
-    kind = "soak" if soak else "measurement"
-    name = given["name"] or "-".join(filter(None, (kind, device_class, "emulated" if cpu else None)))
-    predicate = measured.model_dump(mode="json", exclude_none=True)
-    path = work.write(name, MEASUREMENT, predicate)
-    emit({"file": str(path), "predicate": predicate}, output, lambda: _show_measurement(path, measured))
-
-
-@evidence.command()
-@_making
+@making
 @environment_options(default="any")
 @click.option("--builder", help="URI of whoever builds; muster:builder/local by default.")
 def provenance(output: str, builder: str | None, **given: Any) -> None:
@@ -172,7 +48,7 @@ def provenance(output: str, builder: str | None, **given: Any) -> None:
     from muster.build.pipeline import build_release
     from muster.kinds.evidence import PROVENANCE
 
-    work = _Work.of(given)
+    work = Work.of(given)
     started = datetime.now(UTC)
     with build_progress(output) as reporter:
         run = work.run(given)
@@ -189,24 +65,32 @@ def provenance(output: str, builder: str | None, **given: Any) -> None:
 
 
 @evidence.command()
-@_making
+@making
 @environment_options(default="lock")
 def rebuild(output: str, **given: Any) -> int:
     """Build RELEASE again, compare every output with its pin, and record how it came out.
 
-    Each rebuild is a file of its own, and none is replaced. Exits 0 for GOOD, 1 for BAD, 2 for UNKNOWN.
+    Each rebuild is a file of its own, and none is replaced. Beside a GOOD one lies its provenance. Exits 0 for GOOD,
+    1 for BAD, 2 for UNKNOWN.
     """
+    from muster.attest.provenance import rebuild_provenance_of
+    from muster.attest.rebuild_verdicts import PROVENANCE_SUFFIX
     from muster.build.measuring.machine import this_machine
     from muster.build.rebuild import rebuild_release
-    from muster.kinds.evidence import REBUILD
+    from muster.kinds.evidence import PROVENANCE, REBUILD
 
-    work, now = _Work.of(given), datetime.now(UTC)
+    work, now = Work.of(given), datetime.now(UTC)
     with build_progress(output) as reporter:
         about, run = (this_machine(), now), work.run(given)
         outcome = rebuild_release(work.release, work.store, work.lock, about, reporter=reporter, run=run)
     signer = tag_of(work.key)
     predicate = outcome.rebuild.model_dump(mode="json", exclude_none=True)
-    path = work.write(given["name"] or f"rebuild-{now:%Y%m%dt%H%M%Sz}-{signer}", REBUILD, predicate, anew=False)
+    name = given["name"] or f"rebuild-{now:%Y%m%dt%H%M%Sz}-{signer}"
+    path = work.write(name, REBUILD, predicate, anew=False)
+    if outcome.result is not None:
+        ran = now, datetime.now(UTC)
+        said = rebuild_provenance_of(work.release, outcome.result, ran, outcome.rebuild, about[0])
+        work.write(f"{name}-{PROVENANCE_SUFFIX}", PROVENANCE, said, anew=False)
 
     def text() -> None:
         click.echo(
@@ -219,7 +103,7 @@ def rebuild(output: str, **given: Any) -> int:
 
 
 @evidence.command()
-@_making
+@making
 @click.option("--back-to", help="The release to go back to, MODEL/VERSION; by default the superseded one.")
 def rehearsal(output: str, back_to: str | None, **given: Any) -> int:
     """Send RELEASE out to simulated devices, halt it, and see that every one comes back; into rehearsal.json.
@@ -232,7 +116,7 @@ def rehearsal(output: str, back_to: str | None, **given: Any) -> int:
     from muster.simulate.rehearsal import rehearse
     from muster.source.load import Loader
 
-    work, now = _Work.of(given), datetime.now(UTC)
+    work, now = Work.of(given), datetime.now(UTC)
     spec, name = work.release.spec, work.release.name
     if back_to is None and spec.supersedes is None:
         raise Unusable(f"{name} supersedes nothing", "say where to go back to: --back-to MODEL/VERSION")
@@ -318,62 +202,3 @@ def _show_claims(claims: list[dict[str, Any]]) -> None:
                 click.echo(f"  {name}: {printable(str(claim[name])[:200])}")
         for subject in claim["subjects"]:
             click.echo(f"  subject: {subject}")
-
-
-def _on_device(work: _Work, subject: Subject, name: str, how: tuple[int, str | None]) -> Measurement:
-    """`how`: for how long to soak, in µs, and on which emulated CPU to answer."""
-    import time
-
-    from muster.build.declarations import read_device_classes
-    from muster.build.measuring.machine import this_machine
-    from muster.build.measuring.measurement import OnDevice, measure_on_device
-    from muster.build.measuring.speed import Effort
-
-    classes = read_device_classes(work.folder)
-    if name not in classes:
-        raise Unusable(f"no such device class: {name}", f"declared: {', '.join(classes) or 'none'}")
-    soak, cpu = how
-    if cpu:
-        from muster.build.measuring.emulated import EmulatedCpu
-        from muster.build.measuring.measurement import measure_emulated
-
-        there = EmulatedCpu.of(cpu, this_machine())
-        return measure_emulated(subject, classes[name], work.superseded(), there, datetime.now(UTC))
-    device = OnDevice(classes[name], work.superseded(), time.perf_counter_ns, Effort(), soak)
-    return measure_on_device(subject, device, this_machine(), datetime.now(UTC))
-
-
-def _package_size(subject: Subject, signer: bytes | KeylessSigner) -> Any:
-    """What a device downloads for a release: the artifact, and the signature over its files, which is by a key."""
-    from decimal import Decimal
-
-    from muster.attest.artifact_files import files_of_bundle
-    from muster.attest.keys import new_private_key
-    from muster.attest.model_signature import sign_files
-    from muster.kinds.evidence import Result
-
-    key = signer if isinstance(signer, bytes) else new_private_key()
-    signature = sign_files(files_of_bundle(subject.bundle), key)
-    return Result(metric="package-size", value=Decimal(len(subject.bundle) + len(signature)))
-
-
-def _duration(text: str | None) -> int:
-    from muster.kinds.quantity import parse_duration
-
-    try:
-        return parse_duration(text) if text else 0
-    except ValueError as error:
-        raise Unusable(f"--soak: {error}", 'write "1h" or "10m"') from error
-
-
-def _show_measurement(path: Path, measured: Measurement) -> None:
-    from muster.cli.output import table
-
-    rows = []
-    for result in measured.results:
-        beside = {baseline.of: f"{baseline.value.normalize():f}" for baseline in result.baselines}
-        where = result.slice or result.device_class or "-"
-        values = (f"{result.value.normalize():f}", beside.get("source", "-"), beside.get("superseded", "-"))
-        rows.append((result.metric, where, *values, result.samples if result.samples is not None else "-"))
-    table(("METRIC", "SLICE OR CLASS", "VALUE", "SOURCE", "SUPERSEDED", "SAMPLES"), rows)
-    click.echo(f"wrote {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from muster.kinds.errors import Refused, Unusable
 if TYPE_CHECKING:
     from muster.attest.package.contents import Contents
     from muster.attest.package.verify import Verified
+    from muster.kinds.pull_request import PullRequest
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _DOCUMENTS = {
@@ -33,14 +35,21 @@ _DOCUMENTS = {
 @signing
 @click.option("-o", "--output", "target", type=_FILE, help="The archive; by default MODEL-VERSION.evidence.tar.")
 @click.option("--at", help="Judge as of this moment, such as 2026-03-01T12:00:00Z; by default the commit's own.")
+@click.option(
+    "--pull-request",
+    "requests",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Ask GitHub (GITHUB_REPOSITORY, GITHUB_TOKEN) for the reviews of that pull request; may be repeated.",
+)
 @repository_option
 @state_option
-def export(release: str, target: Path | None, at: str | None, **options: Any) -> None:
+def export(release: str, target: Path | None, at: str | None, requests: tuple[int, ...], **options: Any) -> None:
     """Write everything that is known of a release into one archive, sealed with a key or keyless.
 
-    Declaration, commits, approvals, gate verdicts, waivers, provenance, rebuilds, bill of materials, model card,
-    lineage and rollouts; with the ledger of the state folder, if there is one. The same commit gives the same bytes,
-    if a key seals it.
+    Declaration, commits, reviews, approvals, gate verdicts, waivers, provenance, rebuilds, bill of materials, model
+    card, lineage and rollouts; with the ledger of the state folder, if there is one. The same commit gives the same
+    bytes, if a key seals it.
     """
     from muster.artifacts.durable import write_durably
     from muster.attest.package.export import export_package
@@ -48,7 +57,7 @@ def export(release: str, target: Path | None, at: str | None, **options: Any) ->
 
     signer = read_signer(options)
     where = {name: options[name] for name in ("repository", "revision", "state")}
-    archive = export_package(_gathered(release, at, **where), signer, approvals_in)
+    archive = export_package(_gathered(release, at, requests, **where), signer, approvals_in)
     path = target or Path(f"{release.replace('/', '-')}.evidence.tar")
     write_durably(path, archive)
     click.echo(f"wrote {path}: {len(archive)} bytes")
@@ -68,7 +77,7 @@ def document(what: str, release: str, target: Path | None, at: str | None, **opt
     from muster.attest.package.derive import derive
     from muster.forge.git.approvals import approvals_in
 
-    contents: Contents = Contents(_gathered(release, at, **options))
+    contents: Contents = Contents(_gathered(release, at, (), **options))
     data = derive(contents, approvals_in).documents[_DOCUMENTS[what]]
     if target is None:
         click.echo(data, nl=False)
@@ -102,11 +111,23 @@ def verify_archives(archives: tuple[Path, ...], root: Path, max_age: str | None,
     return 0 if all(value["holds"] for value in values) else 1
 
 
-def _gathered(release: str, at: str | None, repository: str, revision: str, state: str) -> dict[str, bytes]:
+def _gathered(
+    release: str, at: str | None, requests: tuple[int, ...], repository: str, revision: str, state: str
+) -> dict[str, bytes]:
     from muster.review.packaging import gather_package
     from muster.source.git import Repository
 
-    return gather_package(Repository(Path(repository)), revision, release, Path(state), _moment(at))
+    told = _told(requests) if requests else None
+    return gather_package(Repository(Path(repository)), revision, release, Path(state), _moment(at), told)
+
+
+def _told(requests: tuple[int, ...]) -> list[PullRequest]:
+    """Pull requests as GitHub tells them now. Raises `Unusable`, `Refused`, `TryAgain`."""
+    from muster.forge.github.driver import from_environment
+
+    # Whichever pull request a workflow runs for is not what is asked about.
+    github = from_environment({name: value for name, value in os.environ.items() if name != "GITHUB_EVENT_PATH"})
+    return [github.read(str(number)) for number in sorted(set(requests))]
 
 
 def _moment(text: str | None) -> datetime | None:

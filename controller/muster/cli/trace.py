@@ -72,7 +72,8 @@ def _show(found: dict[str, Any]) -> None:
             f"{_plain(one['device'])} ({one['deviceClass']}) runs {one['model']}: {one['phase'] or 'silent'}{seen}"
         )
         if one["release"] is None:
-            click.echo(f"  {one['modelHash'] or 'nothing that it reported'}: no release of this commit")
+            what = one["modelHash"] or "nothing that it reported"
+            click.echo(f"  {what}: no release of this commit; an older one may tell: --revision")
         else:
             _show_release(one["release"])
     for release in found.get("releases", ()):

@@ -21,6 +21,10 @@ MEASUREMENT: Final = "muster:measurement/v1"
 """Numbers that somebody measured on an artifact: `Measurement`."""
 PROVENANCE: Final = "https://slsa.dev/provenance/v1"
 """How an artifact was built (SLSA Provenance v1)."""
+BUILD_TYPE: Final = "muster:build/v1"
+"""`buildType` of provenance: whoever signs it made the artifact. Parameters: `docs/provenance.md`."""
+REBUILD_TYPE: Final = "muster:build/v1#again"
+"""`buildType` of a rebuilder's provenance: the same build, and whoever signs it did not make the artifact."""
 REBUILD: Final = "muster:rebuild/v1"
 """Somebody built the artifact again and compared: `Rebuild`."""
 REHEARSAL: Final = "muster:rehearsal/v1"
@@ -40,11 +44,27 @@ LARGEST: Final = 1024 * 1024
 """Largest evidence file that is read, in bytes."""
 
 
+Where = Literal["native", "emulated", "reference-device"]
+"""On the machine that measured, on a CPU that it emulated, or on a device of the class, by its agent."""
+
+MOST_NODES: Final = 2_000
+"""How many nodes the coverage of providers can name."""
+
+
+class Ratio(Declared):
+    """A value over its baseline's, both taken in turns in one run, with bounds of the ratio itself at `confidence`."""
+
+    value: Decimal
+    lower: Decimal | None = None
+    upper: Decimal | None = None
+    confidence: Decimal | None = None
+
+
 class Baseline(Declared):
     """What a value is compared with: the same measurement of the source model, or of the superseded release.
 
     For shares of right answers, `both`, `only_this` and `only_baseline` count the frames that both, only this artifact,
-    and only the baseline got right: a paired comparison has a far smaller sampling error.
+    and only the baseline got right: a paired comparison has a far smaller sampling error. So has `ratio`, for times.
     """
 
     of: Literal["source", "superseded"]
@@ -53,13 +73,15 @@ class Baseline(Declared):
     both: Annotated[int, Field(ge=0)] | None = None
     only_this: Annotated[int, Field(ge=0)] | None = None
     only_baseline: Annotated[int, Field(ge=0)] | None = None
+    ratio: Ratio | None = None
 
 
 class Result(Declared):
     """One number. Times are in µs, sizes in bytes, shares from 0 to 1, all as decimal strings.
 
     `samples` is how many independent observations stand behind `value`; `successes` how many of them hold, if the value
-    is a share. `lower` and `upper` bound the value at `confidence`.
+    is a share. `lower` and `upper` bound the value at `confidence`. `noise`, of times: by how much the medians of ten
+    equal stretches of the run differ, as a share of the run's median.
     """
 
     metric: GateMetric
@@ -71,11 +93,23 @@ class Result(Declared):
     lower: Decimal | None = None
     upper: Decimal | None = None
     confidence: Decimal | None = None
+    noise: Decimal | None = None
     baselines: Annotated[tuple[Baseline, ...], AsTuple, Field(max_length=2)] = ()
 
 
+class Covered(Declared):
+    """A node of the graph, as the runtime optimised it, and the provider that ran it."""
+
+    node: Text
+    operator: Text
+    provider: Text
+
+
 class Measurement(Declared):
-    """Predicate of `MEASUREMENT`."""
+    """Predicate of `MEASUREMENT`.
+
+    Of `coverage`, nodes that another provider than the declared one ran come first, in case there are too many.
+    """
 
     release: Text
     measured_at: Text
@@ -83,6 +117,8 @@ class Measurement(Declared):
     environment: Annotated[dict[Text, Text], Field(max_length=64)]
     snapshots: Annotated[dict[Text, Digest], Field(max_length=16)]
     results: Annotated[tuple[Result, ...], AsTuple, Field(min_length=1, max_length=1_000)]
+    where: Where | None = None
+    coverage: Annotated[tuple[Covered, ...], AsTuple, Field(max_length=MOST_NODES)] = ()
 
 
 class Rebuild(Declared):
@@ -128,3 +164,12 @@ class Evidence:
     signer: str | None
     problem: str | None = None
     problem_kind: Literal["none", "foreign", "broken", "other-artifact"] = "none"
+
+    @property
+    def made_again(self) -> bool:
+        """Whether this is provenance of a rebuild: whoever signed it did not make the artifact.
+
+        Anything odd tells of a build: who made an artifact is not to be forgotten.
+        """
+        told = self.predicate.get("buildDefinition") if isinstance(self.predicate, dict) else None
+        return self.predicate_type == PROVENANCE and isinstance(told, dict) and told.get("buildType") == REBUILD_TYPE

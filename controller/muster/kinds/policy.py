@@ -25,6 +25,8 @@ GateMetric = Literal[
     "accuracy",
     "p50-latency",
     "p95-latency",
+    "p99-latency",
+    "cold-latency",
     "peak-ram",
     "load-time",
     "artifact-size",

@@ -69,24 +69,28 @@ def trace(ground: Ground, thing: str) -> dict[str, Any]:
 def running_of(states: Iterable[Mapping[str, Any]], releases: Sequence[Release]) -> tuple[Running, ...]:
     """What devices run, from their states as a controller tells them (`/v1/devices`).
 
-    A release counts as what runs if model and config are its own: a report's bytes, and not what was offered.
+    A release counts as what runs if model and config are its own: a report's bytes, and not what was offered. Where two
+    releases came to the same bytes, from other data perhaps, a device runs both.
     """
-    names = {(one.spec.stages.quantized, one.spec.config_version): one.name for one in releases}
+    names: dict[tuple[str, str], list[str | None]] = {}
+    for release in releases:
+        names.setdefault((release.spec.stages.quantized, release.spec.config_version), []).append(release.name)
     found = []
     for state in states:
         told = state.get("telemetry") or {}
         pins = str(told.get("model_hash")), str(told.get("config_version"))
-        found.append(
+        found += [
             Running(
                 device=str(state["deviceId"]),
                 device_class=str(state["deviceClass"]),
                 model=str(state["model"]),
-                release=names.get(pins),
+                release=name,
                 model_hash=told.get("model_hash"),
                 phase=state.get("phase"),
                 last_seen=state.get("lastSeen"),
             )
-        )
+            for name in names.get(pins, [None])
+        ]
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ package wherever and whenever it is made.
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,15 +20,18 @@ from muster.attest.package.contents import (
     ABOUT,
     ADMITTED,
     APPROVALS,
+    BESIDES,
     LEDGER,
     MOST_COMMITS,
     OBJECTS,
     TREE,
     VERDICTS,
     About,
+    covered,
 )
 from muster.attest.package.git_objects import described, entries_of, framed, tree_of
 from muster.attest.package.ledger_rows import write_rows
+from muster.attest.package.reviews import REVIEWS, write_reviews
 from muster.attest.package.verify import MADE_BY
 from muster.build.declarations import read_bounded
 from muster.forge.git import notes
@@ -35,6 +39,7 @@ from muster.kinds.digest import hex_of
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.evidence import LARGEST
 from muster.kinds.moment import utc_text
+from muster.kinds.pull_request import PullRequest
 from muster.kinds.release import Release
 from muster.kinds.signing_key import SigningKey
 from muster.source.git import Repository, TreeEntry
@@ -42,15 +47,24 @@ from muster.source.git_program import MIB
 from muster.source.load import Loader
 
 MOST_EVENTS: Final = 10_000
+MOST_BETWEEN: Final = 2_000
+"""Most commits between the commit of a package and those of its history, to show that one led to the other."""
 _LARGEST_OBJECTS: Final = 64 * MIB
 _LARGEST_FILE: Final = 16 * MIB
+_MOST_LOOKED_AT: Final = 200_000
 
 
 def gather_package(
-    repository: Repository, revision: str, name: str, state: Path | None = None, at: datetime | None = None
+    repository: Repository,
+    revision: str,
+    name: str,
+    state: Path | None = None,
+    at: datetime | None = None,
+    requests: Sequence[PullRequest] | None = None,
 ) -> dict[str, bytes]:
     """The primary members for a release at a revision, with the ledger of a state folder if it has one.
 
+    `requests`: pull requests as a forge told them; None if none was asked.
     Raises `Refused` if the release is not declared there, or something is without bounds; `Unusable`.
     """
     commit = repository.resolve(revision)
@@ -62,9 +76,14 @@ def gather_package(
     contents = repository.blobs(entry.blob for entry in entries)
     history = _history(repository, commit, release)
     members = {TREE + entry.path: contents[entry.blob] for entry in entries}
-    members |= _objects(repository, {commit: [entry.path for entry in entries]}, files=False)
+    # Also along the ways to what is not there: that shows that nothing is.
+    paths = [*covered(release), *(entry.path for entry in entries)]
+    members |= _objects(repository, {commit: paths}, files=False)
     members |= _objects(repository, {one: [release.path] for one in history}, files=True)
+    members |= _between(repository, commit, history)
     members |= _notes(repository, history)
+    if requests is not None:
+        members[REVIEWS] = write_reviews(requests)
     members |= _ledger(state, release) | _admission(state, release, fleet.keys_for("artifacts"))
     raw = repository.raw_commit(commit)
     about = About(
@@ -81,17 +100,9 @@ def gather_package(
 
 def _entries(repository: Repository, commit: str, release: Release) -> list[TreeEntry]:
     """The files of the commit that say something about the release."""
-    model = f"releases/{release.model}"
-    under = [
-        model,
-        "devices",
-        "policies",
-        f"evidence/{hex_of(release.spec.artifact.digest)}",
-        release.spec.builder.lock,
-    ]
     wanted = []
-    for entry in repository.tree(commit, under):
-        if entry.path.startswith("policies/tests/"):
+    for entry in repository.tree(commit, covered(release)):
+        if entry.path.startswith(BESIDES):
             continue
         if not entry.mode.startswith("100"):
             raise Refused(f"{entry.path} is a link or a submodule", "commit the file itself")
@@ -141,6 +152,30 @@ def _objects(repository: Repository, wanted: Mapping[str, Sequence[str]], *, fil
         contents = repository.blobs(sorted(blobs))
         found |= {name: framed("blob", data) for name, data in contents.items()}
     return {OBJECTS + name: data for name, data in found.items()}
+
+
+def _between(repository: Repository, commit: str, history: Sequence[str]) -> dict[str, bytes]:
+    """The commits of the shortest ways from a commit back to those of its history."""
+    answer = repository.git("rev-list", "--parents", f"--max-count={_MOST_LOOKED_AT}", commit, limit=_LARGEST_OBJECTS)
+    parents = {line.split()[0]: line.split()[1:] for line in answer.output.decode().splitlines()}
+    child, waiting = {commit: ""}, deque([commit])
+    while waiting:
+        current = waiting.popleft()
+        for parent in parents.get(current, ()):
+            if parent not in child:
+                child[parent] = current
+                waiting.append(parent)
+    way: dict[str, None] = {}
+    for name in history:
+        step = name
+        while step and step not in way:
+            way[step] = None
+            step = child.get(step, "")
+    if len(way) > len(history) + MOST_BETWEEN or not set(history) <= child.keys():
+        raise Refused(
+            f"{history[-1]} lies more than {MOST_BETWEEN} commits before {commit}", "export an older commit: --revision"
+        )
+    return {OBJECTS + name: framed("commit", data) for name, data in _read(repository, way, "commit").items()}
 
 
 def _below(trees: Mapping[str, bytes], level: Mapping[str, set[str]], blobs: set[str]) -> dict[str, set[str]]:

@@ -14,6 +14,7 @@ import pytest
 
 from meter_example import ROOT, changed, release
 from muster.artifacts.store import Store
+from muster.build.declarations import read_release
 from muster.build.environment import tool_versions
 from muster.build.hermetic.installed import site_packages
 from muster.build.hermetic.process import Circumstances
@@ -22,7 +23,12 @@ from muster.build.verification import Verification, verify_release
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.release import Release
 
-BUILT_WITH = {"1.1.0": "1.31.1", "0.9.0": "1.30.0"}
+BUILT_WITH = {"meter-reader/1.1.0": "1.31.1", "digit-reader/1.0.0": "1.30.0"}
+
+
+def named(name: str) -> Release:
+    """A release of this repository, by model and version."""
+    return read_release(ROOT, f"releases/{name}.yaml")
 
 
 def lock_of(declared: Release) -> bytes:
@@ -37,19 +43,19 @@ def verified(declared: Release, state: Path, run: HermeticRun) -> Verification:
     return verify_release(declared, Store(state / "store"), lock_of(declared), run=run)
 
 
-@pytest.mark.parametrize("version", sorted(BUILT_WITH))
-def test_one_controller_rebuilds_what_two_runtimes_built(version: str, state: Path) -> None:
+@pytest.mark.parametrize("name", sorted(BUILT_WITH))
+def test_one_controller_rebuilds_what_two_runtimes_built(name: str, state: Path) -> None:
     """Every output is its pin, and the stages ran with the onnxruntime of the release's own lock."""
-    declared = release(version)
+    declared = named(name)
     found = verified(declared, state, run_for(declared, state))
     assert found.first_difference is None
-    assert found.result.tools["onnxruntime"] == BUILT_WITH[version]
+    assert found.result.tools["onnxruntime"] == BUILT_WITH[name]
     assert Store(state / "store").has(declared.spec.artifact.digest)
 
 
 def test_the_two_releases_have_two_locks() -> None:
     """And the controller has the tools of one of them at most."""
-    locks = {release(version).spec.builder.digest for version in BUILT_WITH}
+    locks = {named(name).spec.builder.digest for name in BUILT_WITH}
     assert len(locks) == len(BUILT_WITH)
 
 
@@ -110,7 +116,7 @@ def test_what_is_refused_there_is_refused_here(state: Path) -> None:
 
 def test_a_lock_that_is_not_the_pinned_one(state: Path) -> None:
     """A release is not built in the environment of another lock than its own."""
-    declared, other = release("1.1.0"), release("0.9.0")
+    declared, other = release("1.1.0"), named("digit-reader/1.0.0")
     with pytest.raises(Unusable, match="pins"):
         verify_release(declared, Store(state / "store"), lock_of(other), run=run_for(other, state))
 
@@ -137,6 +143,6 @@ def test_a_process_that_takes_too_long_is_ended(state: Path) -> None:
 )
 def test_the_other_runtime_on_another_cpu(state: Path) -> None:
     """The older onnxruntime of its lock, emulated without AVX and FMA: every output is its pin."""
-    declared = release("0.9.0")
+    declared = named("digit-reader/1.0.0")
     run = replace(run_for(declared, state), circumstances=Circumstances(emulator=("qemu-x86_64", "-cpu", "Nehalem")))
     assert verified(declared, state, run).first_difference is None

@@ -56,6 +56,7 @@ def measurement(*results: Mapping[str, Any], provider: str = "CPUExecutionProvid
         "environment": {"provider": provider},
         "snapshots": {"calibration": pin("calibration"), "evaluation": pin("evaluation")},
         "results": list(results),
+        "where": "reference-device",
     }
     predicate.update(fields.pop("predicate", {}))
     return statement(MEASUREMENT, predicate, **fields)

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from fleets import pin
 from muster.check.gates.decide import gate_verdicts
 from muster.check.gates.table import GATE_KINDS
-from muster.kinds.evidence import MEASUREMENT, PROVENANCE, REBUILD, Evidence
+from muster.kinds.evidence import MEASUREMENT, PROVENANCE, REBUILD, REBUILD_TYPE, Evidence
 
 GATE = {"metric": "accuracy", "comparator": ">=", "threshold": "0.9"}
 GOOD = share("accuracy", 390, 400)
@@ -103,7 +103,7 @@ def test_what_is_not_believed_never_passes(name: str) -> None:
     evidence, outcome, words = UNBELIEVED[name]
     verdict = verdict_of(GATE, [evidence])
     assert (outcome, True) == (verdict.outcome, words in verdict.message), verdict.message
-    assert verdict.hint == f"muster evidence measure {NEW.path} --key KEY"
+    assert verdict.hint == f"muster measure {NEW.path} --key KEY"
     assert verdict.message.isprintable()
 
 
@@ -254,6 +254,19 @@ def test_provenance_of_another_build_fails(parameters: dict[str, Any]) -> None:
     """Where provenance names release or pins, they are this release's."""
     assert verdict_of(ORIGIN, [slsa(SOURCE, parameters=parameters)]).outcome == "fail"
     assert verdict_of(ORIGIN, [slsa(SOURCE, parameters={})]).outcome == "pass"
+
+
+def test_a_rebuilders_provenance_is_no_builders() -> None:
+    """It stands for no build, and who signed it stays an independent rebuilder; whatever is odd tells of a build."""
+    again = slsa(SOURCE, signer="bench")
+    again.predicate["buildDefinition"]["buildType"] = REBUILD_TYPE
+    assert verdict_of(ORIGIN, [again]).outcome == "fail"
+    assert verdict_of(ORIGIN, [again, slsa(SOURCE, signer="ci", name="b")]).outcome == "pass"
+    rebuilds = [rebuild(), rebuild(cpu="arm", signer="other", name="b")]
+    level_3 = {**REBUILT, "threshold": "3"}
+    assert verdict_of(level_3, [*rebuilds, again]).outcome == "pass"
+    again.predicate["buildDefinition"]["buildType"] = [REBUILD_TYPE]
+    assert verdict_of(level_3, [*rebuilds, again]).outcome == "inconclusive"
 
 
 def test_two_statements_by_one_key_are_one_signature() -> None:

@@ -255,6 +255,7 @@ WEAKER: dict[str, tuple[Edit, list[str]]] = {
     "more time to load": (budget(loadTime="1001ms"), ["budget"]),
     "more time to answer": (budget(p95Latency="11ms"), ["budget"]),
     "a class that may be empty": (spec_put(CLASS, mayBeEmpty=True), ["may-be-empty"]),
+    "a reference device more": (spec_put(CLASS, referenceDevices=["bench-7"]), ["reference-device"]),
     "a release below the tier of its model": (release_like("2.0.0", "research"), ["tier-lowered"]),
     "a release is put into a lower tier": (spec_put(RELEASE, tier="research"), ["tier-lowered"]),
     "the release that kept the tier is removed": (drop(RELEASE), ["tier-lowered"]),

@@ -7,6 +7,7 @@
 | `git/<id>`                  | commits, trees and former release files, as git hashes them                    |
 | `notes/approvals/<commit>`  | signed approvals, one a line                                                   |
 | `notes/verdicts/<commit>`   | what a check wrote beside a commit: shown, and nobody's word                   |
+| `reviews.json`              | reviews, as a forge told them, if one was asked                              |
 | `controller/admission.json` | the controller's own word for the artifact, if its state folder was at hand    |
 | `ledger.json`               | what the controller did with the release, if its ledger was at hand            |
 """
@@ -33,7 +34,6 @@ from muster.kinds.errors import Refused
 from muster.kinds.evidence import Evidence
 from muster.kinds.fleet import AnyResource, Fleet
 from muster.kinds.release import Release
-from muster.kinds.resource import Text
 from muster.kinds.waiver import ReleaseName
 from muster.source.layout import kind_at
 from muster.source.validate import validate
@@ -48,6 +48,8 @@ APPROVALS: Final = "notes/approvals/"
 VERDICTS: Final = "notes/verdicts/"
 FORMAT: Final = "muster:evidence-package/v1"
 MOST_COMMITS: Final = 500
+BESIDES: Final = "policies/tests/"
+"""Files of a fleet that say nothing about a release: examples of changes."""
 
 _HINT: Final = "export the package again with: muster evidence export"
 
@@ -69,8 +71,13 @@ class About(BaseModel):
     artifact: Digest
     commit: Commit
     at: Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
-    made_by: Text
+    made_by: Annotated[str, StringConstraints(pattern=r"^muster [0-9A-Za-z.+!-]{1,64}$")]
     history: Annotated[list[Commit], Field(max_length=MOST_COMMITS)]
+
+    @property
+    def version(self) -> str:
+        """The version of this program that made it."""
+        return self.made_by.removeprefix("muster ")
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,13 @@ class Contents:
         return release
 
     @cached_property
+    def missing(self) -> tuple[str, ...]:
+        """Files of the commit that belong into the package and are not there. Raises `Refused`."""
+        commit = self.about.commit
+        named = (path for place in covered(self.release) for path in self.objects.below(commit, place, BESIDES))
+        return tuple(sorted(path for path in named if path not in self.files))
+
+    @cached_property
     def lock(self) -> bytes:
         """The builder's requirement list. Raises `Refused` if it is not the pinned one."""
         builder = self.release.spec.builder
@@ -161,6 +175,20 @@ class Contents:
         return {
             name.removeprefix(folder): data for name, data in sorted(self.members.items()) if name.startswith(folder)
         }
+
+
+def covered(release: Release) -> tuple[str, ...]:
+    """Paths in a commit below which everything says something about a release: all of it belongs into its package.
+
+    What is left out could be what speaks against the release: a bad rebuild, a freeze, a stricter policy.
+    """
+    return (
+        f"releases/{release.model}",
+        "devices",
+        "policies",
+        f"evidence/{hex_of(release.spec.artifact.digest)}",
+        release.spec.builder.lock,
+    )
 
 
 def _resource(path: str, data: bytes) -> AnyResource:

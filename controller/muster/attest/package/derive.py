@@ -29,7 +29,7 @@ from muster.attest.package.git_objects import described
 from muster.attest.package.ledger_rows import gaps, read_rows
 from muster.attest.release_manifest import release_manifest
 from muster.attest.signers import is_key_file, signers_of
-from muster.attest.statements.admission import admission, gate_properties
+from muster.attest.statements.admission import admission, gate_properties, verifier
 from muster.attest.statements.hardware_facts import hardware_facts
 from muster.attest.statements.release_names import names_of, release_names
 from muster.attest.statements.test_result import test_result
@@ -44,6 +44,7 @@ from muster.kinds.evidence import ADMISSION, HARDWARE, RELEASE_NAMES, TEST_RESUL
 from muster.kinds.owners import Owners
 from muster.kinds.pull_request import Approval, PullRequest
 from muster.kinds.signing_key import SigningKey
+from muster.kinds.waiver import Waiver
 from muster.source.rollouts import rollout_of
 
 ReadApprovals = Callable[[str, str, "Owners | None", Sequence[SigningKey]], tuple[Approval, ...]]
@@ -72,16 +73,16 @@ class Derived:
 def derive(contents: Contents, read_approvals: ReadApprovals) -> Derived:
     """Everything that follows. Raises `Refused` for members that are not sound."""
     verdicts = judged(contents)
-    known = contents.known
+    known, keys = contents.known, contents.fleet.signing_keys
     documents = {
         "gates.json": _json(_gates(contents, verdicts)),
         "history.json": _json(_history(contents)),
-        "approvals.json": _json([_approval(one) for one in approvals(contents, read_approvals)]),
+        "approvals.json": _json([_approval(one) for one in approvals(contents, read_approvals, keys)]),
         "lineage.json": _json(
             [{"what": step.what, "id": step.id, "note": step.note} for step in descent(contents.release)]
         ),
         "release_manifest.json": _json(release_manifest(known)),
-        "bom.json": _json(bill_of_materials(known, contents.lock, contents.at)),
+        "bom.json": _json(bill_of_materials(known, contents.lock, contents.at, contents.about.version)),
         "model-card.md": model_card(known).encode(),
     }
     return Derived(documents, dict(_claims(contents, verdicts)))
@@ -96,14 +97,13 @@ def judged(contents: Contents) -> tuple[Verdict, ...]:
     return tuple(verdict for verdict in apply_waivers(gate_verdicts(case), case) if verdict.subject == release.name)
 
 
-def approvals(contents: Contents, read_approvals: ReadApprovals) -> tuple[Approval, ...]:
-    """The signed approvals of the history's commits, by the people and keys that the fleet declares."""
-    fleet = contents.fleet
+def approvals(contents: Contents, read_approvals: ReadApprovals, keys: Sequence[SigningKey]) -> tuple[Approval, ...]:
+    """The approvals of the history's commits that people whom the fleet declares signed with one of these keys."""
     found: list[Approval] = []
     for commit, note in contents.under(APPROVALS).items():
         if commit not in contents.about.history:
             raise Refused(f"approvals of {commit}, which is not in the history", "export the package again")
-        found += read_approvals(note.decode(errors="replace"), commit, fleet.owners, fleet.signing_keys)
+        found += read_approvals(note.decode(errors="replace"), commit, contents.fleet.owners, keys)
     return tuple(sorted(found, key=lambda one: (one.at, one.commit, one.by, one.of)))
 
 
@@ -113,15 +113,20 @@ def _claims(contents: Contents, verdicts: Sequence[Verdict]) -> Iterator[tuple[s
     yield f"{STATEMENTS}release.json", Claim(RELEASE_NAMES, names_of(release), release_names(release))
     if policies:
         yield f"{STATEMENTS}test-result.json", Claim(TEST_RESULT, subject, test_result(verdicts, policies, at))
-    said = admission(gate_properties(verdicts), at, policies)
+    said = admission(gate_properties(verdicts), at, policies, verifier(contents.about.version))
     yield f"{STATEMENTS}admission.json", Claim(ADMISSION, subject, said)
     facts = hardware_facts(contents.evidence, contents.evidence_digests)
     if facts is not None:
         yield f"{STATEMENTS}hardware.json", Claim(HARDWARE, subject, facts)
 
 
+def waivers_of(contents: Contents) -> tuple[Waiver, ...]:
+    """The waivers that the fleet declares for the release, in force or not."""
+    return tuple(one for one in contents.fleet.waivers if one.spec.release == contents.release.name)
+
+
 def _gates(contents: Contents, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    waivers = [one for one in contents.fleet.waivers if one.spec.release == contents.release.name]
+    waivers = waivers_of(contents)
     return {
         "release": contents.release.name,
         "tier": contents.release.spec.tier,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -19,10 +19,11 @@ from muster.kinds.errors import Refused
 Kind = Literal["commit", "tree", "blob"]
 
 _HINT: Final = "export the package again, from a repository that holds the whole history"
-_TREE: Final = re.compile(rb"tree ([0-9a-f]{40}|[0-9a-f]{64})\n")
+_TREE: Final = re.compile(rb"tree ([0-9a-f]{40}|[0-9a-f]{64})\n((?:parent [0-9a-f]{40,64}\n)*)")
 _COMMITTER: Final = re.compile(rb"^committer [^\n]* (-?[0-9]{1,12}) [+-][0-9]{4}$", re.MULTILINE)
 _AUTHOR: Final = re.compile(rb"^author ([^\n]*) -?[0-9]{1,12} [+-][0-9]{4}$", re.MULTILINE)
 _LARGEST_TREE: Final = 100_000
+_MOST_STEPS: Final = 100_000
 
 
 def framed(kind: Kind, content: bytes) -> bytes:
@@ -57,18 +58,44 @@ class Objects:
         """A commit as git stores it."""
         return self.get(name, "commit")
 
+    def ancestors(self, commit: str) -> set[str]:
+        """The commit, and those of its ancestors to which a chain of commits leads that are all there."""
+        found, waiting = {commit}, [commit]
+        while waiting:
+            for parent in parents_of(self.commit(waiting.pop())):
+                if parent in self._objects and parent not in found:
+                    found.add(parent)
+                    waiting.append(parent)
+        return found
+
     def file(self, commit: str, path: str) -> str | None:
         """The blob id of a regular file in a commit; None if the commit has none there."""
-        found = _TREE.match(self.commit(commit))
-        if found is None:
-            raise Refused(f"commit {commit} names no tree", _HINT)
-        current, parts = found[1].decode(), path.split("/")
+        mode, blob = self._entry(commit, path)
+        return blob if mode in ("100644", "100755") else None
+
+    def below(self, commit: str, path: str, besides: str) -> Iterator[str]:
+        """Paths of everything in a commit that is no folder, at or below a path; what begins with `besides` is not
+        looked into. Raises `Refused` if there is no end of it: a tree may name the same tree twice, at every level.
+        """
+        waiting = [(path, *self._entry(commit, path))]
+        for _ in range(_MOST_STEPS):
+            if not waiting:
+                return
+            name, mode, number = waiting.pop()
+            if mode and mode != "40000":
+                yield name
+            elif mode and not f"{name}/".startswith(besides):
+                waiting += [(f"{name}/{part}", *entry) for part, entry in self._tree(number).items()]
+        raise Refused(f"commit {commit} holds more than {_MOST_STEPS} files below {path}", "keep other files elsewhere")
+
+    def _entry(self, commit: str, path: str) -> tuple[str, str]:
+        """Mode and id of what stands at a path; empty if nothing does."""
+        current, parts = tree_of(self.commit(commit)), path.split("/")
         for part in parts[:-1]:
             mode, current = self._tree(current).get(part, ("", ""))
             if mode != "40000":
-                return None
-        mode, blob = self._tree(current).get(parts[-1], ("", ""))
-        return blob if mode in ("100644", "100755") else None
+                return "", ""
+        return self._tree(current).get(parts[-1], ("", ""))
 
     def _tree(self, name: str) -> dict[str, tuple[str, str]]:
         if name not in self._trees:
@@ -100,9 +127,11 @@ def tree_of(commit: bytes) -> str:
 
 
 def parents_of(commit: bytes) -> tuple[str, ...]:
-    """The parents that a commit names."""
-    head = commit.partition(b"\n\n")[0]
-    return tuple(line[7:].decode(errors="replace") for line in head.split(b"\n") if line.startswith(b"parent "))
+    """The parents that a commit names, in its head and nowhere else. Raises `Refused`."""
+    found = _TREE.match(commit)
+    if found is None:
+        raise Refused("a commit in the package names no tree", _HINT)
+    return tuple(line.removeprefix("parent ") for line in found[2].decode().splitlines())
 
 
 def described(commit: bytes) -> dict[str, str]:

@@ -9,16 +9,16 @@ the trusted root that vouches for their certificates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from muster.attest.keyless import NOBODY, Keyless
 from muster.attest.keys import key_id, public_key, public_pem
 from muster.attest.signers import TRUSTED_ROOT
 from muster.kinds.errors import Refused, Unusable
-from muster.kinds.signing_key import SigningKey
+from muster.kinds.signing_key import KeyUse, SigningKey
 from muster.kinds.trusted_identity import TrustedIdentity
 from muster.source.validate import validate
 from muster.source.work_tree import read_file
@@ -31,13 +31,16 @@ LARGEST_SIGSTORE: Final = 256 * 1024
 
 @dataclass(frozen=True)
 class TrustRoot:
-    """`keys` {key id: public PEM}; `whole` if no other key counts for anything in the package.
+    """`keys` {key id: public PEM} that may sign evidence; `whole` if no other key counts for anything in the package.
 
-    `keyless`: the identities that may sign evidence, with the trusted root's file.
+    `approvals` and `artifacts` are ids of keys that may sign those. `keyless`: the identities that may sign evidence,
+    with the trusted root's file.
     """
 
     keys: Mapping[str, str]
     whole: bool
+    approvals: frozenset[str] = frozenset()
+    artifacts: frozenset[str] = frozenset()
     keyless: Keyless = NOBODY
 
 
@@ -47,14 +50,17 @@ def read_trust_root(path: Path) -> TrustRoot:
         names = sorted(entry.name for entry in path.iterdir() if entry.suffix in (".pem", ".pub", ".yaml", ".yml"))
         if len(names) > MOST_FILES:
             raise Refused(f"{path} holds more than {MOST_FILES} keys", "name a folder of keys only")
-        found = [pem for name in names if (pem := _key(path, name)) is not None]
+        found = [_key(path, name) for name in names]
     else:
-        pem = _key(path.parent, path.name)
-        found = [] if pem is None else [pem]
+        found = [_key(path.parent, path.name)]
+    keys = {key_id(pem): pem for pem, uses in found if "evidence" in uses}
     keyless = _keyless(path) if path.is_dir() else NOBODY
-    if not found and not keyless.identities:
+    if not keys and not keyless.identities:
         raise Refused(f"{path} holds no key that may sign evidence", "give a public key in PEM, or policies/keys/")
-    return TrustRoot({key_id(pem): pem for pem in found}, path.is_dir(), keyless)
+    approvals, artifacts = (
+        frozenset(key_id(pem) for pem, uses in found if use in uses) for use in ("approvals", "artifacts")
+    )
+    return TrustRoot(keys, path.is_dir(), approvals, artifacts, keyless)
 
 
 def _keyless(folder: Path) -> Keyless:
@@ -71,14 +77,14 @@ def _keyless(folder: Path) -> Keyless:
     return Keyless(trusted, sigstore)
 
 
-def _key(folder: Path, name: str) -> str | None:
-    """The public PEM in a file; None for a declared key that is for something else."""
+def _key(folder: Path, name: str) -> tuple[str, Collection[str]]:
+    """The public PEM in a file, and what it may sign: a key that nobody declared, everything."""
     if not name.endswith((".yaml", ".yml")):
-        return public_pem(public_key(_bounded(folder, name).decode("utf-8", "replace")))
+        return public_pem(public_key(_bounded(folder, name).decode("utf-8", "replace"))), get_args(KeyUse)
     declared = _declared(folder, name, SigningKey)
     if not isinstance(declared, SigningKey):
         raise Unusable(f"{folder / name} declares no signing key", "give a folder of SigningKey files")
-    return public_pem(public_key(declared.spec.public_key)) if "evidence" in declared.spec.uses else None
+    return public_pem(public_key(declared.spec.public_key)), declared.spec.uses
 
 
 def _declared(folder: Path, name: str, kind: type[SigningKey | TrustedIdentity]) -> object:

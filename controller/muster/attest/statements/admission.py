@@ -15,18 +15,25 @@ from muster.attest.statements.descriptors import policy_descriptors
 from muster.check.verdict import Verdict
 from muster.kinds.moment import utc_text
 
-VERIFIER: Final = f"muster:controller/{__version__}"
 ADMITTED: Final = "MUSTER_ADMITTED"
 """No gate of the release's tier blocks it."""
 REBUILT: Final = "MUSTER_REBUILT_FROM_PINS"
 """The verifier itself built the artifact from the pins of its release, and the bytes are those pinned."""
 
 
+def verifier(version: str) -> str:
+    """The id of a controller of a version of this program."""
+    return f"muster:controller/{version}"
+
+
+VERIFIER: Final = verifier(__version__)
+
+
 def admission(
-    properties: Collection[str], at: datetime, policies: Mapping[str, str] | None = None, verifier: str = VERIFIER
+    properties: Collection[str], at: datetime, policies: Mapping[str, str] | None = None, by: str = VERIFIER
 ) -> dict[str, Any]:
-    """The predicate: `properties` held at a moment, under policy files {path: digest}."""
-    named: dict[str, Any] = {"id": verifier}
+    """The predicate: `properties` held at a moment, under policy files {path: digest}; `by` is the verifier's id."""
+    named: dict[str, Any] = {"id": by}
     if policies:
         named["policy"] = policy_descriptors(policies)
     return {"verifier": named, "timeCreated": utc_text(at), "properties": sorted(set(properties))}

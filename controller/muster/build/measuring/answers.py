@@ -16,9 +16,9 @@ import numpy.typing as npt
 from muster.artifacts.inference import Float32, answer, normalize
 from muster.artifacts.tensors import Tensor
 from muster.build.measure import labelled
-from muster.build.measuring.frames import Mask, perturbed, slices_of
+from muster.build.measuring.frames import CLEAN, Mask, slices_of, variants
 from muster.build.measuring.numbers import CONFIDENCE, share_of
-from muster.build.measuring.scoring import Job, Score, ScoresHere
+from muster.build.measuring.scoring import Job, Score, scores_here
 from muster.build.measuring.speed import Place
 from muster.build.measuring.subject import Candidate, Subject
 from muster.build.onnx_runtime import CPU
@@ -35,17 +35,21 @@ class _Panel:
     place: Place | None
     score: Score
 
-    def right(self, frames: Tensor, labels: Tensor) -> dict[str, Right]:
-        """Which frames each candidate reads right, by its role."""
+    def right(self, frames: Tensor, labels: Tensor) -> dict[str, dict[str, Right]]:
+        """Which frames each candidate reads right, by variant of the frames, then by its role."""
         names = np.array(self.subject.artifact.inference.output.labels)[labels]
-        candidates = self.subject.candidates
-        scores = self.score({item.role: self._job(item, frames) for item in candidates})
-        return {item.role: _right(item, scores[item.role], names) for item in candidates}
+        shown = variants(frames)
+        scores = self.score({item.role: self._job(item, shown) for item in self.subject.candidates})
+        return {
+            variant: {item.role: _right(item, scores[item.role][variant], names) for item in self.subject.candidates}
+            for variant in shown
+        }
 
-    def _job(self, candidate: Candidate, frames: Tensor) -> Job:
+    def _job(self, candidate: Candidate, shown: Mapping[str, Tensor]) -> Job:
         provider = self.place.providers[candidate.role] if self.place else CPU
         config = candidate.inference.input
-        return Job(candidate.model, provider, config.name, normalize(frames, config))
+        inputs = {variant: normalize(frames, config) for variant, frames in shown.items()}
+        return Job(candidate.model, provider, config.name, len(candidate.inference.output.labels), inputs)
 
 
 def answer_results(subject: Subject, place: Place | None = None, score: Score | None = None) -> Iterator[Result]:
@@ -54,17 +58,15 @@ def answer_results(subject: Subject, place: Place | None = None, score: Score | 
     With `place` they are results of its class. `score` runs the models; by default this process does.
     """
     frames, labels = labelled(subject.evaluation, subject.artifact.inference)
-    panel = _Panel(subject, place, score or ScoresHere())
-    right = panel.right(frames, labels)
+    panel = _Panel(subject, place, score or scores_here)
+    found = panel.right(frames, labels)
+    right = found.pop(CLEAN)
     everything = np.ones(len(labels), dtype=np.bool_)
     whole = _result(subject, "accuracy", None, right, everything)
     per_slice = [
         _result(subject, "accuracy", name, right, mask) for name, mask in slices_of(subject.evaluation).items()
     ]
-    under = [
-        _result(subject, "robustness", name, panel.right(changed, labels), everything)
-        for name, changed in perturbed(frames).items()
-    ]
+    under = [_result(subject, "robustness", name, changed, everything) for name, changed in found.items()]
     worst = min(under, key=lambda result: result.value).model_copy(update={"slice": None})
     of_class = {"device_class": place.device_class if place else None}
     for result in (whole, *per_slice, _gap(subject, per_slice), *under, worst):

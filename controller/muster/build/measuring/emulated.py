@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from muster.artifacts.inference import Float32
 from muster.build.emulation import emulated, emulator
 from muster.build.measuring.machine import Machine
-from muster.build.measuring.scoring import Job, read_scores, write_jobs
+from muster.build.measuring.scoring import Job, Scores, read_scores, write_jobs
 from muster.kinds.errors import Refused, TryAgain, Unusable
 
 _SECONDS: Final = 3_600
@@ -40,7 +39,7 @@ class EmulatedCpu:
         machine = emulated(real, cpu)
         return cls(command, replace(machine, flags=frozenset(said.split())), real)
 
-    def score(self, jobs: Mapping[str, Job]) -> Mapping[str, Float32]:
+    def score(self, jobs: Mapping[str, Job]) -> Mapping[str, Scores]:
         """A `Score`. Raises `Refused` if a model does not load or run there, `TryAgain`."""
         with tempfile.TemporaryDirectory(prefix="muster-emulated-") as name:
             folder = Path(name)

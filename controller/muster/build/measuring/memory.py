@@ -30,6 +30,11 @@ def memory_result(subject: Subject, place: Place, frames: Tensor, processes: int
         for _ in range(processes):
             for which, command in enumerate(commands):
                 peaks[which].append(_peak(command))
+    return peaks_result(subject, place, peaks)
+
+
+def peaks_result(subject: Subject, place: Place, peaks: Sequence[Sequence[int]]) -> Result:
+    """What the peaks of all candidates say, in their order, in bytes, wherever they were seen."""
     return device_result(subject, place, "peak-ram", [quantile_of(one, Fraction(1, 2)) for one in peaks])
 
 

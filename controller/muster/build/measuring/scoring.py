@@ -1,8 +1,8 @@
 """Scores of models for inputs: in this process, or `python -m muster.build.measuring.scoring FOLDER` in one that
 somebody else starts, on whatever CPU that one sees.
 
-The folder holds, by role, `ROLE.onnx`, `ROLE.inputs` (tensors: `inputs` [N, ...]), and for all `jobs.json`
-{role: [provider, input]}; `ROLE.scores` (tensors: `scores`) is what it leaves.
+The folder holds, by role, `ROLE.onnx`, `ROLE.inputs` (tensors: normalised inputs [N, ...] by variant), and for all
+`jobs.json` {role: [provider, input]}; `ROLE.scores` (tensors: scores by variant) is what it leaves.
 """
 
 from __future__ import annotations
@@ -27,43 +27,44 @@ JOBS: Final = "jobs.json"
 
 @dataclass(frozen=True)
 class Job:
-    """A model, the provider that runs it, and normalised inputs [N, ...] for its input of that name."""
+    """A model, the provider that runs it, and normalised inputs [N, ...], by variant, for its input of that name.
+
+    `labels` says how many scores there are for each frame.
+    """
 
     model: SafeModel
     provider: str
     name: str
-    inputs: Float32
+    labels: int
+    inputs: Mapping[str, Float32]
 
 
-Score = Callable[[Mapping[str, Job]], Mapping[str, Float32]]
+Scores = Mapping[str, Float32]
+"""[N, L] by variant."""
+Score = Callable[[Mapping[str, Job]], Mapping[str, Scores]]
 """Scores by role, as the jobs are. Raises `Refused`, `Unusable`, `TryAgain`."""
 
 
-class ScoresHere:
-    """Scores in this process. A role keeps the session that its first job made."""
+def scores_here(jobs: Mapping[str, Job]) -> Mapping[str, Scores]:
+    """Scores in this process. Raises `Refused`, `Unusable`."""
+    return {role: _scores(Session(job.model, job.provider), job.name, job.inputs) for role, job in jobs.items()}
 
-    def __init__(self) -> None:
-        self._sessions: dict[str, Session] = {}
 
-    def __call__(self, jobs: Mapping[str, Job]) -> Mapping[str, Float32]:
-        """Raises `Refused`, `Unusable`."""
-        for role, job in jobs.items():
-            if role not in self._sessions:
-                self._sessions[role] = Session(job.model, job.provider)
-        return {role: self._sessions[role].run(job.name, job.inputs) for role, job in jobs.items()}
+def _scores(session: Session, name: str, inputs: Mapping[str, Float32]) -> dict[str, Float32]:
+    return {variant: session.run(name, rows) for variant, rows in inputs.items()}
 
 
 def write_jobs(folder: Path, jobs: Mapping[str, Job]) -> None:
     """Lay the jobs out for the process."""
     for role, job in jobs.items():
         (folder / f"{role}.onnx").write_bytes(job.model)
-        (folder / f"{role}.inputs").write_bytes(dump_tensors({"inputs": job.inputs}))
+        (folder / f"{role}.inputs").write_bytes(dump_tensors(dict(job.inputs)))
     (folder / JOBS).write_text(json.dumps({role: [job.provider, job.name] for role, job in jobs.items()}))
 
 
-def read_scores(folder: Path, role: str) -> Float32:
+def read_scores(folder: Path, role: str) -> Scores:
     """What the process left. Raises `OSError`, `Unusable`."""
-    return np.asarray(load_tensors((folder / f"{role}.scores").read_bytes())["scores"], dtype=np.float32)
+    return _read(folder / f"{role}.scores")
 
 
 def main(folder: Path) -> None:
@@ -71,8 +72,12 @@ def main(folder: Path) -> None:
     for role, (provider, name) in json.loads((folder / JOBS).read_text()).items():
         # Admitted by whoever wrote it there.
         session = Session(SafeModel((folder / f"{role}.onnx").read_bytes()), provider)
-        inputs = np.asarray(load_tensors((folder / f"{role}.inputs").read_bytes())["inputs"], dtype=np.float32)
-        (folder / f"{role}.scores").write_bytes(dump_tensors({"scores": session.run(name, inputs)}))
+        scores = _scores(session, name, _read(folder / f"{role}.inputs"))
+        (folder / f"{role}.scores").write_bytes(dump_tensors(scores))
+
+
+def _read(path: Path) -> dict[str, Float32]:
+    return {name: np.asarray(rows, dtype=np.float32) for name, rows in load_tensors(path.read_bytes()).items()}
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from muster.artifacts.bundle import CONFIG, GOLDEN_EXPECTED, GOLDEN_INPUTS, MODEL, read_bundle
 from muster.artifacts.manifest import check_bundle
 from muster.artifacts.store import MissingObject, Store
+from muster.build.measuring.frames import repeated
 from muster.build.onnx_safety.admit import admit
 from muster.build.onnx_safety.safe_model import SafeModel
 from muster.build.pipeline import SOURCE_HINT, build_release
@@ -76,8 +77,11 @@ def load_subject(
 ) -> Subject:
     """Read a release's artifact from the store, or build it there, with everything that it is compared with.
 
-    Raises `Refused` if the build comes to another artifact than the declared one, and what `build_release` raises.
+    Raises `Refused` if the build comes to another artifact than the declared one, or if the evaluation holds frames
+    that calibrated it, and what `build_release` raises.
     """
+    calibration, evaluation = (_snapshot(release, name, store) for name in ("calibration", "evaluation"))
+    refuse_overlap(release, evaluation, calibration)
     if not store.has(release.spec.artifact.digest):
         result = build_release(release, store, lock, reporter=reporter)
         if result.difference is not None:
@@ -93,10 +97,20 @@ def load_subject(
         candidates=(_unpack("artifact", release, bundle), _source(release, store), *older),
         bundle=bundle,
         golden=(files[GOLDEN_INPUTS], files[GOLDEN_EXPECTED]),
-        evaluation=_snapshot(release, "evaluation", store),
-        calibration=_snapshot(release, "calibration", store),
+        evaluation=evaluation,
+        calibration=calibration,
         note=note,
     )
+
+
+def refuse_overlap(release: Release, evaluation: bytes, calibration: bytes) -> None:
+    """Raises `Refused` if a frame of the evaluation stands in the calibration too, whatever the snapshots' digests."""
+    again, frames = repeated(evaluation, calibration)
+    if again:
+        raise Refused(
+            f"{again} of {frames} frames of the evaluation snapshot of {release.name} calibrated it too",
+            "cut disjoint snapshots, and release again: what calibrated a model cannot judge it",
+        )
 
 
 def _superseded(release: Release, superseded: Release | None, store: Store) -> tuple[tuple[Candidate, ...], str | None]:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -19,7 +19,6 @@ from muster.build.rebuilding.attempts import Attempts, Patience
 from muster.build.rebuilding.log import Log
 from muster.build.rebuilding.queue import Waiting, in_order
 from muster.kinds.errors import MusterError
-from muster.kinds.evidence import Rebuild
 from muster.kinds.release import Release
 
 
@@ -32,7 +31,7 @@ class Desk(Protocol):
     def rebuild(self, release: Release, log: Log) -> Outcome:
         """Build it again. Raises `TryAgain` if that says nothing of the release."""
 
-    def publish(self, release: Release, rebuild: Rebuild) -> str:
+    def publish(self, release: Release, outcome: Outcome) -> str:
         """Sign the verdict and put it where others find it; where that is. Raises `MusterError`."""
 
 
@@ -88,7 +87,8 @@ class Rebuilder:
             if outcome.rebuild.verdict == "UNKNOWN" and tried < self.patience.attempts:
                 return self._later(release, reason)
             log.say(f"{outcome.rebuild.verdict} at {outcome.rebuild.level}: {reason}")
-            where = self.desk.publish(release, outcome.rebuild.model_copy(update={"log": log.lines}))
+            logged = outcome.rebuild.model_copy(update={"log": log.lines})
+            where = self.desk.publish(release, replace(outcome, rebuild=logged))
         except MusterError as error:
             return self._later(release, error.message)
         self.attempts.told(release)

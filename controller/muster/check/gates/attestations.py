@@ -64,10 +64,15 @@ def signature(question: Question) -> Answer:
 
 
 def provenance(question: Question) -> Answer:
-    """How many trusted keys signed provenance that names the release's source."""
+    """How many trusted keys signed provenance that names the release's source.
+
+    A rebuilder's does not count here: it made nothing, and the gate on reproducibility counts it.
+    """
     found = statements(question, PROVENANCE)
     good, unfit = [], list(found.unfit)
     for evidence in found.good:
+        if evidence.made_again:
+            continue
         read = parsed(question, Provenance, evidence)
         problem = read if isinstance(read, Unfit) else _problem(question, read, evidence.path)
         if problem is None:

@@ -1,9 +1,9 @@
 """Reproducibility: who built the artifact again, and what came out.
 
 Good rebuilds count while they are fresh and believed. A bad one by a trusted key counts for ever, also where this very
-change removes or replaces its file. For level 3 nobody counts who also signed the artifact's provenance: who built it
-and who built it again must be two. An emulated CPU is another one than the real ones, because other instructions ran;
-two emulated ones are not, because one emulator computed for both.
+change removes or replaces its file. For level 3 nobody counts who also signed provenance of the artifact's build: who
+built it and who built it again must be two. An emulated CPU is another one than the real ones, because other
+instructions ran; two emulated ones are not, because one emulator computed for both.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _believed(question: Question, predicate_type: str) -> Iterator[Evidence]:
 
 
 def _level(question: Question, good: Sequence[Rebuilt]) -> Answer:
-    builders = {evidence.signer for evidence in _believed(question, PROVENANCE)}
+    builders = {evidence.signer for evidence in _believed(question, PROVENANCE) if not evidence.made_again}
     others = [one for one in good if one.signer not in builders]
     again = any(one.rebuild.level == "L2" for one in good)
     level = 3 if any(_apart(one, other) for one in others for other in others) else 2 if again else 1

@@ -68,10 +68,10 @@ class MemoryDesk:
         reason = None if found == "GOOD" else "no input"
         return Outcome(unknown.rebuild.model_copy(update={"verdict": found}), reason)
 
-    def publish(self, release: Release, rebuild: Rebuild) -> str:
+    def publish(self, release: Release, outcome: Outcome) -> str:
         if self.refuses:
             raise self.refuses.pop()
-        self.published.append((release.name, rebuild))
+        self.published.append((release.name, outcome.rebuild))
         return f"evidence/{release.name}.json"
 
 
