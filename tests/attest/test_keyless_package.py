@@ -127,7 +127,7 @@ def sealed(fleet: PackagedFleet, signer: KeylessSigner, tmp_path_factory: pytest
 def test_an_identity_seals_a_package(
     sealed: Path, fleet: PackagedFleet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """its folders vouch for it, without any key for evidence too; a lone key or another identity does not."""
+    """The fleet's folders vouch for it, without any key for evidence too; a lone key or another identity does not."""
     verify = ["evidence", "verify", str(sealed), "-o", "json", "--root"]
     assert exit_code_of([*verify, str(fleet.folder / "policies/keys")]) == 0
     found = json.loads(capsys.readouterr().out)[0]
