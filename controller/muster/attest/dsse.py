@@ -43,6 +43,10 @@ class UntrustedKey(Refused):
         self.key_id = key_id
 
 
+class _Twice(ValueError):
+    """An object of JSON names something twice: readers differ in which of the two they believe."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, alias_generator=to_camel)
 
@@ -131,7 +135,8 @@ def read_part(part: type[_AnyPart], data: bytes, what: str, hint: str) -> _AnyPa
         place = ".".join(str(step) for step in first["loc"])
         raise Refused(f"not a {what}: {place}: {first['msg']}", hint) from error
     except (ValueError, RecursionError) as error:
-        raise Refused(f"not a {what}: it is not plain JSON", hint) from error
+        why = f": {error}" if isinstance(error, _Twice) else ""
+        raise Refused(f"not a {what}: it is not plain JSON{why}", hint) from error
 
 
 def _authenticated(payload: bytes) -> bytes:
@@ -142,7 +147,7 @@ def _authenticated(payload: bytes) -> bytes:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise _Twice("a key stands twice")
     return value
 
 

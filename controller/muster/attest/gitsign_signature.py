@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from muster.attest.signers import TRUSTED_ROOT, Signers, signed_by
 from muster.attest.sigstore_root import names, verifier_of
-from muster.kinds.errors import Unusable
+from muster.kinds.errors import Refused, Unusable
 from muster.kinds.pull_request import CommitSignature
 from muster.source.git_program import printable
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
+    from sigstore.models import Bundle
     from sigstore.verify import Verifier
 
 _BEGIN: Final = b"-----BEGIN SIGNED MESSAGE-----"
@@ -54,8 +55,10 @@ def verify_gitsign(payload: bytes, armored: bytes, signers: Signers) -> CommitSi
         message = _parse(armored)
         if message.digest != hashlib.sha256(payload).digest():
             return CommitSignature("bad", "gitsign", reason="the signature does not fit this commit")
-        verifier = _verifier(signers.trusted_root)
         bundle = _bundle(message)
+        verifier = _verifier(signers.trusted_root, bundle)
+    except Refused as error:
+        return CommitSignature("bad", "gitsign", reason=error.message)
     except _UnreadableError as error:
         return CommitSignature("unreadable", "gitsign", reason=str(error))
     except Exception:  # noqa: BLE001 - three libraries read hostile bytes here; each has its own errors
@@ -108,7 +111,7 @@ def _log_entry(attributes: Any) -> bytes:
     return octets
 
 
-def _bundle(message: _Message) -> Any:
+def _bundle(message: _Message) -> Bundle:
     """What Sigstore's verifier reads. The entry's body is left out of the signature, being made of what is signed."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
@@ -149,9 +152,9 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _verifier(trusted_root: bytes) -> Verifier:
+def _verifier(trusted_root: bytes, bundle: Bundle) -> Verifier:
     try:
-        return verifier_of(trusted_root)
+        return verifier_of(trusted_root, bundle)
     except Unusable as error:
         raise _UnreadableError(f"{TRUSTED_ROOT} of the base is not a Sigstore trusted root") from error
 
@@ -169,7 +172,7 @@ class _WhoIsNamed:
                 self.logins |= logins
 
 
-def _verify(verifier: Verifier, bundle: Any, message: _Message, signers: Signers) -> CommitSignature:
+def _verify(verifier: Verifier, bundle: Bundle, message: _Message, signers: Signers) -> CommitSignature:
     from sigstore.errors import VerificationError
 
     policy = _WhoIsNamed(signers)

@@ -100,14 +100,16 @@ def open_keyless(data: bytes, trusted: Keyless, hint: str) -> tuple[bytes, str]:
     from sigstore.models import Bundle
 
     read_part(_Bundle, data, "keyless signature", hint)
+    if trusted.root is None and not trusted.identities:
+        raise UntrustedIdentity("signed by an identity that is not trusted: no identity is declared", hint)
     if trusted.root is None:
         raise Refused(f"signed by a Sigstore certificate, and there is no trusted root in {TRUSTED_ROOT}", hint)
     seen = Seen()
     try:
-        verifier = verifier_of(trusted.root)
-        kind, payload = verifier.verify_dsse(Bundle.from_json(data), seen)
-    except Unusable as error:
-        raise Refused(error.message, error.hint) from error
+        bundle = Bundle.from_json(data)
+        kind, payload = verifier_of(trusted.root, bundle).verify_dsse(bundle, seen)
+    except (Refused, Unusable) as error:
+        raise Refused(f"the keyless signature is refused: {error.message}", error.hint) from error
     except Error as error:
         raise Refused(_reason(error), hint) from error
     except Exception as error:  # a certificate or an entry that the verifier did not foresee

@@ -8,6 +8,7 @@ the trusted root of the same config: a server that left something out, such as t
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ LONGEST: Final = 60.0
 LARGEST_CONFIG: Final = 1024 * 1024
 
 _WHERE = "in GitHub Actions give the job `permissions: id-token: write`; elsewhere give --identity-token FILE"
+_TOKEN = re.compile(r"eyJ[\w-]{8,}(?:[.%][\w.%-]*)?")
+"""How every signed token begins, an identity's or a job's (RFC 7519), and whatever follows."""
 _T = TypeVar("_T")
 
 
@@ -66,6 +69,7 @@ class KeylessSigner:
 
     def _token(self) -> IdentityToken:
         from sigstore.oidc import IdentityError, IdentityToken, detect_credential
+        from urllib3.exceptions import HTTPError as URLError
 
         try:
             raw = _read_token(self.token_file) if self.token_file is not None else detect_credential()
@@ -73,7 +77,9 @@ class KeylessSigner:
                 raise Unusable("there is no identity token here to sign with", _WHERE)
             return IdentityToken(raw)
         except IdentityError as error:
-            raise Unusable(f"no identity token to sign with: {printable(str(error))[:300]}", _WHERE) from error
+            raise Unusable(f"no identity token to sign with: {_said(error)}", _WHERE) from error
+        except (URLError, UnicodeDecodeError) as error:
+            raise Unusable("no identity token to sign with: the job's runner answers something else", _WHERE) from error
 
     def _config(self) -> ClientTrustConfig:
         from sigstore.models import ClientTrustConfig
@@ -120,6 +126,11 @@ def _signed(config: ClientTrustConfig, token: IdentityToken, payload: bytes) -> 
     return bundle, told(seen.certificate)
 
 
+def _said(error: Exception | str) -> str:
+    """What a server says, for a person. It may repeat the token that it was sent, which nobody else is to read."""
+    return printable(_TOKEN.sub("(a token)", str(error) or type(error).__name__))[:300]
+
+
 def _within(seconds: float, work: Callable[[], _T]) -> _T:
     """What `work` returns. Sigstore's client sets no limit on its servers; a thread that hangs dies with the process.
 
@@ -146,7 +157,7 @@ def _within(seconds: float, work: Callable[[], _T]) -> _T:
 
 def _named(error: Exception) -> MusterError:
     from requests.exceptions import ConnectionError as Unreachable
-    from requests.exceptions import Timeout
+    from requests.exceptions import HTTPError, Timeout
     from sigstore.errors import NetworkError
 
     if isinstance(error, MusterError):
@@ -156,5 +167,8 @@ def _named(error: Exception) -> MusterError:
         chain.append(cause)
     if any(isinstance(one, Unreachable | Timeout | NetworkError) for one in chain):
         return TryAgain("the Sigstore servers cannot be reached", "try again, or sign with --key")
-    said = printable(str(error) or type(error).__name__)[:300]
-    return Refused(f"Sigstore did not sign: {said}", "see that the token is of an issuer that this instance trusts")
+    hint = "see that the token is of an issuer that this instance trusts"
+    # Sigstore's client leaves out what the authority answered.
+    answers = [one.response for one in chain if isinstance(one, HTTPError) and one.response is not None]
+    answer = f": HTTP {answers[0].status_code}: {_said(answers[0].text[:2_000])}" if answers else ""
+    return Refused(f"Sigstore did not sign: {_said(error)}{answer}", hint)

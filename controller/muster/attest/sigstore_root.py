@@ -2,35 +2,96 @@
 
 The root is a file of the base, `policies/keys/sigstore.json`: authorities, certificate logs, transparency logs and
 timestamp authorities, old ones with the time until which they counted. Keys rotate by a pull request that changes it.
+
+Sigstore's verifier heeds these times for timestamp authorities alone: an authority whose key was stolen would certify
+for ever. So it is given no more of the root than counted when a bundle says that it was signed.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from muster.attest.signers import TRUSTED_ROOT
-from muster.kinds.errors import Unusable
+from muster.kinds.errors import Refused, Unusable
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
+    from sigstore.models import Bundle
     from sigstore.verify import Verifier
+    from sigstore_models.trustroot.v1 import CertificateAuthority, TransparencyLogInstance, TrustedRoot
 
+_KINDS: Final = {
+    "certificate_authorities": "authority",
+    "tlogs": "transparency log",
+    "ctlogs": "certificate log",
+}
 _ISSUER: Final = "1.3.6.1.4.1.57264.1.8"
 _FORMER_ISSUER: Final = "1.3.6.1.4.1.57264.1.1"
 
 
+def verifier_of(trusted_root: bytes, bundle: Bundle) -> Verifier:
+    """Sigstore's own verifier, on what a pinned root trusted when the bundle was signed.
+
+    Raises `Unusable` if this is no root, `Refused` if nothing of a kind counted then, and whatever a hostile bundle
+    makes Sigstore's readers raise.
+    """
+    declared, times = _declared(trusted_root), _times(bundle)
+    dropped: set[tuple[str, int]] = set()
+    for kind, called in _KINDS.items():
+        named = getattr(declared, kind)
+        late = {(kind, at) for at, one in enumerate(named) if not all(_counted(one, time) for time in times)}
+        if named and len(late) == len(named):
+            raise Refused(f"no {called} of the trusted root counted when it was signed", "sign it again")
+        dropped |= late
+    return _verifier(trusted_root, frozenset(dropped))
+
+
+def _times(bundle: Bundle) -> list[datetime]:
+    """Every time that a bundle claims to be signed at, verified or not: whatever is trusted has to count at all."""
+    entries = json.loads(bundle.to_json())["verificationMaterial"]["tlogEntries"]
+    logged = [int(entry.get("integratedTime") or 0) for entry in entries]
+    stamped = bundle.verification_material.timestamp_verification_data
+    return [
+        *(datetime.fromtimestamp(seconds, UTC) for seconds in logged if seconds),
+        *(stamp.tst_info.gen_time for stamp in (stamped.rfc3161_timestamps if stamped else ())),
+    ]
+
+
+def _counted(one: CertificateAuthority | TransparencyLogInstance, time: datetime) -> bool:
+    period = one.valid_for if hasattr(one, "valid_for") else one.public_key.valid_for
+    return period is None or (period.start <= time and (period.end is None or time <= period.end))
+
+
 @lru_cache(maxsize=4)
-def verifier_of(trusted_root: bytes) -> Verifier:
-    """Sigstore's own verifier on a pinned root. Raises `Unusable` if this is none."""
+def _declared(trusted_root: bytes) -> TrustedRoot:
+    from sigstore_models.trustroot.v1 import TrustedRoot
+
+    with _no_root():
+        return TrustedRoot.from_json(trusted_root)
+
+
+@lru_cache(maxsize=8)
+def _verifier(trusted_root: bytes, dropped: frozenset[tuple[str, int]]) -> Verifier:
     from sigstore.models import TrustedRoot
     from sigstore.verify import Verifier
-    from sigstore_models.trustroot.v1 import TrustedRoot as Declared
 
+    declared = _declared(trusted_root)
+    kept = {
+        kind: [one for at, one in enumerate(getattr(declared, kind)) if (kind, at) not in dropped] for kind in _KINDS
+    }
+    with _no_root():
+        return Verifier(trusted_root=TrustedRoot(declared.model_copy(update=kept)))
+
+
+@contextlib.contextmanager
+def _no_root() -> Iterator[None]:
     try:
-        return Verifier(trusted_root=TrustedRoot(Declared.from_json(trusted_root)))
+        yield
     except Exception as error:
         raise Unusable(
             f"{TRUSTED_ROOT} is not a Sigstore trusted root", "take it from a client trust config: `trustedRoot`"

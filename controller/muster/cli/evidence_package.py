@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muster.cli.keyless import read_signer, signing
 from muster.cli.output import emit, state_option
 from muster.cli.repository import repository_option
 from muster.kinds.errors import Refused, Unusable
@@ -31,7 +32,7 @@ _DOCUMENTS = {
 
 @click.command()
 @click.argument("release", metavar="MODEL/VERSION")
-@click.option("--key", required=True, type=_FILE, help="The private key that signs and seals, in PEM.")
+@signing
 @click.option("-o", "--output", "target", type=_FILE, help="The archive; by default MODEL-VERSION.evidence.tar.")
 @click.option("--at", help="Judge as of this moment, such as 2026-03-01T12:00:00Z; by default the commit's own.")
 @click.option(
@@ -43,22 +44,20 @@ _DOCUMENTS = {
 )
 @repository_option
 @state_option
-def export(
-    release: str, key: Path, target: Path | None, at: str | None, requests: tuple[int, ...], **options: str
-) -> None:
-    """Write everything that is known of a release into one archive, sealed with a key.
+def export(release: str, target: Path | None, at: str | None, requests: tuple[int, ...], **options: Any) -> None:
+    """Write everything that is known of a release into one archive, sealed with a key or keyless.
 
     Declaration, commits, reviews, approvals, gate verdicts, waivers, provenance, rebuilds, bill of materials, model
     card, lineage and rollouts; with the ledger of the state folder, if there is one. The same commit gives the same
-    bytes.
+    bytes, if a key seals it.
     """
     from muster.artifacts.durable import write_durably
-    from muster.attest.keys import read_signing_key
     from muster.attest.package.export import export_package
     from muster.forge.git.approvals import approvals_in
 
-    private = read_signing_key(key)
-    archive = export_package(_gathered(release, at, requests, **options), private, approvals_in)
+    signer = read_signer(options)
+    where = {name: options[name] for name in ("repository", "revision", "state")}
+    archive = export_package(_gathered(release, at, requests, **where), signer, approvals_in)
     path = target or Path(f"{release.replace('/', '-')}.evidence.tar")
     write_durably(path, archive)
     click.echo(f"wrote {path}: {len(archive)} bytes")

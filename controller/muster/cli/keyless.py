@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from muster.attest.keyless_signing import KeylessSigner
     from muster.kinds.signing_key import SigningKey
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 signer_options = (
@@ -28,6 +30,13 @@ signer_options = (
     click.option("--keyless", is_flag=True, help="Sign by an identity token with Sigstore, instead of --key."),
     click.option("--key", type=_FILE, help="The private key that signs, in PEM."),
 )
+
+
+def signing(command: _Command) -> _Command:
+    """Add the options that say who signs."""
+    for option in signer_options:
+        command = option(command)
+    return command
 
 
 def read_signer(given: dict[str, Any]) -> bytes | KeylessSigner:

@@ -7,15 +7,9 @@ from typing import Any
 
 import click
 
-from muster.cli.keyless import read_signer, signer_options
+from muster.cli.keyless import read_signer, signing
 from muster.cli.output import emit, output_option
 from muster.kinds.errors import Unusable
-
-
-def _signing(command: Any) -> Any:
-    for option in signer_options:
-        command = option(command)
-    return command
 
 
 @click.command()
@@ -26,7 +20,7 @@ def _signing(command: Any) -> Any:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file to write the signature to.",
 )
-@_signing
+@signing
 @output_option
 def sign(target: Path, signature: Path, output: str, **given: Any) -> int:
     """Sign an artifact's files in the OpenSSF Model Signing format, with a key or keyless.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
+from muster.attest.keyless import NOBODY, Keyless
 from muster.attest.keys import key_id, public_key, public_pem
 from muster.attest.signers import TRUSTED_ROOT
 from muster.kinds.errors import Refused, Unusable
@@ -32,16 +33,15 @@ LARGEST_SIGSTORE: Final = 256 * 1024
 class TrustRoot:
     """`keys` {key id: public PEM} that may sign evidence; `whole` if no other key counts for anything in the package.
 
-    `approvals` and `artifacts` are ids of keys that may sign those. `identities` are (identity, issuer) of those who
-    may sign evidence, `sigstore` the trusted root's file.
+    `approvals` and `artifacts` are ids of keys that may sign those. `keyless`: the identities that may sign evidence,
+    with the trusted root's file.
     """
 
     keys: Mapping[str, str]
     whole: bool
     approvals: frozenset[str] = frozenset()
     artifacts: frozenset[str] = frozenset()
-    identities: frozenset[tuple[str, str]] = frozenset()
-    sigstore: bytes | None = None
+    keyless: Keyless = NOBODY
 
 
 def read_trust_root(path: Path) -> TrustRoot:
@@ -54,27 +54,27 @@ def read_trust_root(path: Path) -> TrustRoot:
     else:
         found = [_key(path.parent, path.name)]
     keys = {key_id(pem): pem for pem, uses in found if "evidence" in uses}
-    if not keys:
+    keyless = _keyless(path) if path.is_dir() else NOBODY
+    if not keys and not keyless.identities:
         raise Refused(f"{path} holds no key that may sign evidence", "give a public key in PEM, or policies/keys/")
-    identities, sigstore = _keyless(path) if path.is_dir() else (frozenset[tuple[str, str]](), None)
     approvals, artifacts = (
         frozenset(key_id(pem) for pem, uses in found if use in uses) for use in ("approvals", "artifacts")
     )
-    return TrustRoot(keys, path.is_dir(), approvals, artifacts, identities, sigstore)
+    return TrustRoot(keys, path.is_dir(), approvals, artifacts, keyless)
 
 
-def _keyless(folder: Path) -> tuple[frozenset[tuple[str, str]], bytes | None]:
+def _keyless(folder: Path) -> Keyless:
     """Identities beside a folder of keys, and the trusted root in it."""
     beside, pinned = folder.resolve().parent / "identities", folder / Path(TRUSTED_ROOT).name
     if not beside.is_dir() or not pinned.is_file():
-        return frozenset(), None
+        return NOBODY
     names = sorted(entry.name for entry in beside.iterdir() if entry.suffix in (".yaml", ".yml"))
     if len(names) > MOST_FILES:
         raise Refused(f"{beside} holds more than {MOST_FILES} identities", "name a folder of a fleet")
     declared = [_declared(beside, name, TrustedIdentity) for name in names]
-    trusted = [one.spec for one in declared if isinstance(one, TrustedIdentity) and "evidence" in one.spec.uses]
+    trusted = [one for one in declared if isinstance(one, TrustedIdentity) and "evidence" in one.spec.uses]
     _, sigstore = read_file(folder, pinned.name, LARGEST_SIGSTORE)
-    return frozenset((spec.identity, spec.issuer) for spec in trusted), sigstore
+    return Keyless(trusted, sigstore)
 
 
 def _key(folder: Path, name: str) -> tuple[str, Collection[str]]:

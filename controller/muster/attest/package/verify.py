@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from muster import __version__
 from muster.attest.dsse import open_bundle
-from muster.attest.evidence import read_statement, statement_payload
+from muster.attest.evidence import read_evidence, read_statement, statement_payload
 from muster.attest.figures import rebuild_of
 from muster.attest.keys import key_id
 from muster.attest.package.archive import unpack
@@ -24,7 +24,7 @@ from muster.attest.package.ledger_rows import Row, gaps, read_rows
 from muster.attest.package.reviews import REVIEWS, read_reviews
 from muster.attest.package.seal import SEAL, unseal
 from muster.attest.package.trust_root import TrustRoot
-from muster.attest.signers import TRUSTED_ROOT
+from muster.attest.package.voucher import VOUCHER, vouched_key
 from muster.kinds.digest import digest_of
 from muster.kinds.errors import MusterError, Refused, Unusable
 from muster.kinds.evidence import ADMISSION, PROVENANCE
@@ -45,7 +45,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Verified:
-    """`signer` is the id of the key that sealed the package."""
+    """`signer` sealed the package: the id of a key, or an identity of the trust root."""
 
     release: str
     artifact: str
@@ -63,7 +63,9 @@ class Verified:
 def verify_package(archive: bytes, root: TrustRoot, read_approvals: ReadApprovals) -> Verified:
     """What becomes of a package. Raises `Refused` if it is no package, or the trust root did not seal it."""
     members = unpack(archive)
-    predicate, signer = unseal(members, root.keys)
+    keys, vouching = _sealing_keys(members, root)
+    predicate, key = unseal(members, keys)
+    signer = vouching.get(key, key)
     contents = Contents(members)
     about = contents.about
     if predicate.get("release") != about.release:
@@ -82,10 +84,20 @@ def verify_package(archive: bytes, root: TrustRoot, read_approvals: ReadApproval
         "ledger": lambda: _ledger(contents),
         "admission": lambda: _admission(contents, root),
         "documents": lambda: _documents(contents, derived, read_approvals),
-        "statements": lambda: _statements(contents, derived, root),
+        "statements": lambda: _statements(contents, derived, keys),
     }
     answers = tuple(_answer(what, check) for what, check in checks.items())
     return Verified(about.release, about.artifact, about.commit, about.at, signer, answers)
+
+
+def _sealing_keys(members: Mapping[str, bytes], root: TrustRoot) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """{key id: public PEM} of whoever may seal this package, and {key id: identity that vouches for it}."""
+    if VOUCHER not in members:
+        return root.keys, {}
+    contents = Contents(members)
+    about = {"release": contents.about.release, "description": digest_of(members[ABOUT])}
+    key, pem, identity = vouched_key(members[VOUCHER], about, root.keyless)
+    return {**root.keys, key: pem}, {key: identity}
 
 
 def not_older(found: Verified, now: datetime, most: timedelta) -> Checked:
@@ -136,12 +148,11 @@ def _evidence(contents: Contents, root: TrustRoot) -> str:
     """Evidence that is believed is signed by a key that counts; what is not believed is said to be so."""
     declared = {key.metadata.name: key for key in contents.fleet.signing_keys}
     believed = [item for item in contents.evidence if item.problem is None]
-    identities = {one.signer: one.spec for one in contents.fleet.identities}
+    identities = {one.signer for one in contents.fleet.identities}
     for item in believed if root.whole else ():
-        named = identities.get(item.signer or "")
-        if named is not None:
-            # A certificate is worth what the trusted root is worth that it is judged by.
-            held = (named.identity, named.issuer) in root.identities and root.sigstore == contents.files[TRUSTED_ROOT]
+        if item.signer in identities:
+            # A certificate is worth what the trusted root is worth that it is judged by: here the reader's own.
+            held = read_evidence(item.path, contents.files[item.path], (), root.keyless).problem is None
         else:
             held = key_id(declared[item.signer or ""].spec.public_key) in root.keys
         if not held:
@@ -234,7 +245,7 @@ def _documents(contents: Contents, derived: list[Derived], read_approvals: ReadA
     for name, data in found.documents.items():
         if contents.member(name) != data:
             raise Refused(_otherwise(name, contents), _HINT)
-    known = {*found.documents, *found.claims, SEAL, ABOUT, LEDGER, ADMITTED, REVIEWS}
+    known = {*found.documents, *found.claims, SEAL, VOUCHER, ABOUT, LEDGER, ADMITTED, REVIEWS}
     folders = (TREE, OBJECTS, "notes/")
     odd = [name for name in contents.members if name not in known and not name.startswith(folders)]
     if odd:
@@ -242,14 +253,14 @@ def _documents(contents: Contents, derived: list[Derived], read_approvals: ReadA
     return f"{len(found.documents)} documents, each derived again to the same bytes"
 
 
-def _statements(contents: Contents, derived: list[Derived], root: TrustRoot) -> str:
-    """Each statement is signed by the trust root, and says what follows from the rest."""
+def _statements(contents: Contents, derived: list[Derived], keys: Mapping[str, str]) -> str:
+    """Each statement is signed by who may seal, and says what follows from the rest."""
     if not derived:
         raise Refused("the statements could not be derived again", _HINT)
     claims = derived[0].claims
     names = [name for name in contents.members if name.startswith(STATEMENTS)]
     for name in names:
-        payload, _ = open_bundle(contents.member(name), root.keys, _HINT)
+        payload, _ = open_bundle(contents.member(name), keys, _HINT)
         if name in claims and payload != _said(claims[name]):
             raise Refused(_otherwise(name, contents), _HINT)
     missing = sorted(set(claims) - set(names))
