@@ -101,5 +101,6 @@ def _outcome(
         verdict=verdict,
         cpu=machine.cpu,
         from_table=table,
+        lock=release.spec.builder.digest,
     )
     return Outcome(rebuild, reason)

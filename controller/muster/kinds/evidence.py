@@ -6,6 +6,7 @@ in-toto Statement v1 whose subjects are artifact digests. `attest` checks the si
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -89,7 +90,8 @@ class Rebuild(Declared):
     """Predicate of `REBUILD`. A `BAD` one counts, stays and blocks.
 
     `cpu` is what the arithmetic saw: `<architecture>/<vendor>/<family>/<model>`, or `<architecture>/emulated/<model>`;
-    then `emulated_on` is the machine that emulated it. `log`: what happened, line by line.
+    then `emulated_on` is the machine that emulated it. `lock`: of which builder's environment it was made. `log`: what
+    happened, line by line.
     """
 
     release: Text
@@ -99,6 +101,7 @@ class Rebuild(Declared):
     cpu: Text
     from_table: Literal["pinned", "calibrated"]
     emulated_on: Text | None = None
+    lock: Digest | None = None
     log: Annotated[tuple[Text, ...], AsTuple, Field(max_length=LOG_LINES)] = ()
 
 
@@ -128,3 +131,10 @@ class Evidence:
     signer: str | None
     problem: str | None = None
     problem_kind: Literal["none", "foreign", "broken", "other-artifact"] = "none"
+
+    @property
+    def came_out_different(self) -> bool:
+        """A rebuild by somebody trusted says BAD. Nothing else that it says takes that back."""
+        believed = self.signer is not None and self.problem is None
+        bad = isinstance(self.predicate, Mapping) and self.predicate.get("verdict") == "BAD"
+        return believed and bad and self.predicate_type == REBUILD
