@@ -13,11 +13,12 @@ damaged, or the environment was not the locked one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from muster.artifacts.store import DamagedObject, Store
+from muster.build.hermetic.run import HermeticRun
 from muster.build.measuring.machine import Machine
 from muster.build.pipeline import RunStages
 from muster.build.stages import Reporter
@@ -60,14 +61,20 @@ def rebuild_release(
     except (DamagedObject, Unusable) as error:
         return could_not_tell(release, about, error.message)
     except Refused as error:
-        return _outcome(release, about, ("L1", "BAD"), "pinned", error.message)
+        return _in(run, _outcome(release, about, ("L1", "BAD"), "pinned", error.message))
     same = {item.output: item.identical for item in verification.comparisons}
-    return _outcome(release, about, _judge(same, verification.table), verification.table, _reason(verification))
+    judged = _judge(same, verification.table)
+    return _in(run, _outcome(release, about, judged, verification.table, _reason(verification)))
 
 
 def could_not_tell(release: Release, about: tuple[Machine, datetime], reason: str) -> Outcome:
     """UNKNOWN, where not even a build could begin."""
     return _outcome(release, about, ("L1", "UNKNOWN"), "pinned", reason)
+
+
+def _in(run: RunStages | None, outcome: Outcome) -> Outcome:
+    hermetic = isinstance(run, HermeticRun) and not run.environment.own
+    return replace(outcome, rebuild=outcome.rebuild.model_copy(update={"environment": "lock" if hermetic else "own"}))
 
 
 def _judge(same: Mapping[str, bool], table: Literal["pinned", "calibrated"]) -> tuple[_Level, _Verdict]:

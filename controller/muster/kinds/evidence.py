@@ -90,8 +90,9 @@ class Rebuild(Declared):
     """Predicate of `REBUILD`. A `BAD` one counts, stays and blocks.
 
     `cpu` is what the arithmetic saw: `<architecture>/<vendor>/<family>/<model>`, or `<architecture>/emulated/<model>`;
-    then `emulated_on` is the machine that emulated it. `lock`: of which builder's environment it was made. `log`: what
-    happened, line by line.
+    then `emulated_on` is the machine that emulated it. `lock`: the digest of the builder that it was asked of;
+    `environment`: whether one made from that lock alone did it, or the rebuilder's `own`. `log`: what happened, line by
+    line.
     """
 
     release: Text
@@ -102,6 +103,7 @@ class Rebuild(Declared):
     from_table: Literal["pinned", "calibrated"]
     emulated_on: Text | None = None
     lock: Digest | None = None
+    environment: Literal["lock", "own"] | None = None
     log: Annotated[tuple[Text, ...], AsTuple, Field(max_length=LOG_LINES)] = ()
 
 

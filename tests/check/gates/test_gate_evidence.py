@@ -172,6 +172,14 @@ LEVELS: Mapping[str, tuple[str, list[Evidence], str]] = {
     ),
     "made with another lock": ("1", [rebuild(lock=OTHER)], "fail"),
     "made with the release's lock": ("1", [rebuild(lock=NEW.spec.builder.digest)], "pass"),
+    "made in the rebuilder's own environment": ("1", [rebuild(environment="own")], "fail"),
+    "before environments were named": ("1", [rebuild(environment=None)], "pass"),
+    "before environments were named is not level 3": (
+        "3",
+        [rebuild(environment=None), rebuild(cpu="arm", signer="b", name="b"), CI],
+        "inconclusive",
+    ),
+    "a bad one in the rebuilder's own environment": ("1", [rebuild(), rebuild("BAD", environment="own")], "fail"),
     "the same rebuilder says something else later": (
         "1",
         [rebuild("BAD", made_at=NOW - timedelta(days=9)), rebuild(name="b")],
@@ -286,7 +294,7 @@ def test_so_many_of_those_who_are_named(name: str) -> None:
     verdict = verdict_of({**REBUILT, "threshold": "3", **fields}, [*evidence, CI])
     assert outcome == verdict.outcome, verdict.message
     if outcome == "inconclusive":
-        assert "must agree, on 2 families of CPUs: so far " in verdict.message
+        assert "must agree, in environments of the lock and on 2 families of CPUs: so far " in verdict.message
 
 
 def test_a_bad_rebuild_counts_though_the_change_removes_it() -> None:

@@ -72,6 +72,8 @@ def _counted(question: Question, evidence: Evidence) -> Rebuild | Unfit:
     rebuild, pinned = parsed(question, Rebuild, evidence), question.release.spec.builder.digest
     if isinstance(rebuild, Rebuild) and rebuild.lock not in (None, pinned):
         return Unfit("fail", f"was made with the lock {rebuild.lock}, the release pins {pinned}", evidence.path)
+    if isinstance(rebuild, Rebuild) and rebuild.environment == "own":
+        return Unfit("fail", "was not made in an environment of the lock, but in the rebuilder's own", evidence.path)
     return rebuild
 
 
@@ -113,13 +115,15 @@ def _lacking(question: Question, good: Sequence[Rebuilt]) -> str | None:
     gate, builders = question.gate, {evidence.signer for evidence in _believed(question, PROVENANCE)}
     if not builders:
         return "nobody signed its provenance, so that nobody knows whose rebuild does not count"
-    counting = [one for one in good if one.signer not in builders and one.signer in (gate.rebuilders or (one.signer,))]
+    named = [one for one in good if not gate.rebuilders or one.signer in gate.rebuilders]
+    # Statements from before they named it prove the lower levels only.
+    counting = [one for one in named if one.signer not in builders and one.rebuild.environment == "lock"]
     signers, families = sorted({one.signer for one in counting}), sorted({one.family for one in counting})
     needed = gate.agreeing or FEWEST_AGREEING
     if len(signers) >= needed and len(families) >= _FAMILIES:
         return None
     of = f" of {', '.join(gate.rebuilders)}" if gate.rebuilders else ""
-    reason = f"{needed}{of} must agree, on {_FAMILIES} families of CPUs"
+    reason = f"{needed}{of} must agree, in environments of the lock and on {_FAMILIES} families of CPUs"
     reason += f": so far {', '.join(map(quoted, signers[:6])) or 'nobody'}"
     reason += f", on {', '.join(map(quoted, families[:6]))}" if families else ""
     if builder := next((one.signer for one in good if one.signer in builders), None):
