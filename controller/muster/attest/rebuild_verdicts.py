@@ -54,7 +54,7 @@ class Verdicts:
         Raises `Refused` if the work tree or the branch does not take it, `Unusable`, `TryAgain`.
         """
         signer = hex_of(key_id(public_half(self.key)))[:8]
-        path = evidence_path(release.spec.artifact.digest, f"rebuild-{at:%Y%m%dt%H%M%Sz}-{signer}")
+        path = evidence_path(release.spec.artifact.digest, f"rebuild-{at:%Y%m%dt%H%M%Sz-%f}-{signer}")
         predicate = rebuild.model_dump(mode="json", exclude_none=True)
         data = sign_evidence({release.name: release.spec.artifact.digest}, REBUILD, predicate, self.key)
         if self.branch is not None:
