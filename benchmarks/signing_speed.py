@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -34,7 +35,6 @@ BUNDLES = {
     "1 GiB": {"model.onnx": 1_024 * MIB, "config.json": 2_000},
     "2,000 files of 4 KiB": {f"part-{number:04}.bin": 4_096 for number in range(2_000)},
 }
-_SHORTEST = 0.05
 PROGRAMS = {"muster": [sys.executable, "-m", "muster"], "model_signing": [sys.executable, "-m", "model_signing"]}
 
 
@@ -78,8 +78,8 @@ def interleaved(rounds: int, runs: dict[str, Callable[[], object]]) -> dict[str,
 
 def processor() -> float:
     """CPU seconds of this process and of its children that have ended."""
-    spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 def commands(folder: Path, beside: Path) -> dict[str, dict[str, list[str]]]:
@@ -150,11 +150,9 @@ def told(what: str, times: dict[str, list[Spent]]) -> str:
         line = f"  {name:20} {1_000 * cpu:8.1f} ms CPU {1_000 * wall:9.1f} ms"
         if name != "muster":
             pairs = zip(times["muster"], spent, strict=True)
-            # A clock of hundredths of a second has nothing to say of less.
-            ratios = [ours.cpu / other.cpu for ours, other in pairs if other.cpu >= _SHORTEST]
-            if ratios:
-                middle = statistics.median(ratios)
-                line += f"   ours takes {middle:.2f} of its CPU ({min(ratios):.2f} to {max(ratios):.2f})"
+            ratios = [ours.cpu / other.cpu for ours, other in pairs]
+            middle = statistics.median(ratios)
+            line += f"   ours takes {middle:.2f} of its CPU ({min(ratios):.2f} to {max(ratios):.2f})"
         lines.append(line)
     return "\n".join(lines)
 
