@@ -67,6 +67,7 @@ repro: env
 # Measured side by side with a peer; figures depend on the machine, so none of them is a test.
 benchmarks: env
 	$(BIN)/python benchmarks/check_speed.py
+	$(BIN)/python benchmarks/signing_speed.py
 
 # Debian programs and npm packages that some tests measure us against; those tests skip with their reason where they are
 # missing. Packages named in tests/<part>/peers/ are installed below .peers/<part>/.

@@ -8,32 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from builder_environments import lend
 from meter_example import LOCK, ROOT, changed, filled_store, release
 from muster.apply.prepare import Rebuilder
-from muster.build.hermetic.environment import environment_for
-from muster.build.hermetic.lock import read_lock
 from muster.build.sandbox.confinement import Level
 from muster.kinds.errors import Refused, TryAgain
 
 DECLARED = (ROOT / "releases/meter-reader/1.1.0.yaml").read_bytes()
 
 
-@pytest.fixture(scope="module")
-def builders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the lock's environment, made once."""
-    folder = tmp_path_factory.mktemp("builders")
-    folder.chmod(0o755)
-    try:
-        environment_for(read_lock(LOCK, "the lock"), folder)
-    except TryAgain as error:
-        pytest.skip(error.message)
-    return folder
-
-
 @pytest.fixture
-def state(tmp_path: Path, builders: Path) -> Path:
-    (tmp_path / "builders").symlink_to(builders)
-    return tmp_path
+def state(tmp_path: Path) -> Path:
+    return lend(tmp_path)
 
 
 def contents(folder: Path) -> dict[str, tuple[str, int, int]]:

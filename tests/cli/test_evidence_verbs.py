@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from builder_environments import lend
 from meter_example import LOCK, ROOT, filled_store, release
 from muster.agent.folder import DeviceFolder
 from muster.agent.identity import Identity, write_identity
@@ -69,9 +70,9 @@ def fleet(pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path / "fleet"
 
 
-def run(*arguments: str) -> int:
-    """A verb of the group, with the key. Environments of their own: tests/build/hermetic."""
-    where = ("--environment", "own", "--no-vary") if arguments[0] == "rebuild" else ()
+def run(*arguments: str, environment: str = "own") -> int:
+    """A verb of the group, with the key. What is rebuilt in this process no gate believes."""
+    where = ("--environment", environment, "--no-vary") if arguments[0] == "rebuild" else ()
     group = () if arguments[0] == "measure" else ("evidence",)
     return exit_code_of([*group, *arguments, *where, "--key", KEY])
 
@@ -199,8 +200,11 @@ def test_gates_believe_what_the_verbs_make(fleet: Path, capsys: pytest.CaptureFi
     spec = {"scheme": "ecdsa-p256-sha256", "publicKey": pem, "uses": ["evidence"]}
     key = {"apiVersion": "muster/v1", "kind": "SigningKey", "metadata": {"name": "lab"}, "spec": spec}
     declaration.write_text(yaml.safe_dump(key))
+    assert run("rebuild", RELEASE) == 0
+    assert {"rebuilt"} <= {verdict.gate for verdict in gate_verdicts(_case(fleet)) if verdict.outcome == "fail"}
+    lend(fleet / ".muster")
     for verb in ("measure", "provenance", "rebuild"):
-        assert run(verb, RELEASE) == 0
+        assert run(verb, RELEASE, environment="lock") == 0
     capsys.readouterr()
     verdicts = {verdict.gate: verdict for verdict in gate_verdicts(_case(fleet)) if verdict.device_class is None}
     # 20 kernels take a quarter more than the 16 of the release that it supersedes.

@@ -6,14 +6,18 @@ import json
 import os
 import platform
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from meter_example import ROOT, filled_store, release
 from muster.attest.evidence import read_evidence
-from muster.attest.keys import public_half
+from muster.attest.keys import key_id, public_half
 from muster.build.measuring.machine import this_machine
+from muster.build.rebuilding.attempts import alone
 from muster.cli import exit_code_of
 from muster.kinds.digest import hex_of
 from muster.kinds.evidence import PROVENANCE, REBUILD, REBUILD_TYPE, Evidence, Rebuild
@@ -193,12 +197,56 @@ def test_what_cannot_be_asked(arguments: list[str], code: int, fleet: Path, caps
 
 @needs_qemu
 def test_another_cpu_is_told_as_emulated(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It has a queue of its own, the same bytes come out, and the verdict names the model and the real machine."""
-    assert run("meter-reader/1.0.0") == 0
-    assert run("meter-reader/1.0.0", "--cpu", "Nehalem") == 0
+    """It has a queue of its own, and the verdict names the model and the real machine. Builds there: test_varied."""
+    shutil.rmtree(fleet / ".muster/store")
+    assert run("meter-reader/1.0.0", "--attempts", "1") == 2
+    assert run("meter-reader/1.0.0", "--attempts", "1", "--cpu", "Nehalem") == 2
     found = {predicate(one).cpu: predicate(one) for one in verdicts(fleet, "meter-reader/1.0.0")}
     rebuilt = found["x86_64/emulated/Nehalem"]
-    assert (rebuilt.verdict, rebuilt.level, rebuilt.emulated_on) == ("GOOD", "L2", this_machine().cpu)
+    assert (rebuilt.verdict, rebuilt.emulated_on) == ("UNKNOWN", this_machine().cpu)
+    assert found[this_machine().cpu].emulated_on is None
     capsys.readouterr()
-    assert run("meter-reader/1.0.0", "--cpu", "Nehalem") == 0
-    assert capsys.readouterr().out == "nothing is due\n"
+    assert run("--once", "--cpu", "Nehalem", "--attempts", "1") == 2
+    assert "meter-reader/1.0.0" not in capsys.readouterr().out
+
+
+_DIES = """
+import os, signal, sys
+from muster.attest.rebuild_verdicts import Verdicts
+from muster.build.rebuilding.attempts import Attempts
+from muster.cli import exit_code_of
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(*{"before": (Verdicts, "publish", die), "after": (Attempts, "told", die)}[sys.argv[1]])
+exit_code_of(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(("when", "left"), [("before", 0), ("after", 1)])
+def test_a_kill_costs_no_verdict_and_makes_no_second(
+    when: str, left: int, fleet: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGKILL between build and publication, or right after it: there is one verdict in the end, and one only."""
+    arguments = ["rebuild", "meter-reader/1.0.0", "--environment", "own", "--key", ".muster/keys/named/one.pem"]
+    killed = subprocess.run([sys.executable, "-c", _DIES, when, *arguments], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(verdicts(fleet, "meter-reader/1.0.0")) == left
+    assert run("meter-reader/1.0.0") == 0
+    assert ("nothing is due" in capsys.readouterr().out) == (left == 1)
+    (found,) = verdicts(fleet, "meter-reader/1.0.0")
+    assert (predicate(found).verdict, predicate(found).level) == ("GOOD", "L2")
+
+
+def test_one_key_rebuilds_once_at_a_time(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second rebuilder with the same queue would sign the same verdicts again: it is told to wait."""
+    with alone(fleet / ".muster/rebuilder" / f"{own_queue(fleet)}.json"):
+        assert run("meter-reader/1.0.0") == 2
+        assert "another rebuilder with this key is at work" in capsys.readouterr().err
+    assert run("meter-reader/1.0.0") == 0
+
+
+def own_queue(fleet: Path) -> str:
+    """The name of the first key's queue."""
+    return hex_of(key_id(public_half((fleet / ".muster/keys/named/one.pem").read_bytes())))[:16]

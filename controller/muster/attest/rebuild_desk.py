@@ -77,7 +77,7 @@ class RepositoryDesk:
         machine, now = self.bench.machine, self.clock()
         log.say(f"{release.name} of {self._commit}: artifact {release.spec.artifact.digest}")
         log.say(" ".join(f"{name}={value!r}" for name, value in machine.described().items()))
-        log.say(f"environment: {release.spec.builder.lock}, {release.spec.builder.digest}")
+        log.say(f"lock: {release.spec.builder.lock}, {release.spec.builder.digest}")
         try:
             lock = self._lock(release)
             run = self.bench.run(release, lock)

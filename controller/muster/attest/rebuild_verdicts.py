@@ -58,7 +58,7 @@ class Verdicts:
         Raises `Refused` if the work tree or the branch does not take it, `Unusable`, `TryAgain`.
         """
         signer = hex_of(key_id(public_half(self.key)))[:8]
-        name = f"rebuild-{at:%Y%m%dt%H%M%Sz}-{signer}"
+        name = f"rebuild-{at:%Y%m%dt%H%M%Sz-%f}-{signer}"
         path = evidence_path(release.spec.artifact.digest, name)
         said = {name: (REBUILD, rebuild.model_dump(mode="json", exclude_none=True))}
         if provenance is not None:

@@ -67,9 +67,10 @@ def rebuild_release(
     except (DamagedObject, Unusable) as error:
         return could_not_tell(release, about, error.message)
     except Refused as error:
-        return _outcome(release, about, ("L1", "BAD"), "pinned", error.message)
+        return _in(run, _outcome(release, about, ("L1", "BAD"), "pinned", error.message))
     same = {item.output: item.identical for item in verification.comparisons}
-    found = _outcome(release, about, _judge(same, verification.table), verification.table, _reason(verification))
+    judged = _judge(same, verification.table)
+    found = _in(run, _outcome(release, about, judged, verification.table, _reason(verification)))
     return replace(found, result=verification.result) if found.rebuild.verdict == "GOOD" else found
 
 
@@ -121,6 +122,11 @@ def could_not_tell(release: Release, about: tuple[Machine, datetime], reason: st
     return _outcome(release, about, ("L1", "UNKNOWN"), "pinned", reason)
 
 
+def _in(run: RunStages | None, outcome: Outcome) -> Outcome:
+    hermetic = isinstance(run, HermeticRun) and not run.environment.own
+    return replace(outcome, rebuild=outcome.rebuild.model_copy(update={"environment": "lock" if hermetic else "own"}))
+
+
 def _judge(same: Mapping[str, bool], table: Literal["pinned", "calibrated"]) -> tuple[_Level, _Verdict]:
     if all(same.values()):
         return "L2", "GOOD"
@@ -152,5 +158,6 @@ def _outcome(
         verdict=verdict,
         cpu=machine.cpu,
         from_table=table,
+        lock=release.spec.builder.digest,
     )
     return Outcome(rebuild, reason)

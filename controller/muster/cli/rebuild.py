@@ -62,10 +62,13 @@ def rebuild(output: str, **given: Any) -> int:
     once = given["once"] or bool(given["releases"])
     if not once and output != "text":
         raise Unusable(f"-o {output} is one value, and this never ends", "add --once")
+    from muster.build.rebuilding.attempts import alone
+
     rebuilder = _rebuilder(given, _told if output == "text" else lambda _: None)
-    if not once:
-        rebuilder.forever(given["every"])
-    done = rebuilder.once()
+    with alone(rebuilder.attempts.path):
+        if not once:
+            rebuilder.forever(given["every"])
+        done = rebuilder.once()
     # For people each was told as it came.
     emit([_entry(one) for one in done], output, lambda: None if done else click.echo("nothing is due"))
     verdicts = {one.verdict for one in done}

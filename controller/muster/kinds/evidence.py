@@ -6,6 +6,7 @@ in-toto Statement v1 whose subjects are artifact digests. `attest` checks the si
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -133,8 +134,10 @@ class Rebuild(Declared):
     """Predicate of `REBUILD`. A `BAD` one counts, stays and blocks.
 
     `cpu` is what the arithmetic saw: `<architecture>/<vendor>/<family>/<model>`, or `<architecture>/emulated/<model>`;
-    then `emulated_on` is the machine that emulated it. `log`: what happened, line by line. `varied`: what it came to
-    in other circumstances on the same machine, if that was tried; one that differs makes it `BAD`.
+    then `emulated_on` is the machine that emulated it. `lock`: the digest of the builder that it was asked of;
+    `environment`: whether one made from that lock alone did it, or the rebuilder's `own`. `log`: what happened, line by
+    line. `varied`: what it came to in other circumstances on the same machine, if that was tried; one that differs
+    makes it `BAD`.
     """
 
     release: Text
@@ -144,6 +147,8 @@ class Rebuild(Declared):
     cpu: Text
     from_table: Literal["pinned", "calibrated"]
     emulated_on: Text | None = None
+    lock: Digest | None = None
+    environment: Literal["lock", "own"] | None = None
     log: Annotated[tuple[Text, ...], AsTuple, Field(max_length=LOG_LINES)] = ()
     varied: Annotated[tuple[Variation, ...], AsTuple, Field(max_length=32, exclude_if=lambda value: not value)] = ()
 
@@ -183,3 +188,10 @@ class Evidence:
         """
         told = self.predicate.get("buildDefinition") if isinstance(self.predicate, dict) else None
         return self.predicate_type == PROVENANCE and isinstance(told, dict) and told.get("buildType") == REBUILD_TYPE
+
+    @property
+    def came_out_different(self) -> bool:
+        """A rebuild by somebody trusted says BAD. Nothing else that it says takes that back."""
+        believed = self.signer is not None and self.problem is None
+        bad = isinstance(self.predicate, Mapping) and self.predicate.get("verdict") == "BAD"
+        return believed and bad and self.predicate_type == REBUILD

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,10 +37,17 @@ def small(locks: dict[str, BuilderLock]) -> BuilderLock:
     return read_lock("\n".join([*kept, ""]).encode(), "small")
 
 
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory, small: BuilderLock, wheelhouse: Path) -> Environment:
+    """Its environment, made once."""
+    return environment_for(small, tmp_path_factory.mktemp("pristine") / "builders", wheelhouse)
+
+
 @pytest.fixture
-def made(tmp_path: Path, small: BuilderLock, wheelhouse: Path) -> Environment:
-    """A fresh environment."""
-    return environment_for(small, tmp_path / "builders", wheelhouse)
+def made(tmp_path: Path, pristine: Environment) -> Environment:
+    """A copy to do harm to: nothing in an environment says where it lies."""
+    shutil.copytree(pristine.folder.parent, tmp_path / "builders", symlinks=True)
+    return replace(pristine, folder=tmp_path / "builders" / pristine.folder.name)
 
 
 def test_it_holds_what_the_lock_names_and_is_not_ours(made: Environment, small: BuilderLock) -> None:
@@ -99,11 +111,75 @@ def test_what_is_not_as_it_was_made_is_made_again(
 
 def test_what_a_crash_left_is_cleared(tmp_path: Path, made: Environment, small: BuilderLock, wheelhouse: Path) -> None:
     """Half an environment beside the place is nobody's, and never counts as one."""
-    half = made.folder.with_name(f"{made.folder.name}.making")
+    half = made.folder.with_name(f"{made.folder.name}.making-x")
     made.folder.rename(half)
     again = environment_for(small, tmp_path / "builders", wheelhouse)
     assert again.made
     assert not half.exists()
+
+
+def _prepare(lock: Path, state: Path, wheelhouse: Path, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    command = [*before, sys.executable, "-m", "muster", "builder", "prepare", str(lock), "-o", "json"]
+    command += ["--state", str(state), "--wheelhouse", str(wheelhouse)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_at_once_make_one(tmp_path: Path, small: BuilderLock, wheelhouse: Path) -> None:
+    """On one state folder one process makes it, the other waits and finds it whole."""
+    lock = tmp_path / "small.lock"
+    lock.write_bytes(small.data)
+    both = [_prepare(lock, tmp_path / "state", wheelhouse) for _ in range(2)]
+    told = [json.loads(one.communicate()[0]) for one in both]
+    assert sorted(one["made"] for one in told) == [False, True]
+    assert told[0]["records"] == told[1]["records"]
+
+
+def test_one_that_is_killed_leaves_nothing_that_counts(tmp_path: Path, small: BuilderLock, wheelhouse: Path) -> None:
+    """SIGKILL while uv works: the next one makes it, beside whatever that uv still writes."""
+    lock, state = tmp_path / "small.lock", tmp_path / "state"
+    lock.write_bytes(small.data)
+    killed = _prepare(lock, state, wheelhouse)
+    while killed.poll() is None and not list(state.glob("builders/*.making-*")):
+        os.sched_yield()
+    killed.kill()
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert not list(state.glob(f"builders/*/{MARKER}"))
+    made = environment_for(small, state / "builders", wheelhouse)
+    assert made.made
+    assert not environment_for(small, state / "builders", wheelhouse).made
+
+
+def test_it_is_made_where_there_is_no_network(tmp_path: Path, small: BuilderLock, wheelhouse: Path) -> None:
+    """A wheelhouse is all that is needed: the namespace has no interface that is up."""
+    cut = ("unshare", "--user", "--map-root-user", "--net")
+    if shutil.which("unshare") is None or subprocess.run([*cut, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("needs unshare, and user namespaces")
+    lock = tmp_path / "small.lock"
+    lock.write_bytes(small.data)
+    offline = _prepare(lock, tmp_path / "state", wheelhouse, cut)
+    said, wrong = offline.communicate()
+    assert offline.returncode == 0, wrong
+    assert json.loads(said)["made"]
+
+
+def test_a_python_that_this_machine_has_not_is_named(tmp_path: Path, small: BuilderLock, wheelhouse: Path) -> None:
+    """Nothing else is taken in its place, and nothing is downloaded."""
+    other = read_lock(small.data.replace(b"# Python 3.11", b"# Python 3.99"), "other")
+    with pytest.raises(Unusable, match="uv finds no Python for this lock") as caught:
+        environment_for(other, tmp_path / "builders", wheelhouse)
+    assert "uv python install 3.99" in str(caught.value.hint)
+    assert not [path for path in (tmp_path / "builders").iterdir() if path.is_dir()]
+
+
+def test_a_source_package_is_refused(tmp_path: Path) -> None:
+    """Though its hash is locked: to install it would run what it says."""
+    source = tmp_path / "wheels/packaging-9.9.tar.gz"
+    source.parent.mkdir()
+    source.write_bytes(b"a source package")
+    data = f"# Python 3.11\npackaging==9.9 \\\n    --hash=sha256:{hashlib.sha256(b'a source package').hexdigest()}\n"
+    with pytest.raises(Unusable, match="packaging"):
+        environment_for(read_lock(data.encode(), "source"), tmp_path / "builders", source.parent)
 
 
 def test_a_wheel_that_is_not_the_locked_one_is_refused(tmp_path: Path, small: BuilderLock, wheelhouse: Path) -> None:

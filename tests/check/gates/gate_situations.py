@@ -84,6 +84,9 @@ def rebuild(verdict: str = "GOOD", level: str = "L1", cpu: str = "x86/1/1", **fi
         "cpu": cpu,
         "fromTable": "pinned",
         **({"emulatedOn": fields.pop("emulated_on")} if "emulated_on" in fields else {}),
+        "lock": fields.pop("lock", NEW.spec.builder.digest),
+        "environment": fields.pop("environment", "lock"),
+        **({"extra": fields.pop("extra")} if "extra" in fields else {}),
     }
     return statement(REBUILD, predicate, **{"name": "rebuild", **fields})
 

@@ -167,7 +167,7 @@ SITUATIONS: Mapping[GateMetric, Mapping[Outcome, Any]] = {
         "inconclusive": (ACTIVE, [measurement({**HERE, "metric": "delegate-active", "value": "1", "samples": 0})]),
     },
     "reproducibility": {
-        "pass": (REBUILT, [rebuild(), rebuild(cpu="arm/8/1", signer="other", name="again")]),
+        "pass": (REBUILT, [rebuild(), rebuild(cpu="arm/8/1", signer="other", name="again"), slsa(signer="ci")]),
         "fail": (REBUILT, [rebuild(), rebuild("BAD", cpu="arm/8/1", signer="other", name="again")]),
         "error": (REBUILT, [rebuild("PERHAPS")]),
         "inconclusive": (REBUILT, [rebuild(level="L2")]),

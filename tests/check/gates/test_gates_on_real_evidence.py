@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from gate_situations import policy_with
 
+from builder_environments import lend
 from fleets import make_cohort
 from meter_example import LOCK, ROOT, changed, filled_store, release
 from muster.artifacts.timing import Effort
@@ -19,6 +20,7 @@ from muster.attest.evidence import evidence_path, read_evidence, sign_evidence
 from muster.attest.keys import new_private_key, public_half
 from muster.attest.provenance import LOCAL_BUILDER, provenance_of
 from muster.build.declarations import read_device_classes
+from muster.build.hermetic.run import hermetic_run
 from muster.build.measuring.machine import this_machine
 from muster.build.measuring.measurement import OnDevice, measure_anywhere, measure_on_device
 from muster.build.measuring.subject import load_subject
@@ -105,7 +107,8 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> tuple[Evidence, ...]:
     anywhere = measure_anywhere(subject, package, machine, made)
     here = measure_on_device(subject, place, machine, made)
     soaked = measure_on_device(subject, replace(place, soak=1_000), machine, made)
-    rebuilt = rebuild_release(NEW, store, LOCK, (machine, made)).rebuild
+    run = hermetic_run(LOCK, "the lock", lend(tmp_path_factory.mktemp("state")))
+    rebuilt = rebuild_release(NEW, store, LOCK, (machine, made), run=run).rebuild
     return (
         signed(MEASUREMENT, anywhere.model_dump(mode="json", exclude_none=True), "measurement"),
         signed(MEASUREMENT, here.model_dump(mode="json", exclude_none=True), f"measurement-{CLASS}"),

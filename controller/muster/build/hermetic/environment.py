@@ -12,6 +12,8 @@ import fcntl
 import json
 import platform
 import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +46,11 @@ class Environment:
     def python(self) -> Path:
         """Its interpreter."""
         return self.folder / "bin/python"
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the one that this process runs in."""
+        return self.folder == Path(sys.prefix)
 
 
 def environment_for(lock: BuilderLock, folder: Path, wheelhouse: Path | None = None) -> Environment:
@@ -88,10 +95,10 @@ def _found(place: Path, lock: BuilderLock) -> dict[str, str] | None:
 
 
 def _make(place: Path, lock: BuilderLock, wheelhouse: Path | None) -> dict[str, str]:
-    making = place.with_name(f"{place.name}.making")
-    # Whoever left it there is dead: it held the lock that is held here.
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir()
+    # Whoever left one there is dead, for it held the lock that is held here; but its uv may live, and go on writing.
+    for left in place.parent.glob(f"{place.name}.making*"):
+        shutil.rmtree(left, ignore_errors=True)
+    making = Path(tempfile.mkdtemp(prefix=f"{place.name}.making-", dir=place.parent))
     requirements = place.with_name(f"{place.name}.requirements")
     # uv reads what was judged, not the file that may be another by now.
     write_durably(requirements, lock.data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ _WITHOUT: Final = (
     "UV_CONSTRAINT",
     "UV_OVERRIDE",
 )
+_PYTHON: Final = re.compile(r"3\.[0-9]{1,2}")
 _UNREACHABLE: Final = ("error sending request", "Failed to fetch", "dns error", "client error (Connect)", "timed out")
 
 
@@ -70,8 +72,9 @@ def _refusal(said: str) -> TryAgain | Unusable:
             f"no package registry answers: {text}", "try again, or build offline: muster builder vendor LOCK --to DIR"
         )
     if "No interpreter found" in said or "No virtual environment or system Python" in said:
+        python = next(iter(_PYTHON.findall(said)), "VERSION")
         return Unusable(
-            f"uv finds no Python for this lock: {text}", "install that Python, such as: uv python install 3.11"
+            f"uv finds no Python for this lock: {text}", f"install that Python, such as: uv python install {python}"
         )
     return Unusable(
         f"uv does not make the environment: {text}",

@@ -6,7 +6,9 @@ without it everything is tried again at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import fcntl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +16,8 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from muster.artifacts.durable import write_durably
-from muster.kinds.errors import Unusable
+from muster.artifacts.durable import make_folder, write_durably
+from muster.kinds.errors import TryAgain, Unusable
 from muster.kinds.release import Release
 
 _LARGEST: Final = 16 * 1024 * 1024
@@ -57,7 +59,7 @@ class Attempts:
 
     def __init__(self, path: Path) -> None:
         """Raises `Unusable` if the file is there and cannot be read; a damaged one counts as none."""
-        self._path = path
+        self.path = path
         self._failures = dict(_read(path))
 
     def of(self, release: Release) -> Failures | None:
@@ -83,7 +85,7 @@ class Attempts:
             self._write({key: found for key, found in self._failures.items() if key != _key(release)})
 
     def _write(self, failures: dict[str, Failures]) -> None:
-        write_durably(self._path, _File(failures=failures).model_dump_json().encode() + b"\n")
+        write_durably(self.path, _File(failures=failures).model_dump_json().encode() + b"\n")
         self._failures = failures
 
 
@@ -100,3 +102,17 @@ def _read(path: Path) -> Mapping[str, Failures]:
         return {}
     except OSError as error:
         raise Unusable(f"cannot read {path}: {error.strerror}", "see the permissions of the state folder") from error
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """While it lasts, no other process takes from the queue that remembers at `path`. Raises `TryAgain` if one does."""
+    make_folder(path.parent)
+    with path.with_name(f"{path.name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TryAgain(
+                "another rebuilder with this key is at work on this state folder", "wait for it, or give it another key"
+            ) from error
+        yield

@@ -325,9 +325,11 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
         "reproducibility": GateKind(
             title="Reproducibility",
             says="The level that rebuilds prove. 1: identical bytes from the pinned calibration table. 2: identical "
-            "bytes although the table was calibrated again. 3: identical bytes by two signers on two kinds of CPU, of "
-            "whom neither signed the artifact's provenance; one of the CPUs may be emulated. One bad rebuild fails it, "
-            "whatever its age and however many good ones there are.",
+            "bytes although the table was calibrated again. 3: identical bytes by `agreeing` signers (2, if it is not "
+            "said) of those that `rebuilders` names (anybody trusted, if nobody is named), on two families of CPUs, of "
+            "whom none signed the artifact's provenance; one of the families may be the emulated CPUs. One bad rebuild "
+            "fails it, whatever its age, however many good ones there are and whatever its signer says later; no "
+            "waiver hides it.",
             reads="rebuild",
             dimension="number",
             better="more",
