@@ -337,9 +337,10 @@ def test_a_rebuilders_provenance_is_no_builders() -> None:
     assert verdict_of(ORIGIN, [again, slsa(SOURCE, signer="ci", name="b")]).outcome == "pass"
     rebuilds = [rebuild(), rebuild(cpu="arm", signer="other", name="b")]
     level_3 = {**REBUILT, "threshold": "3"}
-    assert verdict_of(level_3, [*rebuilds, again]).outcome == "pass"
-    again.predicate["buildDefinition"]["buildType"] = [REBUILD_TYPE]
+    assert verdict_of(level_3, [*rebuilds, again, CI]).outcome == "pass"
     assert verdict_of(level_3, [*rebuilds, again]).outcome == "inconclusive"
+    again.predicate["buildDefinition"]["buildType"] = [REBUILD_TYPE]
+    assert verdict_of(level_3, [*rebuilds, again, CI]).outcome == "inconclusive"
 
 
 def test_two_statements_by_one_key_are_one_signature() -> None:
