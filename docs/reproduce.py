@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.metadata
 import json
 import os
 import shlex
@@ -27,13 +26,14 @@ sys.path[:0] = [str(ROOT / "controller"), str(ROOT / "docs"), str(ROOT / "tests"
 
 import muster.artifacts.manifest  # noqa: E402, F401 - a build imports it late
 from architectures import SMALL  # noqa: E402
-from generate import replace  # noqa: E402
 from recipe_matrix import RECIPES, Cell  # noqa: E402
+
+FILES = sorted(str(module.__file__) for name, module in sys.modules.items() if name.split(".")[0] == "muster")
+"""The code that builds."""
 
 PAGE = ROOT / "docs/reproducibility.md"
 RUN = ROOT / "tests/recipe_matrix.py"
 KEPT = ROOT / ".muster/repro"
-OURS = ("architectures", "muster", "recipe_matrix")
 MODELS = ("Nehalem", "SandyBridge", "Haswell", "max")
 AARCH64 = ROOT / ".peers/aarch64/python"
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "protobuf")
@@ -86,8 +86,7 @@ def versions(processor: Processor) -> dict[str, str]:
 def key(processor: Processor, own: dict[str, str]) -> str:
     """Of everything that decides what a cell holds."""
     digest = hashlib.sha256(json.dumps([processor.name, processor.emulator, own]).encode())
-    files = {str(module.__file__) for name, module in sys.modules.items() if name.split(".")[0] in OURS}
-    for path in sorted(files):
+    for path in (*FILES, RUN, RUN.with_name("architectures.py")):
         digest.update(Path(path).read_bytes())
     return digest.hexdigest()[:16]
 
@@ -163,6 +162,8 @@ def processor() -> str:
 
 def main() -> int:
     """Build what is missing, CPU by CPU; print; write."""
+    from generate import replace
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--aarch64", default=str(AARCH64) if AARCH64.exists() else None, metavar="COMMAND")
     parser.add_argument("--x86", default=shutil.which("qemu-x86_64"), metavar="PROGRAM")

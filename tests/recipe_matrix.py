@@ -1,7 +1,7 @@
 """Every recipe on every architecture, built by the pipeline: what came out, by digest.
 
-`python recipe_matrix.py` reads a JSON list of [architecture, recipe], and prints a line of JSON for each as soon as it is
-built: [architecture, recipe, digests]. Run it under an emulator for another CPU; see docs/reproducibility.md.
+`python recipe_matrix.py` reads a JSON list of [architecture, recipe], and writes a line of JSON for each as soon as it
+is built: [architecture, recipe, digests]. Run it under an emulator for another CPU; see docs/reproducibility.md.
 """
 
 from __future__ import annotations
@@ -115,5 +115,6 @@ def matrix(cells: Iterable[Cell]) -> Iterator[tuple[Cell, dict[str, str]]]:
 if __name__ == "__main__":
     start = time.perf_counter()
     for cell, found in matrix(json.load(sys.stdin)):
-        print(json.dumps([*cell, found]), flush=True)
+        sys.stdout.write(json.dumps([*cell, found]) + "\n")
+        sys.stdout.flush()
         sys.stderr.write(f"{', '.join(cell)}: {list(found.values())[-1]} after {time.perf_counter() - start:.0f} s\n")
