@@ -60,6 +60,19 @@ class Erf(OpRun):
         return (_ERF(values),)
 
 
+class LRN(OpRun):
+    """The evaluator's own counts channels by the number of frames: with fewer frames than channels it drops the rest."""
+
+    op_domain = ""
+
+    def _run(
+        self, values: Tensor, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, size: int = 1
+    ) -> tuple[Tensor]:
+        around = [(0, 0), ((size - 1) // 2, size // 2), *[(0, 0)] * (values.ndim - 2)]
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(values * values, around), size, axis=1)
+        return (values / (bias + alpha / size * windows.sum(axis=-1)) ** beta,)
+
+
 _ERF = np.vectorize(math.erf, otypes=[np.float64])
 
 
@@ -128,4 +141,4 @@ class _Pool:
         return found
 
 
-OPERATORS: Final = (AveragePool, DequantizeLinear, Erf, MaxPool, QuantizeLinear)
+OPERATORS: Final = (LRN, AveragePool, DequantizeLinear, Erf, MaxPool, QuantizeLinear)
