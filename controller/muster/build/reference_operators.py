@@ -61,13 +61,11 @@ class Erf(OpRun):
 
 
 class LRN(OpRun):
-    """The evaluator's own counts channels by the number of frames: with fewer frames than channels it drops the rest."""
+    """The evaluator's own sums over as many channels as there are frames, and over none beyond."""
 
     op_domain = ""
 
-    def _run(
-        self, values: Tensor, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, size: int = 1
-    ) -> tuple[Tensor]:
+    def _run(self, values: Tensor, alpha: float, beta: float, bias: float, size: int) -> tuple[Tensor]:
         around = [(0, 0), ((size - 1) // 2, size // 2), *[(0, 0)] * (values.ndim - 2)]
         windows = np.lib.stride_tricks.sliding_window_view(np.pad(values * values, around), size, axis=1)
         return (values / (bias + alpha / size * windows.sum(axis=-1)) ** beta,)
