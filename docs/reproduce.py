@@ -10,6 +10,7 @@ is kept. One process for each CPU, one after the other: an emulated one needs mi
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import os
@@ -84,10 +85,10 @@ def versions(processor: Processor) -> dict[str, str]:
 
 
 def key(processor: Processor, own: dict[str, str]) -> str:
-    """Of everything that decides what a cell holds."""
+    """Of everything that decides what a cell holds; of code all but comments and layout."""
     digest = hashlib.sha256(json.dumps([processor.name, processor.emulator, own]).encode())
     for path in (*FILES, RUN, RUN.with_name("architectures.py")):
-        digest.update(Path(path).read_bytes())
+        digest.update(ast.dump(ast.parse(Path(path).read_bytes())).encode())
     return digest.hexdigest()[:16]
 
 
