@@ -80,7 +80,7 @@ NODES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "clip": ("Clip", {}, {"low": -0.5, "high": 0.7}),
     "mean over width": ("ReduceMean", {"axes": [3], "keepdims": 0}, {}),
     "norm over channels": ("ReduceL2", {"axes": [1]}, {}),
-    "depth to space": ("SpaceToDepth", {"blocksize": 1}, {}),
+    "space to depth": ("SpaceToDepth", {"blocksize": 1}, {}),
     "padding, mirrored": ("Pad", {"mode": "reflect"}, {"pads": np.array([0, 0, 1, 2, 0, 0, 2, 1])}),
     "resize, nearest": ("Resize", {"mode": "nearest"}, {"": 0, "factors": np.array([1.0, 1.0, 2.0, 1.5])}),
     "resize, linear": ("Resize", {"mode": "linear"}, {"": 0, "factors": np.array([1.0, 1.0, 2.0, 1.5])}),
