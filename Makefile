@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check fix docs env models lock peers fuzz benchmarks repro
+.PHONY: demo test check fix docs env models lock peers fuzz benchmarks repro aarch64
 
 demo: env
 	$(BIN)/muster demo $(DEMO)
@@ -60,14 +60,19 @@ fuzz: env
 	for target in yaml evidence body documents; do $(BIN)/python fuzz/fuzz.py $$target -max_total_time=$(FUZZ_SECONDS) -len_control=0 -max_len=4096 -artifact_prefix=/tmp/ || exit 1; done
 
 # Every recipe on every architecture on every CPU that this machine can be: prints the digests, writes them to docs/.
-# Takes minutes for each CPU; `make peers` brings the emulator.
+# Takes half an hour for each emulated CPU, and goes on where it was ended; `make peers` and `make aarch64` bring more.
 repro: env
 	$(BIN)/python docs/reproduce.py $(REPRO)
+
+# An aarch64 Python with the builder's packages under an emulator that runs them, below .peers/: for `make repro`.
+aarch64: env
+	PYTHON=$(abspath $(BIN)/python) sh tests/aarch64.sh .peers/aarch64
 
 # Measured side by side with a peer; figures depend on the machine, so none of them is a test.
 benchmarks: env
 	$(BIN)/python benchmarks/check_speed.py
 	$(BIN)/python benchmarks/signing_speed.py
+	$(BIN)/python benchmarks/build_speed.py
 
 # Debian programs and npm packages that some tests measure us against; those tests skip with their reason where they are
 # missing. Packages named in tests/<part>/peers/ are installed below .peers/<part>/.

@@ -6,7 +6,7 @@ Everything is a function of a seed: integers from PCG64, and one division each (
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,17 +157,19 @@ def transformer() -> Architecture:
     return Architecture("transformer", _model(nodes, weights, (time, 16), LABELS), (time, 16), LABELS, operators)
 
 
-def light(name: str, side: int = 224, gain: float = 2.0) -> Architecture:
+def light(name: str, side: int, gain: float = 2.0, thin: int = 1, flat: tuple[int, int] = (0, 0)) -> Architecture:
     """One of the architectures in `onnx.backend.test.data/light`, brought to opset 17, with weights and a free batch.
 
     `side`: height and width of a frame, a multiple of 32; 224 in the package. `gain`: of the weights drawn; 2 makes
-    up for what ReLU takes away, 1 suits networks with normalization.
+    up for what ReLU takes away, 1 suits networks with normalization. `thin`: every layer has so many times fewer
+    channels than in the package; the graph stays. `flat`: how many values the first dense layer reads in the package,
+    and how many here, where that is more than channels.
     """
     import onnx.backend.test
     import onnx.version_converter
 
     path = Path(onnx.backend.test.__file__).parent / "data/light" / f"light_{name}.onnx"
-    model = _drawn(onnx.load(path), gain)
+    model = _drawn(onnx.load(path), gain, _Thinner(thin, dict([flat])))
     initial = {tensor.name for tensor in model.graph.initializer}
     read = {name for node in model.graph.node for name in node.input} - initial
     inputs = [value for value in model.graph.input if value.name in read]
@@ -189,30 +191,74 @@ def light(name: str, side: int = 224, gain: float = 2.0) -> Architecture:
         model.graph.node.append(helper.make_node("Softmax", [end], [end := "soft"], "softmax", axis=1))
     model.graph.output[0].name = end
     _rename(model, {inputs[0].name: "frame", end: "scores"})
-    frame, labels = (3, side, side), 1_000
+    frame, labels = (3, side, side), LABELS
     for value, shape in ((model.graph.input[0], frame), (model.graph.output[0], (labels,))):
         value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, ["N", *shape]))
     del model.graph.value_info[:]
-    return Architecture(name, model.SerializeToString(deterministic=True), frame, labels, ("Concat", "Conv", "Gemm"))
+    return Architecture(
+        name.replace("_", "-"), model.SerializeToString(deterministic=True), frame, labels, ("Concat", "Conv", "Gemm")
+    )
 
 
-def _drawn(model: onnx.ModelProto, gain: float) -> onnx.ModelProto:
+@dataclass(frozen=True)
+class _Thinner:
+    """Sizes of weights: so many times fewer channels, but the frame's colours; and ten labels."""
+
+    times: int
+    known: Mapping[int, int]
+
+    def __call__(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        # Caffe wrote [labels, channels] as [1, 1, labels, channels].
+        channels = range(4) if shape[:2] == (1, 1) else range(2)
+        known = {1: 1, 3: 3, 1_000: LABELS, **self.known}
+        return tuple(known.get(size, size // self.times) if at in channels else size for at, size in enumerate(shape))
+
+    def first(self, tensor: onnx.TensorProto) -> onnx.TensorProto:
+        """What the package did keep of vectors: the first channels."""
+        if tensor.data_type != TensorProto.FLOAT:
+            return tensor
+        values = numpy_helper.to_array(tensor)
+        kept = values[tuple(slice(size) for size in self(values.shape))]
+        return numpy_helper.from_array(np.ascontiguousarray(kept), tensor.name)
+
+
+def _drawn(model: onnx.ModelProto, gain: float, thinned: _Thinner) -> onnx.ModelProto:
     """ConstantOfShape stands where a weight was: by its shape it is told what it was."""
     weights, known = Weights(13, gain), {tensor.name: tensor for tensor in model.graph.initializer}
-    variance = {node.input[4] for node in model.graph.node if node.op_type == "BatchNormalization"}
-    scale = {node.input[1] for node in model.graph.node if node.op_type == "BatchNormalization"}
+    scales = _scales(model)
     kept = []
     for node in model.graph.node:
         if node.op_type != "ConstantOfShape":
             kept.append(node)
             continue
-        shape = tuple(int(size) for size in numpy_helper.to_array(known.pop(node.input[0])))
-        around = 1.0 if node.output[0] in variance | scale else 0.0
+        shape = thinned(tuple(numpy_helper.to_array(known.pop(node.input[0])).tolist()))
+        around = 1.0 if node.output[0] in scales else 0.0
         weights.draw(node.output[0], shape, 0.0 if len(shape) > 1 else 0.2, around)
+        _regroup([other for other in model.graph.node if node.output[0] in other.input[1:2]], shape)
     del model.graph.node[:], model.graph.initializer[:]
     model.graph.node.extend(kept)
-    model.graph.initializer.extend([*known.values(), *weights.tensors])
+    read = {name for node in kept for name in node.input}
+    model.graph.initializer.extend(thinned.first(tensor) for tensor in known.values() if tensor.name in read)
+    model.graph.initializer.extend(weights.tensors)
     return model
+
+
+def _scales(model: onnx.ModelProto) -> set[str]:
+    """What a normalization multiplies by or divides by, some of it in a Mul of its own."""
+    factors = {name for node in model.graph.node if node.op_type == "Mul" for name in node.input}
+    found = {node.input[0] for node in model.graph.node if node.op_type == "Unsqueeze" and node.output[0] in factors}
+    for node in model.graph.node:
+        if node.op_type == "BatchNormalization":
+            found |= {node.input[1], node.input[4]}
+    return found
+
+
+def _regroup(readers: list[onnx.NodeProto], shape: tuple[int, ...]) -> None:
+    """A depthwise convolution has as many groups as channels, also when these are fewer."""
+    for node in readers:
+        for item in node.attribute:
+            if node.op_type == "Conv" and item.name == "group" and shape[1] == 1:
+                item.i = shape[0]
 
 
 def _resize(model: onnx.ModelProto, side: int) -> None:
@@ -220,8 +266,10 @@ def _resize(model: onnx.ModelProto, side: int) -> None:
     shapes = {node.input[1] for node in model.graph.node if node.op_type == "Reshape"}
     for tensor in model.graph.initializer:
         shape = numpy_helper.to_array(tensor).copy() if tensor.name in shapes else np.zeros(0, np.int64)
-        if len(shape) and shape[0] == 1:
-            shape[0] = 0
+        if len(shape):
+            shape[0] = 0 if shape[0] == 1 else LABELS
+            # Channels: whatever is left.
+            shape[{2: 1, 4: 1, 5: 2}[len(shape)]] = -1
             if len(shape) > 3:
                 shape[-2:] = shape[-2:] * side // 224
             tensor.CopyFrom(numpy_helper.from_array(shape, tensor.name))
@@ -243,6 +291,13 @@ def _rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
 SMALL: dict[str, Callable[[], Architecture]] = {
     "mobilenet": mobilenet,
     "transformer": transformer,
-    "squeezenet": lambda: light("squeezenet", 64),
-    "shufflenet": lambda: light("shufflenet", 64, gain=1.0),
+    "squeezenet": lambda: light("squeezenet", 32, gain=2.5, thin=2),
+    "shufflenet": lambda: light("shufflenet", 32, gain=1.0, thin=2),
+    "bvlc-alexnet": lambda: light("bvlc_alexnet", 64, gain=4.0, thin=16, flat=(9_216, 16)),
+    "zfnet512": lambda: light("zfnet512", 64, gain=4.0, thin=16, flat=(18_432, 32)),
+    "vgg19": lambda: light("vgg19", 32, gain=2.5, thin=16, flat=(25_088, 32)),
+    "resnet50": lambda: light("resnet50", 32, gain=1.0, thin=16),
+    "inception-v1": lambda: light("inception_v1", 64, gain=2.5, thin=16),
+    "inception-v2": lambda: light("inception_v2", 64, gain=2.5, thin=16),
+    "densenet121": lambda: light("densenet121", 32, gain=2.5, thin=8),
 }

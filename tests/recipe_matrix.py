@@ -1,18 +1,17 @@
 """Every recipe on every architecture, built by the pipeline: what came out, by digest.
 
-`python recipe_matrix.py ARCHITECTURE... [--recipes NAME...]` prints JSON: architecture → recipe → digests. Run it under
-an emulator for another CPU; see docs/reproducibility.md.
+`python recipe_matrix.py` reads a JSON list of [architecture, recipe], and writes a line of JSON for each as soon as it
+is built: [architecture, recipe, digests]. Run it under an emulator for another CPU; see docs/reproducibility.md.
 """
 
 from __future__ import annotations
 
-import argparse
 import decimal
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,8 @@ from muster.kinds.errors import Refused  # noqa: E402
 from muster.kinds.recipe import Recipe  # noqa: E402
 from muster.kinds.release import Inference, OnnxVersions  # noqa: E402
 
-Matrix = dict[str, dict[str, dict[str, str]]]
+Cell = tuple[str, str]
+"""An architecture and a recipe, by name."""
 
 STATIC = {
     "calibrate": {"method": "minmax", "batch": 4},
@@ -97,28 +97,24 @@ def built(name: str, architecture: Architecture, store: Store, **options: Any) -
     return build(inputs(name, architecture, store), store, **options)
 
 
-def matrix(architectures: Iterable[str], recipes: Iterable[str]) -> Matrix:
-    """Digests per architecture and recipe. Within one call a stage that two recipes share runs once."""
-    found: Matrix = {}
+def digests(name: str, architecture: Architecture, store: Store) -> dict[str, str]:
+    """What the recipe put out. A refusal is an answer like any other: it must be the same everywhere."""
+    try:
+        return dict(built(name, architecture, store).outputs.in_order())
+    except Refused as refusal:
+        return {"refused": str(refusal)}
+
+
+def matrix(cells: Iterable[Cell]) -> Iterator[tuple[Cell, dict[str, str]]]:
+    """Digests per cell, as they come. A stage that two recipes of one architecture share runs once."""
     with tempfile.TemporaryDirectory(prefix="muster-matrix-") as folder:
-        for chosen in architectures:
-            architecture, store = SMALL[chosen](), Store(Path(folder) / chosen)
-            for name in recipes:
-                start = time.perf_counter()
-                try:
-                    cell = dict(built(name, architecture, store).outputs.in_order())
-                except Refused as refusal:
-                    # An answer like any other: it must be the same everywhere.
-                    cell = {"refused": str(refusal)}
-                found.setdefault(chosen, {})[name] = cell
-                seconds = time.perf_counter() - start
-                sys.stderr.write(f"{chosen}: {name}: {list(cell.values())[-1]} in {seconds:.1f} s\n")
-    return found
+        for chosen, name in cells:
+            yield (chosen, name), digests(name, SMALL[chosen](), Store(Path(folder) / chosen))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("architectures", nargs="*", help=", ".join(SMALL))
-    parser.add_argument("--recipes", nargs="*", default=list(RECIPES))
-    given = parser.parse_args()
-    sys.stdout.write(json.dumps(matrix(given.architectures or SMALL, given.recipes)))
+    start = time.perf_counter()
+    for cell, found in matrix(json.load(sys.stdin)):
+        sys.stdout.write(json.dumps([*cell, found]) + "\n")
+        sys.stdout.flush()
+        sys.stderr.write(f"{', '.join(cell)}: {list(found.values())[-1]} after {time.perf_counter() - start:.0f} s\n")

@@ -60,6 +60,17 @@ class Erf(OpRun):
         return (_ERF(values),)
 
 
+class LRN(OpRun):
+    """The evaluator's own sums over as many channels as there are frames, and over none beyond."""
+
+    op_domain = ""
+
+    def _run(self, values: Tensor, alpha: float, beta: float, bias: float, size: int) -> tuple[Tensor]:
+        around = [(0, 0), ((size - 1) // 2, size // 2), *[(0, 0)] * (values.ndim - 2)]
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(values * values, around), size, axis=1)
+        return (values / (bias + alpha / size * windows.sum(axis=-1)) ** beta,)
+
+
 _ERF = np.vectorize(math.erf, otypes=[np.float64])
 
 
@@ -128,4 +139,4 @@ class _Pool:
         return found
 
 
-OPERATORS: Final = (AveragePool, DequantizeLinear, Erf, MaxPool, QuantizeLinear)
+OPERATORS: Final = (LRN, AveragePool, DequantizeLinear, Erf, MaxPool, QuantizeLinear)

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 IMPORT = StageCode("import", 1)
 PREPROCESS = StageCode("preprocess", 1)
-CALIBRATE = StageCode("calibrate", 1)
+CALIBRATE = StageCode("calibrate", 2)
 SNAP = StageCode("snap", 1)
 QUANTIZE = StageCode("quantize", 1)
-EXPECT = StageCode("expect", 1)
+EXPECT = StageCode("expect", 2)
 
 LARGEST = float(np.finfo(np.float32).max)
 MANTISSA_BITS = 24

@@ -6,7 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from onnxruntime.quantization.calibrate import HistogramCollector
 
+import muster.build.onnx_runtime  # noqa: F401 - telemetry is off before the library is imported
 from muster.build.recipes.histograms import (
     BINS,
     LEVELS,
@@ -35,23 +37,19 @@ def _histogram(values: np.ndarray) -> Histogram:
     return histogram
 
 
-def _by_definition(counts: list[int]) -> int:
+def _by_definition(counts: np.ndarray) -> int:
     """The threshold, from the divergence of normalised distributions in floating point."""
     best, least = len(counts), math.inf
     for kept in range(len(counts), LEVELS - 1, -STEP):
-        held = counts[:kept]
-        clipped = [*held[:-1], held[-1] + sum(counts[kept:])]
-        levels = [index * LEVELS // kept for index in range(kept)]
-        sums, filled = [0.0] * LEVELS, [0] * LEVELS
-        for level, one, p in zip(levels, held, clipped, strict=True):
-            sums[level] += one
-            filled[level] += p > 0
-        q = [sums[level] / filled[level] if p else 0.0 for level, p in zip(levels, clipped, strict=True)]
-        if not sum(q) or any(p and not r for p, r in zip(clipped, q, strict=True)):
+        held, clipped = counts[:kept].astype(np.float64), counts[:kept].astype(np.float64)
+        clipped[-1] += counts[kept:].sum()
+        levels, filled = np.arange(kept) * LEVELS // kept, clipped > 0
+        shared = np.bincount(levels, held, LEVELS) / np.maximum(np.bincount(levels, filled, LEVELS), 1)
+        q = shared[levels][filled]
+        if not q.all():
             continue
-        divergence = sum(
-            p / sum(clipped) * math.log2(p / sum(clipped) * sum(q) / r) for p, r in zip(clipped, q, strict=True) if p
-        )
+        p = clipped[filled] / clipped.sum()
+        divergence = float(np.sum(p * np.log2(p * q.sum() / q)))
         if divergence < least - 1e-9:
             best, least = kept, divergence
     return best
@@ -74,11 +72,47 @@ def test_a_percentile_holds_its_share(name: str, share: int) -> None:
         assert (values > high - width).sum() > spare
 
 
+CONTINUOUS = sorted(set(DISTRIBUTIONS) - {"few"})
+
+
+def _onnxruntime(values: np.ndarray, method: str, bins: int, levels: int, percent: float) -> tuple[float, float]:
+    collector = HistogramCollector(method, False, bins, levels, percent, None)
+    collector.collect({"tensor": values.astype(np.float32)})
+    low, high = collector.compute_collection_result()["tensor"][:2]
+    return float(low), float(high)
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("share", [999_000, 990_000, 900_000])
+def test_a_percentile_is_the_quantile(name: str, share: int) -> None:
+    """Within a bin of what numpy finds among the values themselves, in float64."""
+    histogram, rest = _histogram(DISTRIBUTIONS[name]), (1 - share / 1_000_000) / 2
+    quantiles = np.quantile(DISTRIBUTIONS[name], (rest, 1 - rest))
+    # A bin for where the bound lies in it, one for a gap between two values.
+    assert np.allclose(histogram.percentile(share), quantiles, rtol=0, atol=2 * histogram._width)
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_onnxruntime_finds_these_percentiles(name: str) -> None:
+    """With as many bins, and where no whole number of values is cut: there it goes by how a float32 sum was rounded."""
+    values = DISTRIBUTIONS[name][:19_997]
+    histogram = _histogram(values)
+    theirs = _onnxruntime(values, "percentile", 2 * BINS, 0, 99.0)
+    assert np.allclose(histogram.percentile(990_000), theirs, rtol=0, atol=3 * histogram._width)
+
+
+def test_entropy_of_onnxruntime_is_min_max() -> None:
+    """As it calls it: of 128 bins it keeps 128. That is why calibration is not left to it."""
+    values = DISTRIBUTIONS["long tail"]
+    assert float(values.astype(np.float32).max()) == _onnxruntime(values, "entropy", 128, 128, 0.0)[1]
+    assert entropies({"tensor": _histogram(values)})["tensor"][1] < values.max() / 2
+
+
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_the_threshold_is_that_of_the_definition(name: str) -> None:
     """Whole numbers find what the formula finds."""
     magnitudes = _histogram(DISTRIBUTIONS[name]).magnitudes()
-    assert _by_definition(magnitudes.tolist()) == best_thresholds(magnitudes[None])[0]
+    assert _by_definition(magnitudes) == best_thresholds(magnitudes[None])[0]
 
 
 def test_entropy_cuts_a_long_tail_and_leaves_what_is_even() -> None:

@@ -54,3 +54,47 @@ def test_erf_has_all_its_digits() -> None:
     found = scores(model, FRAMES)
     expected = [math.erf(value) for value in FRAMES.astype(np.float64).ravel().tolist()]
     assert expected == found.ravel().tolist()
+
+
+NODES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "convolution, unequal sides": ("Conv", {"pads": [0, 1, 2, 1], "strides": [2, 1]}, {"w": drawn(4, 3, 3, 2)}),
+    "convolution, dilated": ("Conv", {"dilations": [2, 3]}, {"w": drawn(4, 3, 3, 2), "b": drawn(4)}),
+    "convolution, depthwise": ("Conv", {"group": 3, "pads": [1, 1, 1, 1]}, {"w": drawn(6, 1, 3, 3)}),
+    "convolution, same, lower": ("Conv", {"auto_pad": "SAME_LOWER", "strides": [2, 2]}, {"w": drawn(4, 3, 2, 2)}),
+    "transposed convolution": ("ConvTranspose", {"strides": [2, 2], "pads": [1, 0, 0, 1]}, {"w": drawn(3, 2, 3, 3)}),
+    "response, odd": ("LRN", {"size": 3, "alpha": 0.3}, {}),
+    "batch normalization": (
+        "BatchNormalization",
+        {"epsilon": 0.01},
+        {"s": drawn(3), "b": drawn(3), "m": drawn(3), "v": np.abs(drawn(3))},
+    ),
+    "instance normalization": ("InstanceNormalization", {}, {"s": drawn(3), "b": drawn(3)}),
+    "layer normalization": ("LayerNormalization", {"axis": 2}, {"s": drawn(9, 11), "b": drawn(9, 11)}),
+    "softmax over channels": ("Softmax", {"axis": 1}, {}),
+    "leaky": ("LeakyRelu", {"alpha": 0.2}, {}),
+    "exponential": ("Elu", {"alpha": 0.7}, {}),
+    "hard sigmoid": ("HardSigmoid", {"alpha": 0.3, "beta": 0.4}, {}),
+    "hard swish": ("HardSwish", {}, {}),
+    "parametric": ("PRelu", {}, {"slope": drawn(3, 1, 1)}),
+    "softplus": ("Softplus", {}, {}),
+    "clip": ("Clip", {}, {"low": -0.5, "high": 0.7}),
+    "mean over width": ("ReduceMean", {"axes": [3], "keepdims": 0}, {}),
+    "norm over channels": ("ReduceL2", {"axes": [1]}, {}),
+    "space to depth": ("SpaceToDepth", {"blocksize": 1}, {}),
+    "padding, mirrored": ("Pad", {"mode": "reflect"}, {"pads": np.array([0, 0, 1, 2, 0, 0, 2, 1])}),
+    "resize, nearest": ("Resize", {"mode": "nearest"}, {"": 0, "factors": np.array([1.0, 1.0, 2.0, 1.5])}),
+    "resize, linear": ("Resize", {"mode": "linear"}, {"": 0, "factors": np.array([1.0, 1.0, 2.0, 1.5])}),
+    "power": ("Pow", {}, {"exponent": 3.0}),
+}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_operators_of_networks(name: str) -> None:
+    """With fewer frames than channels, and sizes that are all different: where a mix-up of axes shows."""
+    operator, attributes, tensors = NODES[name]
+    node = helper.make_node(operator, ["x", *tensors], ["y"], **attributes)
+    model = model_of([node], {key: value for key, value in tensors.items() if key}, FRAMES.shape[1:])
+    expected = Session(model.SerializeToString()).run("x", FRAMES)
+    found = scores(model, FRAMES)
+    assert expected.shape == found.shape
+    assert np.abs(expected - found).max() < 1e-5
