@@ -13,7 +13,6 @@ from muster.attest.rebuild_verdicts import Verdicts
 from muster.build.environment import MAX_LOCK
 from muster.build.hermetic.run import HermeticRun
 from muster.build.measuring.machine import Machine
-from muster.build.pipeline import RunStages
 from muster.build.rebuild import Outcome, could_not_tell, rebuild_release, vary
 from muster.build.rebuilding.log import Log
 from muster.build.rebuilding.queue import Waiting
@@ -37,10 +36,10 @@ class Bench:
 
     store: Store
     machine: Machine
-    run: Callable[[Release, bytes], RunStages | None]
+    run: Callable[[Release, bytes], HermeticRun]
     emulated_on: Machine | None = None
-    vary: Callable[[Release, bytes], HermeticRun] | None = None
-    """Makes the process of varied builds, if there are to be any."""
+    varies: bool = False
+    """Whether what comes out right is built in other circumstances too."""
 
 
 @dataclass
@@ -81,19 +80,18 @@ class RepositoryDesk:
         try:
             lock = self._lock(release)
             run = self.bench.run(release, lock)
-            around = self.bench.vary(release, lock) if self.bench.vary else None
         except TryAgain:
             raise
         except MusterError as error:
             # Not a build that refuses the model, but no build: that is nobody's fault who made the release.
             return self._marked(could_not_tell(release, (machine, now), error.message))
         outcome = rebuild_release(release, self.bench.store, lock, (machine, now), reporter=log, run=run)
-        if around is not None:
+        if self.bench.varies:
             outcome = vary(
                 outcome,
                 release,
                 self.bench.store,
-                around,
+                run,
                 lambda one: log.say(f"varied, {one.variation}: {one.outcome}, {one.seconds:.1f} s"),
             )
         return self._marked(outcome)

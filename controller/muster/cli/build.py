@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muster.cli.build_progress import build_progress
-from muster.cli.builder_environment import environment_options, process_in, run_in
+from muster.cli.builder_environment import environment_options, run_in
 from muster.cli.output import emit, state_option
 from muster.kinds.errors import Unusable
 
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 def build(release: str, state: str, verify: bool, vary: bool, output: str, **where: Any) -> int:
     """Build RELEASE, a file `releases/<model>/<version>.yaml` or `<model>/<version>`, into the store.
 
-    With --verify the stages run in an environment made from the release's lock alone (--environment lock), else in
-    this process where its tools are the locked versions (--environment any). With --vary it is rebuilt once in each of
-    several circumstances, from its inputs alone; what cannot be varied on this machine is named.
+    The stages run in a sandbox: with --verify in an environment made from the release's lock alone (--environment
+    lock), else with the controller's own tools where they are the locked versions (--environment any). With --vary it
+    is rebuilt once in each of several circumstances, from its inputs alone; what cannot be varied on this machine is
+    named.
 
     Exits 0 if every output is the pinned one, 1 if one differs (the first is named), 2 if it could not be built.
     """
@@ -52,12 +53,11 @@ def build(release: str, state: str, verify: bool, vary: bool, output: str, **whe
         with build_progress(output) as reporter:
             environment = where["environment"] or ("lock" if verify or vary else "any")
             chosen = {**where, "environment": environment}
+            run = run_in(chosen, declared.spec.builder, lock, Path(state))
             if vary:
                 from muster.cli.build_vary import build_in_circumstances, show_varied
 
-                around = process_in(chosen, declared.spec.builder, lock, Path(state))
-                return show_varied(declared, build_in_circumstances(declared, store, around), output)
-            run = run_in(chosen, declared.spec.builder, lock, Path(state))
+                return show_varied(declared, build_in_circumstances(declared, store, run), output)
             if verify:
                 verification = verify_release(declared, store, lock, reporter=reporter, run=run)
                 result, table = verification.result, verification.table

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +17,6 @@ import click
 
 if TYPE_CHECKING:
     from muster.build.hermetic.run import HermeticRun
-    from muster.build.pipeline import RunStages
     from muster.kinds.release import Builder
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -33,7 +31,7 @@ def environment_options(default: str | None) -> Callable[[_Command], _Command]:
             type=click.Choice(["namespaces", "landlock", "limits"]),
             default="landlock",
             show_default=True,
-            help="The weakest level of the sandbox that is accepted for an environment of the lock.",
+            help="The weakest level of the sandbox that is accepted.",
         )(command)
         command = click.option(
             "--wheelhouse",
@@ -45,7 +43,7 @@ def environment_options(default: str | None) -> Callable[[_Command], _Command]:
             type=click.Choice(["lock", "own", "any"]),
             default=default,
             show_default=default is not None,
-            help="Where the stages run: made from the release's lock, this process, or either.",
+            help="What the stages run with: made from the release's lock, the controller's own, or either.",
         )(command)
 
     return add
@@ -61,30 +59,18 @@ def vary_option(command: _Command) -> _Command:
     )(command)
 
 
-def run_in(where: Mapping[str, Any], builder: Builder, lock: bytes, state: Path) -> RunStages | None:
-    """How the stages run, by the options above; None for this process.
+def run_in(where: Mapping[str, Any], builder: Builder, lock: bytes, state: Path) -> HermeticRun:
+    """How the stages run, by the options above: always in a process of their own, in the sandbox.
 
-    Raises `Unusable` for a lock that is not the pinned one, and what `hermetic_run` raises.
+    Raises `Unusable` for a lock that is not the pinned one, and what `hermetic_run` and `own_run` raise.
     """
     environment = where["environment"]
     from muster.build.environment import check_lock, environment_differs
+    from muster.build.hermetic.run import hermetic_run, own_run
+    from muster.build.sandbox.confinement import level_named
 
     check_lock(builder, lock)
-    if environment == "own" or (environment == "any" and not environment_differs(lock)):
-        return None
-    from muster.build.hermetic.run import hermetic_run
-    from muster.build.sandbox.confinement import level_named
-
     lowest = level_named(where["sandbox"])
+    if environment == "own" or (environment == "any" and not environment_differs(lock)):
+        return own_run(builder, lock, lowest=lowest)
     return hermetic_run(lock, builder.lock, state, wheelhouse=where["wheelhouse"], lowest=lowest)
-
-
-def process_in(where: Mapping[str, Any], builder: Builder, lock: bytes, state: Path) -> HermeticRun:
-    """As `run_in`, but always in a process of its own, whose circumstances can be chosen."""
-    from muster.build.hermetic.run import HermeticRun, own_run
-    from muster.build.sandbox.confinement import level_named
-
-    found = run_in(where, builder, lock, state)
-    if isinstance(found, HermeticRun):
-        return found
-    return replace(own_run(builder, lock), lowest=level_named(where["sandbox"]))

@@ -87,7 +87,7 @@ def rebuild(output: str, **given: Any) -> int:
         about, run = (this_machine(), now), work.run(given)
         outcome = rebuild_release(work.release, work.store, work.lock, about, reporter=reporter, run=run)
         if given["vary"]:
-            outcome = vary(outcome, work.release, work.store, work.process(given), tell_variation)
+            outcome = vary(outcome, work.release, work.store, run, tell_variation)
     signer = tag_of(work.key)
     predicate = outcome.rebuild.model_dump(mode="json", exclude_none=True)
     name = given["name"] or f"rebuild-{now:%Y%m%dt%H%M%Sz}-{signer}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from muster.cli.builder_environment import process_in, run_in
+from muster.cli.builder_environment import run_in
 from muster.cli.keyless import read_signer, signer_options
 from muster.cli.output import output_option, state_option
 from muster.kinds.errors import Refused
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from muster.artifacts.store import Store
     from muster.attest.keyless_signing import KeylessSigner
     from muster.build.hermetic.run import HermeticRun
-    from muster.build.pipeline import RunStages
     from muster.kinds.release import Release
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -66,14 +65,9 @@ class Work:
         assert self.signer is not None, "this work was begun without a key"
         return self.signer
 
-    def run(self, given: dict[str, Any]) -> RunStages | None:
+    def run(self, given: dict[str, Any]) -> HermeticRun:
         """How the stages run: see `environment_options`."""
-        state = self.store.folder.parent
-        return run_in(given, self.release.spec.builder, self.lock, state)
-
-    def process(self, given: dict[str, Any]) -> HermeticRun:
-        """As `run`, in a process of its own."""
-        return process_in(given, self.release.spec.builder, self.lock, self.store.folder.parent)
+        return run_in(given, self.release.spec.builder, self.lock, self.store.folder.parent)
 
     def superseded(self) -> Release | None:
         """The release that this one comes after, if its file is there."""

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muster.cli.builder_environment import environment_options, process_in, run_in, vary_option
+from muster.cli.builder_environment import environment_options, run_in, vary_option
 from muster.cli.output import emit, output_option, state_option
 from muster.kinds.errors import Refused, Unusable
 
 if TYPE_CHECKING:
     from muster.attest.rebuild_desk import Bench
     from muster.build.hermetic.run import HermeticRun
-    from muster.build.pipeline import RunStages
     from muster.build.rebuilding.rebuilder import Done, Rebuilder
     from muster.kinds.release import Release
     from muster.source.git import Repository
@@ -114,23 +113,17 @@ def _bench(given: dict[str, Any]) -> Bench:
     from muster.build.measuring.machine import this_machine
 
     state, machine, cpu = Path(given["state"]), this_machine(), given["cpu"]
-    command = emulator(cpu) if cpu else ()
+    around = Circumstances(emulator=emulator(cpu) if cpu else ())
 
-    def run(release: Release, lock: bytes) -> RunStages | None:
-        if not cpu:
-            return run_in(given, release.spec.builder, lock, state)
-        there = process_in(given, release.spec.builder, lock, state)
-        return replace(there, circumstances=Circumstances(emulator=command))
-
-    def varied(release: Release, lock: bytes) -> HermeticRun:
-        return process_in(given, release.spec.builder, lock, state)
+    def run(release: Release, lock: bytes) -> HermeticRun:
+        return replace(run_in(given, release.spec.builder, lock, state), circumstances=around)
 
     return Bench(
         Store(state / "store"),
         emulated(machine, cpu) if cpu else machine,
         run,
         emulated_on=machine if cpu else None,
-        vary=varied if given["vary"] and not cpu else None,
+        varies=given["vary"] and not cpu,
     )
 
 

@@ -91,12 +91,14 @@ def check_proof(proof: Proof, clone: Path) -> Check:
 def _rebuilt(clone: Path, state: Path, release_file: str) -> tuple[Release, dict[str, object]]:
     from muster.build.declarations import read_bounded, read_release
     from muster.build.environment import MAX_LOCK
+    from muster.build.hermetic.run import own_run
     from muster.build.measuring.machine import this_machine
     from muster.build.rebuild import rebuild_release
 
     release = read_release(clone, release_file)
     lock = read_bounded(clone, release.spec.builder.lock, MAX_LOCK)
-    outcome = rebuild_release(release, Store(state / "store"), lock, (this_machine(), datetime.now(UTC)))
+    about, run = (this_machine(), datetime.now(UTC)), own_run(release.spec.builder, lock)
+    outcome = rebuild_release(release, Store(state / "store"), lock, about, run=run)
     if outcome.rebuild.verdict == "UNKNOWN":
         raise Unusable(f"{release.name} could not be built again: {outcome.reason}", "run the demo with: make demo")
     return release, outcome.rebuild.model_dump(mode="json", exclude_none=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import onnx
 import pytest
-from hostile_models import small_model
 from onnx import TensorProto
 
+from hostile_models import small_model
 from muster.build.onnx_safety.admit import examine
 from muster.build.onnx_safety.rules import External, Rules
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from muster.artifacts.bundle import CONFIG, GOLDEN_EXPECTED, GOLDEN_INPUTS, MODEL, read_bundle
 from muster.artifacts.manifest import check_bundle
 from muster.artifacts.store import MissingObject, Store
+from muster.build.hermetic.run import own_run
 from muster.build.measuring.frames import repeated
 from muster.build.onnx_safety.admit import admit
 from muster.build.onnx_safety.safe_model import SafeModel
@@ -83,7 +84,7 @@ def load_subject(
     calibration, evaluation = (_snapshot(release, name, store) for name in ("calibration", "evaluation"))
     refuse_overlap(release, evaluation, calibration)
     if not store.has(release.spec.artifact.digest):
-        result = build_release(release, store, lock, reporter=reporter)
+        result = build_release(release, store, lock, reporter=reporter, run=own_run(release.spec.builder, lock))
         if result.difference is not None:
             raise Refused(
                 f"{release.name} does not build to the artifact that it declares: {result.difference} differs",
