@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from muster.cli.build_progress import build_progress
+from muster.cli.builder_environment import environment_options
 from muster.cli.evidence_work import Work, making
 from muster.cli.output import emit, table
 from muster.kinds.errors import Unusable
@@ -33,8 +34,11 @@ _Kind = Literal["native", "emulated", "reference", "soak"]
 @click.option("--soak", help='With --class: run for that long, such as "1h", and see that answers hold.')
 @click.option("--job", type=_FILE, help="With --class: write what a reference device is to run, and measure nothing.")
 @click.option("--from", "record", type=_FILE, help="With --class: take what a reference device recorded of that job.")
+@environment_options(default="any")
 def measure(output: str, **given: Any) -> None:
     """Measure RELEASE, beside its source model and the release that it supersedes.
+
+    An artifact that is not in the store is built first.
 
     Without --class: accuracy, slices, fairness, robustness, sizes, cost and snapshots, into measurement.json. Slices
     are declared by the evaluation snapshot: tensors `slice_NAME`, which say for each frame whether it belongs there;
@@ -54,7 +58,9 @@ def measure(output: str, **given: Any) -> None:
     wanted = _Wanted.of(given)
     work = Work.of(given, signs=wanted.job is None)
     with build_progress(output) as reporter:
-        subject = load_subject(work.release, work.superseded(), work.store, work.lock, reporter)
+        subject = load_subject(
+            work.release, work.superseded(), work.store, work.lock, reporter, how=lambda: work.run(given)
+        )
     if wanted.job is not None:
         _write_job(wanted.job, subject, _declared(work, wanted.device_class), work.superseded(), output)
         return

@@ -22,6 +22,7 @@ from muster.build.measuring.machine import this_machine
 from muster.build.measuring.measurement import measure_anywhere
 from muster.build.measuring.subject import Subject, load_subject
 from muster.build.onnx_runtime import Session
+from muster.build.pipeline import RunStages
 from muster.kinds.canonical import canonical_json
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.evidence import Measurement, Result
@@ -156,6 +157,17 @@ def test_an_artifact_that_is_not_there_is_built(tmp_path: Path) -> None:
         subject, Result(metric="package-size", value=Decimal(1)), this_machine(), datetime(2026, 3, 1, tzinfo=UTC)
     )
     assert "is not in the store" in measured.environment["superseded"]
+
+
+def test_how_it_is_built_is_asked_only_if_it_must_be(store: Store, tmp_path: Path) -> None:
+    """An environment of another lock is made for a build, and for nothing else."""
+
+    def asked() -> RunStages:
+        raise Unusable("somebody asked", "-")
+
+    load_subject(release("1.2.0"), None, store, LOCK, how=asked)
+    with pytest.raises(Unusable, match="somebody asked"):
+        load_subject(release("1.2.0"), None, filled_store(tmp_path), LOCK, how=asked)
 
 
 def test_a_build_that_comes_to_something_else_is_not_measured(tmp_path: Path) -> None:

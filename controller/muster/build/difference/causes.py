@@ -139,7 +139,8 @@ def _weights(numbers: InitializerDifference, same_inputs: bool) -> Iterator[Caus
     if not numbers.roles.get(WEIGHT):
         return
     far, unit = numbers.largest_of(WEIGHT)
-    text = f"{numbers.roles[WEIGHT]} weights differ, by up to {far} {unit}"
+    by = f"by up to {far} {unit}" if far else "in shape or type"
+    text = f"{numbers.roles[WEIGHT]} weights differ, {by}"
     if not same_inputs:
         yield Cause("source", "possible", text)
     # A quantized weight that lay on a boundary is rounded one step further.

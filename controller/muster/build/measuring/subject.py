@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -16,7 +17,7 @@ from muster.build.hermetic.run import own_run
 from muster.build.measuring.frames import repeated
 from muster.build.onnx_safety.admit import admit
 from muster.build.onnx_safety.safe_model import SafeModel
-from muster.build.pipeline import SOURCE_HINT, build_release
+from muster.build.pipeline import SOURCE_HINT, RunStages, build_release
 from muster.build.stage_functions import import_model
 from muster.build.stages import Reporter
 from muster.kinds.errors import Refused
@@ -74,9 +75,17 @@ class Subject:
 
 
 def load_subject(
-    release: Release, superseded: Release | None, store: Store, lock: bytes, reporter: Reporter | None = None
+    release: Release,
+    superseded: Release | None,
+    store: Store,
+    lock: bytes,
+    reporter: Reporter | None = None,
+    *,
+    how: Callable[[], RunStages] | None = None,
 ) -> Subject:
     """Read a release's artifact from the store, or build it there, with everything that it is compared with.
+
+    `how` makes the way in which a build runs, if one is needed; by default with the controller's own tools.
 
     Raises `Refused` if the build comes to another artifact than the declared one, or if the evaluation holds frames
     that calibrated it, and what `build_release` raises.
@@ -84,7 +93,8 @@ def load_subject(
     calibration, evaluation = (_snapshot(release, name, store) for name in ("calibration", "evaluation"))
     refuse_overlap(release, evaluation, calibration)
     if not store.has(release.spec.artifact.digest):
-        result = build_release(release, store, lock, reporter=reporter, run=own_run(release.spec.builder, lock))
+        run = how() if how else own_run(release.spec.builder, lock)
+        result = build_release(release, store, lock, reporter=reporter, run=run)
         if result.difference is not None:
             raise Refused(
                 f"{release.name} does not build to the artifact that it declares: {result.difference} differs",
