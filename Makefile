@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check fix docs env models lock peers fuzz benchmarks
+.PHONY: demo test check fix docs env models lock peers fuzz benchmarks repro aarch64
 
 demo: env
 	$(BIN)/muster demo $(DEMO)
 
+# Whole files go to one process each, so that what a file shares is made once.
 test: env
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 # Since this commit the gate judges every commit of this repository; a shallow clone does not hold it.
 GATE_SINCE := 0b8920f787029afbfedff30b68951474d8899a31
@@ -48,6 +49,8 @@ env: .venv/.ready
 lock: env
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" builders/onnxruntime-1.31.in -o builders/onnxruntime-1.31.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" builders/onnxruntime-1.30.in -o builders/onnxruntime-1.30.lock
+	sed -i '1i # Python 3.11' builders/onnxruntime-1.30.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" fuzz/requirements.in -o fuzz/requirements.lock
 
 # Coverage-guided, outside of the tests: FUZZ_SECONDS for each target. What it finds ends it with the input that did it.
@@ -56,9 +59,20 @@ fuzz: env
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r fuzz/requirements.lock
 	for target in yaml evidence body documents; do $(BIN)/python fuzz/fuzz.py $$target -max_total_time=$(FUZZ_SECONDS) -len_control=0 -max_len=4096 -artifact_prefix=/tmp/ || exit 1; done
 
+# Every recipe on every architecture on every CPU that this machine can be: prints the digests, writes them to docs/.
+# Takes half an hour for each emulated CPU, and goes on where it was ended; `make peers` and `make aarch64` bring more.
+repro: env
+	$(BIN)/python docs/reproduce.py $(REPRO)
+
+# An aarch64 Python with the builder's packages under an emulator that runs them, below .peers/: for `make repro`.
+aarch64: env
+	PYTHON=$(abspath $(BIN)/python) sh tests/aarch64.sh .peers/aarch64
+
 # Measured side by side with a peer; figures depend on the machine, so none of them is a test.
 benchmarks: env
 	$(BIN)/python benchmarks/check_speed.py
+	$(BIN)/python benchmarks/signing_speed.py
+	$(BIN)/python benchmarks/build_speed.py
 
 # Debian programs and npm packages that some tests measure us against; those tests skip with their reason where they are
 # missing. Packages named in tests/<part>/peers/ are installed below .peers/<part>/.

@@ -82,6 +82,9 @@ def _fields(metric: GateMetric, kind: GateKind) -> Iterator[tuple[str, str]]:
         yield "minSamples", "with fewer, inconclusive"
     if kind.interval != "none":
         yield "bound", f"`lower`, `upper`; {_bounds(kind)}"
+    if kind.reads == "rebuild":
+        yield "rebuilders", "at level 3: who may count, each a signing key's name or `identities/<name>`"
+        yield "agreeing", "at level 3: how many of them must agree, from 2 to 16"
     if kind.command:
         yield "maxAge", "how old the evidence may be; the tier's `evidenceMaxAge` holds too"
     yield "model", "only releases of this model"

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gate_pages import gates
+from recipe_pages import stages
+from sandbox_pages import escapes
 
 from muster.cli import VERBS
 from muster.kinds.fleet import KINDS
@@ -66,10 +68,23 @@ def _fields(schema: dict[str, Any], root: dict[str, Any], prefix: str) -> Iterat
         required = name in schema.get("required", []) and not optional
         items, _ = _resolve(value.get("items", {}), root)
         yield path, _type(value, items), required, _summary(value)
-        if "properties" in value:
+        if "oneOf" in value:
+            yield from _variants(value, root, path)
+        elif "properties" in value:
             yield from _fields(value, root, f"{path}.")
         elif "properties" in items:
             yield from _fields(items, root, f"{path}[].")
+
+
+def _variants(value: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[tuple[str, str, bool, str]]:
+    """The fields of each kind of a value that has several, by its format."""
+    for given in value["oneOf"]:
+        variant, _ = _resolve(given, root)
+        formats = variant["properties"]["format"]
+        names = " or ".join([formats["const"]] if "const" in formats else formats["enum"])
+        yield f"{path} ({names})", "", False, _summary(variant)
+        for name, kind, required, text in _fields(variant, root, f"{path}."):
+            yield f"{name} ({names})", kind, required, text
 
 
 def _resolve(value: dict[str, Any], root: dict[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -83,6 +98,8 @@ def _resolve(value: dict[str, Any], root: dict[str, Any]) -> tuple[dict[str, Any
 
 
 def _type(value: dict[str, Any], items: dict[str, Any]) -> str:
+    if "oneOf" in value:
+        return "mapping"
     if "const" in value:
         return f"`{value['const']}`"
     if "enum" in value:
@@ -115,6 +132,8 @@ GENERATED = {
     ("docs/architecture.md", "phases"): phases,
     ("docs/kinds.md", "kinds"): kinds,
     ("docs/gates.md", "gates"): gates,
+    ("docs/reproducibility.md", "stages"): stages,
+    ("docs/sandbox.md", "escapes"): escapes,
     ("README.md", "verbs"): verbs,
 }
 

@@ -55,7 +55,7 @@ def evidence_files(release: Release, older: Release, key: bytes, at: datetime) -
         name = runtime.device_class
         statements[f"measurement-{name}"] = (
             MEASUREMENT,
-            _measurement(release, snapshots, when, _on_device(name)),
+            {**_measurement(release, snapshots, when, _on_device(name)), "where": "reference-device"},
         )
     subjects = {"artifact": release.spec.artifact.digest}
     return {

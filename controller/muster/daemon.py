@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from muster.apply import suspensions
+from muster.apply.admissions import Admissions
 from muster.apply.builds import Builds
 from muster.apply.execute import Executor, Failed
 from muster.apply.identity import Identity
@@ -26,6 +27,7 @@ from muster.apply.tuf_keys import TufKeys
 from muster.artifacts.store import Store
 from muster.attest.keys import public_half
 from muster.attest.state_keys import StateKeys
+from muster.build.sandbox.confinement import Level
 from muster.kinds.errors import MusterError
 from muster.kinds.fleet import Fleet
 from muster.observe.counts import observed
@@ -50,6 +52,8 @@ class Settings:
     branch: str = "main"
     interval: timedelta = timedelta(seconds=30)
     author: str = "Muster controller <muster@localhost>"
+    sandbox: Level = Level.LANDLOCK
+    """The weakest sandbox that a build is run in."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Controller:
         self._repository = Repository.mirror(settings.repository, state / "repository.git")
         self._loader = Loader()
         self._builds = Builds(on_end=wake)
-        self._rebuilder = Rebuilder(state)
+        self._rebuilder = Rebuilder(state, settings.sandbox)
         self._prepared = Prepared(store, state / "signatures", signing_key)
         self._executor = Executor(
             engine=self.engine,
@@ -96,6 +100,7 @@ class Controller:
             reverter=Reverter(self._repository, self._loader, Identity(settings.author, settings.branch)),
             store=store,
             prepared=self._prepared,
+            admissions=Admissions(state / "admissions", signing_key),
             publisher=self.publisher,
             builds=self._builds,
             build=self._rebuilder.rebuild,

@@ -9,8 +9,8 @@ from meter_example import release
 from muster.kinds.recipe import Recipe, refused_option
 
 REFUSED = [
-    ("calibrate", "method", "entropy", "min-max under another name"),
-    ("calibrate", "method", "Entropy", "min-max under another name"),
+    ("calibrate", "calibrateMethod", "Entropy", "min-max under another name"),
+    ("quantize", "calibrate_method", "MinMax", "calibration inside quantize_static"),
     ("calibrate", "calibMaxIntermediateOutputs", 3, "throws calibration data away"),
     ("calibrate", "CalibMaxIntermediateOutputs", 3, "throws calibration data away"),
     ("quantize", "max_intermediate_outputs", 3, "throws calibration data away"),
@@ -30,7 +30,9 @@ def test_the_reason_reaches_the_user(stage: str | None, key: str, value: object,
     assert why in str(refused_option(key, value))
 
 
-@pytest.mark.parametrize(("key", "value"), [("method", "minmax"), ("batch", 32), ("operators", ["Conv"])])
+@pytest.mark.parametrize(
+    ("key", "value"), [("method", "minmax"), ("method", "entropy"), ("batch", 32), ("operators", ["Conv"])]
+)
 def test_what_is_offered_is_not_refused(key: str, value: object) -> None:
     """The table speaks only of what it names."""
     assert refused_option(key, value) is None

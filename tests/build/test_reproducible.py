@@ -52,8 +52,14 @@ def _fleet(folder: Path) -> Path:
 def _verify(folder: Path, state: Path, emulator: list[str], **options: object) -> tuple[int, dict]:
     path = folder / "releases/meter-reader/1.1.0.yaml"
     command = [*emulator, sys.executable, "-m", "muster", "build", str(path), "--verify", "-o", "json"]
+    # What is varied is this process; the lock's environment is varied by `muster build --vary`.
     done = subprocess.run(
-        [*command, "--state", str(state)], check=False, capture_output=True, text=True, cwd=folder, **options
+        [*command, "--environment", "own", "--state", str(state)],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        **options,
     )
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)

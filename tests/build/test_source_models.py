@@ -127,7 +127,7 @@ HOSTILE: dict[str, tuple[Callable[[onnx.ModelProto], None], str]] = {
     "random numbers": (_random, "RandomNormalLike is not accepted"),
     "huge initializer": (_huge_initializer, "parameters"),
     "negative dimension": (_negative_dimension, "negative dimension"),
-    "initializer cut short": (_short_data, "onnx.checker"),
+    "initializer cut short": (_short_data, "bytes of data"),
     "too many nodes": (_too_many_nodes, "20006 nodes"),
     "cycle": (_cycle, "onnx.checker"),
     "another input": (_other_input, "input and output"),

@@ -16,6 +16,8 @@ from muster.artifacts.store import Store
 from muster.cli import exit_code_of
 
 RELEASE = "releases/meter-reader/1.1.0.yaml"
+# Environments of their own: tests/build/hermetic.
+VERIFY = ("--verify", "--environment", "own")
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def _edit(fleet: Path, old: str, new: str) -> None:
 @pytest.mark.parametrize("name", [RELEASE, "meter-reader/1.1.0", f"./{RELEASE}"])
 def test_a_release_that_rebuilds_exits_0(fleet: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """By file or by name; the headline says so."""
-    assert exit_code_of(["build", name, "--verify"]) == 0
+    assert exit_code_of(["build", name, *VERIFY]) == 0
     assert "identical to its pins" in capsys.readouterr().out
     assert (fleet / ".muster").is_dir()
 
@@ -47,7 +49,7 @@ def test_a_release_that_rebuilds_exits_0(fleet: Path, name: str, capsys: pytest.
 def test_a_difference_exits_1_and_is_named(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With the first stage that differs, also for programs."""
     _edit(fleet, "mantissaBits: 10", "mantissaBits: 8")
-    assert exit_code_of(["build", RELEASE, "--verify", "-o", "json"]) == 1
+    assert exit_code_of(["build", RELEASE, *VERIFY, "-o", "json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["firstDifference"] == "calibration_table"
     assert "calibration_table" in report["reason"]
@@ -67,7 +69,7 @@ def test_every_output(fleet: Path, output: str, capsys: pytest.CaptureFixture[st
 def test_a_missing_source_exits_2_with_the_way_to_get_it(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A fresh clone has no store yet."""
     shutil.rmtree(fleet / ".muster")
-    assert exit_code_of(["build", RELEASE, "--verify"]) == 2
+    assert exit_code_of(["build", RELEASE, *VERIFY]) == 2
     assert "hint: put it into the store: `make models`" in capsys.readouterr().err
 
 
@@ -93,14 +95,14 @@ def _linked_release(fleet: Path) -> None:
 def test_what_cannot_be_built_exits_2(fleet: Path, change: object, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a traceback."""
     change(fleet)
-    assert exit_code_of(["build", RELEASE, "--verify"]) == 2
+    assert exit_code_of(["build", RELEASE, *VERIFY]) == 2
     assert capsys.readouterr().err.startswith("error: ")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "where"),
     [
-        ("method: minmax", "method: entropy", "min-max under another name"),
+        ("method: minmax", "method: minmax\n      calibrateMethod: Entropy", "min-max under another name"),
         ("batch: 32", "batch: 32\n      calibMaxIntermediateOutputs: 3", "throws calibration data away"),
         ("reduceRange: true", "reduceRange: true\n      saveOptimized: true", "holds kernels for the CPU"),
         ("mantissaBits: 10", "mantissaBits: 10.5", f"{RELEASE}:"),
@@ -163,7 +165,7 @@ def test_a_new_release_verifies(fleet: Path) -> None:
     (fleet / "model.onnx").write_bytes(store.get(spec["source"]["digest"]))
     (fleet / "golden.tensors").write_bytes(store.get(spec["snapshots"]["golden"]["inputs"]))
     assert _new(fleet, "--source", "model.onnx", "--golden", "golden.tensors", "--supersedes", "1.2.0") == 0
-    assert exit_code_of(["build", "meter-reader/2.0.0", "--verify"]) == 0
+    assert exit_code_of(["build", "meter-reader/2.0.0", *VERIFY]) == 0
 
 
 def test_pins_are_never_overwritten(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,5 +208,5 @@ def test_a_damaged_input_is_not_a_difference(fleet: Path, capsys: pytest.Capture
     path = Store(fleet / ".muster/store").path(release("1.1.0").spec.source.digest)
     path.chmod(0o644)
     path.write_bytes(b"x" + path.read_bytes()[1:])
-    assert exit_code_of(["build", RELEASE, "--verify"]) == 2
+    assert exit_code_of(["build", RELEASE, *VERIFY]) == 2
     assert "damaged" in capsys.readouterr().err

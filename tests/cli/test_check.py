@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from muster.source.git import make_repository
 from scratch_fleet import fleet_files
 from scratch_repository import commit_all, git, repository_of, write
 
+ROOT = Path(__file__).parents[2]
 CLASS = "devices/classes/cam.yaml"
 
 
@@ -112,3 +114,16 @@ def test_a_time_that_is_none(folder, capsys, time):
     """Exit 2, and what would be one."""
     assert exit_code_of(["check", str(folder), "--base", "HEAD", "--at", time]) == 2
     assert "hint: write 2026-03-01T09:00:00Z" in capsys.readouterr().err
+
+
+def test_an_error_elsewhere_leaves_no_document_unanswered(folder, capsys):
+    """Components know their owners from the owners file, whatever is wrong with other files."""
+    kept = ["docs/components.yaml", "policies/owners.yaml", "docs/diagrams/*.mmd", "docs/playbooks/*.md"]
+    found = {str(path.relative_to(ROOT)): path.read_text() for name in kept for path in ROOT.glob(name)}
+    found["docs/components.yaml"] = found["docs/components.yaml"].replace("owner: ml", "owner: nobody-here", 1)
+    write(folder, {**found, CLASS: fleet_files()[CLASS].replace("1MiB", "1.5")})
+    assert exit_code_of(["check", str(folder), "--work-tree"]) == 1
+    complaints = capsys.readouterr().out
+    assert f"{CLASS}:17:14: error: spec.budgets.storage" in complaints
+    assert "nobody-here" in complaints
+    assert "owners file" not in complaints

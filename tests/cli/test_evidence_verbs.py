@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 import subprocess
 from dataclasses import replace
@@ -12,7 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from builder_environments import lend
 from meter_example import LOCK, ROOT, filled_store, release
+from muster.agent.folder import DeviceFolder
+from muster.agent.identity import Identity, write_identity
 from muster.artifacts.store import Store
 from muster.attest.evidence import read_evidence, sign_evidence
 from muster.attest.keys import key_id, new_private_key, public_half
@@ -23,7 +27,16 @@ from muster.check.gates.decide import gate_verdicts
 from muster.check.gates.table import GATE_KINDS
 from muster.cli import exit_code_of
 from muster.kinds.digest import hex_of
-from muster.kinds.evidence import LARGEST, MEASUREMENT, PROVENANCE, REBUILD, REHEARSAL, Evidence, Measurement
+from muster.kinds.evidence import (
+    LARGEST,
+    MEASUREMENT,
+    PROVENANCE,
+    REBUILD,
+    REBUILD_TYPE,
+    REHEARSAL,
+    Evidence,
+    Measurement,
+)
 from muster.kinds.policy import Gate
 from muster.kinds.pull_request import PullRequest
 from muster.kinds.signing_key import SigningKey
@@ -57,9 +70,11 @@ def fleet(pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path / "fleet"
 
 
-def run(*arguments: str) -> int:
-    """A verb of the group, with the key."""
-    return exit_code_of(["evidence", *arguments, "--key", KEY])
+def run(*arguments: str, environment: str = "own") -> int:
+    """A verb of the group, with the key. What is rebuilt in this process no gate believes."""
+    where = ("--environment", environment, "--no-vary") if arguments[0] == "rebuild" else ()
+    group = () if arguments[0] == "measure" else ("evidence",)
+    return exit_code_of([*group, *arguments, *where, "--key", KEY])
 
 
 def written(fleet: Path, name: str) -> Evidence:
@@ -100,28 +115,73 @@ def test_measure(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"wrote {fleet}/{FOLDER}/measurement.json" in shown
 
 
+def declare(fleet: Path, name: str, line: str) -> None:
+    """Add a line to the spec of a device class."""
+    path = fleet / f"devices/classes/{name}.yaml"
+    path.write_text(path.read_text().replace("spec:\n", f"spec:\n  {line}\n"))
+
+
 def test_measure_on_a_device(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file of its own for the class, every result is about that class, and what was not compared is said."""
+    """A file of its own for the class; answers with its CPU's instructions into another, or why there are none.
+
+    What was not compared is said.
+    """
     Store(fleet / ".muster/store").path(release("1.1.0").spec.artifact.digest).unlink()
-    command = ["measure", "meter-reader/1.2.0", "--device-class", "cam-day", "-o", "json"]
-    assert run(*command) == 0
-    found = written(fleet, "measurement-cam-day")
-    assert found.predicate == json.loads(capsys.readouterr().out)["predicate"]
+    declare(fleet, "cam-edge", "cpu: Haswell")
+    emulates = shutil.which("qemu-x86_64") is not None and platform.machine() == "x86_64"
+    command = ["measure", "meter-reader/1.2.0", "--class", "cam-edge"]
+    assert run(*command, "-o", "json") == (0 if emulates else 2)
+    said = capsys.readouterr()
+    found = written(fleet, "measurement-cam-edge")
     measured = Measurement.model_validate_json(json.dumps(found.predicate))
-    assert {result.device_class for result in measured.results} == {"cam-day"}
+    assert {result.device_class for result in measured.results} == {"cam-edge"}
+    assert (measured.where, len(measured.coverage) > 3) == ("native", True)
     assert "is not in the store" in measured.environment["superseded"]
     assert {result.metric for result in measured.results} == {
+        "cold-latency",
         "delegate-active",
         "load-time",
         "p50-latency",
         "p95-latency",
+        "p99-latency",
         "peak-ram",
     }
+    if emulates:
+        answers = written(fleet, "measurement-cam-edge-emulated").predicate
+        assert [found.predicate, answers] == [one["predicate"] for one in json.loads(said.out)["measurements"]]
+        assert (answers["environment"]["cpu"], answers["where"]) == ("x86_64/emulated/Haswell", "emulated")
+        assert {one["metric"] for one in answers["results"]} == {"accuracy", "fairness-gap", "robustness"}
+    else:
+        assert "with the instructions of Haswell was not measured" in said.err
+    assert run(*command, "--cpu", "Nehalem") == 2
+    assert "cam-edge has Haswell, not 'Nehalem'" in capsys.readouterr().err
     assert run(*command, "--soak", "1ms") == 0
-    soaked = [
-        (result["metric"], result["deviceClass"]) for result in written(fleet, "soak-cam-day").predicate["results"]
-    ]
-    assert soaked == [("soak", "cam-day")]
+    soaked = written(fleet, "soak-cam-edge").predicate["results"]
+    assert [(result["metric"], result["deviceClass"]) for result in soaked] == [("soak", "cam-edge")]
+
+
+def test_measure_on_a_reference_device(fleet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The job needs no key, its digest goes with it, and the record of a declared device becomes evidence."""
+    command = ["measure", "meter-reader/1.2.0", "--class", "cam-day"]
+    assert exit_code_of([*command, "--job", "day.job", "-o", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    device = DeviceFolder(tmp_path / "device")
+    device.path.mkdir()
+    fields = {"device_id": "bench-7", "device_class": "cam-day", "labels": {}, "models": ("meter-reader",)}
+    write_identity(device, Identity(**fields, server="https://127.0.0.1"))
+    there = ["agent", "measure", told["file"], "--folder", str(device.path), "--out", "record.json", "--soak", "1ms"]
+    assert exit_code_of([*there, "--digest", "sha256:" + "0" * 64]) == 1
+    assert exit_code_of([*there, "--digest", told["digest"]]) == 0
+    assert run(*command, "--from", "record.json") == 1
+    assert "bench-7 is no reference device of cam-day" in capsys.readouterr().err
+    declare(fleet, "cam-day", "referenceDevices: [bench-7]")
+    assert run(*command, "--from", "record.json") == 0
+    found = written(fleet, "soak-cam-day").predicate
+    assert (found["where"], found["environment"]["device"]) == ("reference-device", "bench-7")
+    assert run(*command, "--from", told["file"]) == 2
+    with device.held():
+        assert exit_code_of([*there, "--digest", told["digest"]]) == 1
+    assert "another agent runs" in capsys.readouterr().err
 
 
 def test_provenance(fleet: Path) -> None:
@@ -140,8 +200,11 @@ def test_gates_believe_what_the_verbs_make(fleet: Path, capsys: pytest.CaptureFi
     spec = {"scheme": "ecdsa-p256-sha256", "publicKey": pem, "uses": ["evidence"]}
     key = {"apiVersion": "muster/v1", "kind": "SigningKey", "metadata": {"name": "lab"}, "spec": spec}
     declaration.write_text(yaml.safe_dump(key))
+    assert run("rebuild", RELEASE) == 0
+    assert {"rebuilt"} <= {verdict.gate for verdict in gate_verdicts(_case(fleet)) if verdict.outcome == "fail"}
+    lend(fleet / ".muster")
     for verb in ("measure", "provenance", "rebuild"):
-        assert run(verb, RELEASE) == 0
+        assert run(verb, RELEASE, environment="lock") == 0
     capsys.readouterr()
     verdicts = {verdict.gate: verdict for verdict in gate_verdicts(_case(fleet)) if verdict.device_class is None}
     # 20 kernels take a quarter more than the 16 of the release that it supersedes.
@@ -170,12 +233,14 @@ def test_rebuild_keeps_every_verdict(fleet: Path, capsys: pytest.CaptureFixture[
     assert run("rebuild", RELEASE, "--name", "rebuild-here") == 0
     found = written(fleet, "rebuild-here")
     assert (found.predicate_type, found.predicate["verdict"], found.predicate["level"]) == (REBUILD, "GOOD", "L2")
+    beside = written(fleet, "rebuild-here-provenance").predicate["buildDefinition"]
+    assert (beside["buildType"], beside["internalParameters"]["level"]) == (REBUILD_TYPE, "L2")
     before = (fleet / FOLDER / "rebuild-here.json").read_bytes()
     assert run("rebuild", RELEASE, "--name", "rebuild-here") == 1
     assert "is there already, and stays" in capsys.readouterr().err
     assert (fleet / FOLDER / "rebuild-here.json").read_bytes() == before
     assert run("rebuild", RELEASE) == 0
-    assert len(list((fleet / FOLDER).glob("rebuild-2*.json"))) == 1
+    assert len(list((fleet / FOLDER).glob("rebuild-2*.json"))) == 2
 
 
 def test_a_bad_rebuild_is_recorded_and_exits_1(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,6 +249,7 @@ def test_a_bad_rebuild_is_recorded_and_exits_1(fleet: Path, capsys: pytest.Captu
     path.write_text(path.read_text().replace("reduceRange: true", "reduceRange: false"))
     assert run("rebuild", RELEASE, "--name", "bad") == 1
     assert written(fleet, "bad").predicate["verdict"] == "BAD"
+    assert not (fleet / FOLDER / "bad-provenance.json").exists()
     assert "BAD at L1: quantized: pinned sha256:" in capsys.readouterr().out
     shutil.rmtree(fleet / ".muster/store")
     assert run("rebuild", RELEASE, "--name", "unknown") == 2
@@ -206,16 +272,20 @@ def test_rehearsal(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["measure", "meter-reader/9.9.9"], 2, "cannot read releases/meter-reader/9.9.9.yaml"),
         (["measure", "nonsense"], 2, "is no release file"),
         (["measure", RELEASE, "--name", "../../x"], 2, "no name of an evidence file"),
-        (["measure", RELEASE, "--soak", "1h"], 2, "without --device-class"),
-        (["measure", RELEASE, "--soak", "long", "--device-class", "cam-day"], 2, "not a duration"),
-        (["measure", RELEASE, "--device-class", "cam-night"], 2, "no such device class: cam-night"),
+        (["measure", RELEASE, "--soak", "1h"], 2, "--soak says nothing without --class"),
+        (["measure", RELEASE, "--cpu", "Haswell"], 2, "--cpu says nothing without --class"),
+        (["measure", RELEASE, "--from", "x"], 2, "--from says nothing without --class"),
+        (["measure", RELEASE, "--class", "cam-day", "--cpu", "max", "--soak", "1h"], 2, "different measurements"),
+        (["measure", RELEASE, "--soak", "long", "--class", "cam-day"], 2, "not a duration"),
+        (["measure", RELEASE, "--class", "cam-night"], 2, "no such device class: cam-night"),
         (["provenance", RELEASE, "--builder", "me"], 2, "no URI"),
         (["rehearsal", "meter-reader/1.0.0"], 2, "supersedes nothing"),
         (["rehearsal", RELEASE, "--back-to", "meter-reader/0.1.0"], 1, "declares no release"),
         (["rehearsal", RELEASE, "--back-to", "meter-reader/1.2.0"], 1, "cannot go back"),
     ],
     ids=[
-        "no-release", "no-name", "leads-out", "soak-alone", "odd-soak", "no-class", "odd-builder", "nothing-before",
+        "no-release", "no-name", "leads-out", "soak-alone", "cpu-alone", "record-alone", "two-at-once",
+        "odd-soak", "no-class", "odd-builder", "nothing-before",
         "back-to-nothing", "back-to-itself",
     ],
 )  # fmt: skip

@@ -24,6 +24,7 @@ WORKFLOWS: dict[str, dict[str, Any]] = {path.stem: YAML(typ="safe").load(path) f
 # Everything that any job may do beyond reading the repository; a new entry is a decision, not a detail.
 MAY_WRITE = {
     ("gate", "gate"): {"checks": "write", "pull-requests": "write"},
+    ("rebuild", "rebuild"): {"id-token": "write"},
     ("sign", "propose"): {"contents": "write"},
 }
 TRUSTED = {"push", "schedule", "workflow_dispatch", "workflow_run"}

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import onnx
+import json
+from pathlib import Path
+
 import pytest
-from onnx import TensorProto, helper
 
-from muster.build.onnx_runtime import Session, onnxruntime
-from muster.kinds.errors import Refused
+from muster.build.onnx_runtime import VERSION
+from muster.build.onnx_safety.asking import ask_versions, main
 from muster.kinds.runtimes import loadable
-
-NEWEST_ASKED = 40
-
-
-def loads(opset: int, ir: int) -> bool:
-    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "one", value[:1], value[1:])
-    model = onnx.ModelProto(ir_version=ir, graph=graph, opset_import=[helper.make_opsetid("", opset)])
-    try:
-        Session(model.SerializeToString())
-    except Refused:
-        return False
-    return True
 
 
 def test_the_installed_runtime_loads_exactly_what_the_table_says() -> None:
     """Opsets inside the range load and those outside do not; so with IR versions."""
-    known = loadable(onnxruntime.__version__)
-    assert known is not None
-    opsets = [opset for opset in range(1, NEWEST_ASKED) if loads(opset, 8)]
-    assert opsets == list(range(known.least_opset, known.most_opset + 1))
-    assert [ir for ir in range(1, NEWEST_ASKED) if loads(15, ir)] == list(range(1, known.most_ir + 1))
+    assert loadable(VERSION) == ask_versions()
+
+
+def test_the_answers_of_several_versions_become_the_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By number and not by letter: 1.9 comes before 1.10; rows as they stand in the tables."""
+    for version, most in (("1.10.2", 22), ("1.9.1", 21)):
+        operators = {"": {"Relu": {"14": True}, "Gelu": {"20": most == 22}}}
+        loads = {"least_opset": 6, "most_opset": most, "most_ir": 10}
+        text = json.dumps({"version": version, "loads": loads, "operators": operators})
+        (tmp_path / f"{version}.json").write_text(text)
+    main([str(path) for path in sorted(tmp_path.iterdir())])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ['    "1.9": Loadable(6, 21, 10),', '    "1.10": Loadable(6, 22, 10),']
+    assert lines[3:5] == ['        "Gelu": "20:1.10",', '        "Relu": "14",']
 
 
 @pytest.mark.parametrize("version", ["1.19.2", "2.0.0", "1.31.1+vendor", "1.31", "1.311.1", ""])

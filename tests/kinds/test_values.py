@@ -6,7 +6,8 @@ import json
 from typing import get_args
 
 import pytest
-from hypothesis import given
+import rfc8785
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -29,6 +30,22 @@ def test_canonical_json_is_json_and_ignores_order(value: object) -> None:
     assert json.loads(canonical_json(value)) == value
     if isinstance(value, dict):
         assert canonical_json(dict(reversed(value.items()))) == canonical_json(value)
+
+
+inner_text = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=0))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | inner_text,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(inner_text, inner, max_size=4),
+        max_leaves=12,
+    )
+)
+@example({"\ufb33": 1, "\U0001f600": 2, "\r": 3, "\x7f": [{"\U00010000": {}, "\uffff": "\b\x1f"}]})
+def test_canonical_json_is_that_of_rfc_8785(value: object) -> None:
+    """Another implementation writes the same bytes: order by UTF-16, escapes, no spaces."""
+    assert canonical_json(value) == rfc8785.dumps(value)
 
 
 @pytest.mark.parametrize("value", [1.5, {"a": [0.0]}, {1: 2}], ids=["float", "float inside", "number as key"])

@@ -115,7 +115,7 @@ COMPLAINTS = {
     "boolean for a number": (RELEASE, "size: 2000", "size: true", "48:11", "type", "a whole number"),
     "not a number": (RELEASE, "batch: 32", "batch: .nan", "23:40", "type", "a whole number"),
     "infinite": (CLASS, "storage: 1MiB", "storage: .inf", "17:14", "quantity", '"64MiB", in quotes'),
-    "entropy": (RELEASE, "method: minmax", "method: entropy", "23:16", "value", "min-max under another name"),
+    "entropy": (RELEASE, "method: minmax", "method: minmax, calibrateMethod: Entropy", "23:16", "value", "min-max under another name"),
     "float for an integer": (RELEASE, "batch: 32", "batch: 32.0", "23:40", "type", "a whole number"),
     "yes for true": (CLASS, "models: [reader]", "models: [reader]\n  mayBeEmpty: yes", "26:15", "type", "write true or false"),
     "out of bounds": (RELEASE, "batch: 32", "batch: 0", "23:40", "bounds", "1 or more"),

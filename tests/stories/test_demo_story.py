@@ -14,7 +14,10 @@ KILLS = 20
 
 
 def test_the_demo_ends_in_the_same_state_however_often_the_daemon_is_killed() -> None:
-    """1.1.0 reaches every device, 1.2.0 is stopped and reverted, and every device runs what git declares."""
+    """1.1.0 reaches every device, 1.2.0 is stopped and reverted, and every device runs what git declares.
+
+    An identity vouched for the rebuild of 1.1.0, and is believed when the Sigstore that certified it is gone.
+    """
     command = ["make", "--silent", "demo", f"DEMO=--kill-daemon {KILLS} -o json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-4_000:] + done.stdout[-2_000:]
@@ -22,6 +25,7 @@ def test_the_demo_ends_in_the_same_state_however_often_the_daemon_is_killed() ->
     assert report["holds"]
     assert report["kills"] == KILLS
     assert [check["what"] for check in report["checks"] if not check["holds"]] == []
+    assert "GOOD at L2, signed by identities/demo-rebuilder" in report["checks"][-1]["seen"]
     assert report["final"] == {name: {"meter-reader/1.1.0": 16} for name in ("cam-day", "cam-edge", "cam-lowlight")}
     assert report["halt"]["harmed"] >= 1
     assert report["halt"]["downloadsToRecover"] == 0

@@ -6,7 +6,9 @@ No provider stands in for another: a release that was judged on one is not run o
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -76,6 +78,25 @@ class OnnxRuntime:
             raise StepFailed("provider_missing", f"the model runs on {session.get_providers()[0]}, not on {provider}")
         return _OnnxSession(session, config)
 
+    def trace(self, model: bytes, provider: str, name: str, inputs: Float32) -> bytes:
+        """What each node did for `inputs`, as the library writes it. Nodes may fall back to the CPU: that is asked.
+
+        Raises `StepFailed` (load_failed).
+        """
+        library = _library()
+        options = library.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = _ONLY_FATAL
+        options.enable_profiling = True
+        with tempfile.TemporaryDirectory(prefix="muster-trace-") as folder:
+            options.profile_file_prefix = f"{folder}/trace"
+            try:
+                session = library.InferenceSession(model, options, providers=[provider])
+                session.run(None, {name: inputs})
+            except Exception as error:
+                raise StepFailed("load_failed", f"the model does not run: {_first_line(error)}") from error
+            return Path(session.end_profiling()).read_bytes()
+
 
 class _OnnxSession:
     def __init__(self, session: Any, config: Inference) -> None:
@@ -83,6 +104,8 @@ class _OnnxSession:
         self._input = config.input.name
         self._output = config.output.name
         self._labels = len(config.output.labels)
+        first = session.get_inputs()[0].shape[:1]
+        self._at_once = first[0] if first and isinstance(first[0], int) and first[0] > 0 else None
 
     @property
     def delegate(self) -> str:
@@ -90,13 +113,20 @@ class _OnnxSession:
 
     def run(self, inputs: Float32) -> Float32:
         try:
-            scores = self._session.run([self._output], {self._input: inputs})[0]
+            scores = self._scores(inputs)
         except Exception as error:
             raise StepFailed("inference_failed", f"the model does not answer: {_first_line(error)}") from error
-        scores = np.asarray(scores)
         if scores.dtype != np.float32 or scores.shape != (len(inputs), self._labels):
             raise StepFailed("inference_failed", f"the model answers {scores.dtype} of shape {scores.shape}")
-        return scores
+        found: Float32 = scores
+        return found
+
+    def _scores(self, inputs: Float32) -> Any:
+        """A model with fixed shapes takes so many frames at once and no other number."""
+        size = self._at_once or max(1, len(inputs))
+        starts = range(0, max(1, len(inputs)), size)
+        parts = [self._session.run([self._output], {self._input: inputs[start : start + size]})[0] for start in starts]
+        return np.concatenate([np.asarray(part) for part in parts])
 
 
 def _library() -> Any:

@@ -14,6 +14,7 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from muster.apply import ledger, suspensions
+from muster.apply.admissions import Admissions
 from muster.apply.builds import Builds
 from muster.apply.prepare import Prepared
 from muster.apply.publish import PublishedArtifact, Publisher
@@ -47,6 +48,7 @@ class Executor:
     reverter: Reverter
     store: Store
     prepared: Prepared
+    admissions: Admissions
     publisher: Publisher
     builds: Builds
     signer: str
@@ -210,6 +212,7 @@ class Executor:
                 body["reason"] = reason
             elif release:
                 body["artifact"] = release.spec.artifact.digest
+                body["admission"] = self.admissions.admit(release, now)
                 self.damaged.discard(release.spec.artifact.digest)
             with writing(self.engine) as connection:
                 ledger.append(connection, event, key, body, now)

@@ -1,36 +1,38 @@
 """Preparing a release: rebuild its artifact from the pins, compare, sign.
 
-The rebuild runs in a process of its own with a wall clock, limits on memory, processor time and file size, and a
-scrubbed environment, so that a hostile model cannot take the loop down. It is no sandbox: the process can read what
-its user can. The signature file is written last and atomically: it is the record that the release is prepared.
+The rebuild runs in the sandbox (`build/sandbox`), in a folder of its own with copies of what the release pins: it sees
+neither the state folder nor its keys. What it leaves is taken into the store by the pinned digests alone. The signature
+file is written last and atomically: it is the record that the release is prepared.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import resource
-import subprocess
+import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from muster.artifacts.bundle import read_bundle
 from muster.artifacts.durable import write_durably
-from muster.artifacts.store import Store
+from muster.artifacts.store import DamagedObject, MissingObject, Store
 from muster.attest.keys import key_id, public_half
 from muster.attest.model_signature import sign_files
+from muster.build.environment import check_lock
+from muster.build.sandbox.confinement import Confinement, Level, Limits, Outcome
+from muster.build.sandbox.run import Running, strongest
 from muster.kinds.digest import digest_of, hex_of
 from muster.kinds.errors import Refused, TryAgain
 from muster.kinds.release import Release
 
-BUILD_SECONDS = 900
-BUILD_MEMORY = 4 * 2**30
-"""Bytes of address space; threads and arenas count as well."""
-BUILD_FILE = 2**30
-_KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
+BUILD_LIMITS = Limits(memory=4 * 2**30, processor_seconds=900, wall_seconds=900, file_size=2**30)
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""Libraries would start one for each processor, which counts against the limits and changes nothing."""
+_VERIFY = ("--verify", "--environment", "lock", "--sandbox", "limits", "-o", "json")
+"""Once more in a sandbox would hold nothing more: what it starts is held by the one that it is in."""
+_BY_HAND = "try it by hand: muster build RELEASE --verify"
 
 
 class Prepared:
@@ -71,89 +73,134 @@ class Prepared:
 
 
 class Rebuilder:
-    """Rebuilds artifacts into the store of a state folder, one at a time, each in a process of its own."""
+    """Rebuilds artifacts into the store of a state folder, one at a time, each in a sandbox of its own.
 
-    def __init__(self, state: Path) -> None:
+    `lowest` is the weakest level of the sandbox that is accepted.
+    """
+
+    def __init__(self, state: Path, lowest: Level = Level.LANDLOCK) -> None:
         self._state = state
-        self._child: subprocess.Popen[str] | None = None
+        self._lowest = lowest
+        self._store = Store(state / "store")
+        self._running: Running | None = None
         self._stopped = False
+        self._lock = threading.Lock()
 
     def rebuild(self, release: Release, declared: bytes, lock: bytes) -> None:
         """Rebuild an artifact and compare it with the pins. `declared` is the release file, `lock` its builder's.
 
-        Raises `Refused` if it differs from the pins, `TryAgain` if it could not be built this time.
+        Raises `Refused` if it differs from the pins, or if this machine has no sandbox that is accepted; `TryAgain` if
+        it could not be built this time.
         """
-        with tempfile.TemporaryDirectory(prefix="prepare-", dir=self._state) as folder:
-            path = Path(folder, "releases", release.model, f"{release.version}.yaml")
+        level = strongest(self._lowest)
+        with tempfile.TemporaryDirectory(prefix="prepare-", dir=self._state) as name:
+            folder = Path(name)
+            path = folder / "releases" / release.model / f"{release.version}.yaml"
             path.parent.mkdir(parents=True)
             path.write_bytes(declared)
-            lock_path = Path(folder, release.spec.builder.lock)
+            lock_path = folder / release.spec.builder.lock
             lock_path.parent.mkdir(parents=True)
             lock_path.write_bytes(lock)
-            command = [sys.executable, "-m", "muster", "build", str(path), "--verify", "-o", "json"]
-            self._run([*command, "--state", str(self._state)], Path(folder))
+            own = folder / "state"
+            self._lend(release, own / "store")
+            readable = self._lend_environment(release, lock, own / "builders")
+            command = [sys.executable, "-m", "muster", "build", str(path), *_VERIFY, "--state", str(own)]
+            outcome = self._run(command, Confinement(folder, readable, BUILD_LIMITS, level, _ONE_THREAD))
+            _judge(outcome, hidden=str(own), shown=str(self._state))
+            self._take(release, Store(own / "store"))
 
     def stop(self) -> None:
         """End the build that runs, and start no other."""
-        self._stopped = True
-        if self._child:
-            self._child.kill()
+        with self._lock:
+            self._stopped = True
+            if self._running:
+                self._running.stop()
 
-    def _run(self, command: Sequence[str], folder: Path) -> None:
-        if self._stopped:
-            raise TryAgain("the controller is stopping", "the build starts again with it")
-        with subprocess.Popen(  # noqa: S603 - our own program, arguments are no shell
-            command,
-            cwd=folder,
-            env=_environment(folder),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as child:
-            self._child = child
-            _limit(child.pid)
+    def _run(self, command: Sequence[str], confinement: Confinement) -> Outcome:
+        with self._lock:
+            if self._stopped:
+                raise TryAgain("the controller is stopping", "the build starts again with it")
+            self._running = Running(command, confinement)
+        return self._running.wait()
+
+    def _lend(self, release: Release, own: Path) -> None:
+        """Copy the inputs. Those that are missing are the build's to complain about."""
+        for digest in _inputs(release):
             try:
-                output, complaint = child.communicate(timeout=BUILD_SECONDS)
-            except subprocess.TimeoutExpired as error:
-                child.kill()
-                raise Refused(
-                    f"the build took longer than {BUILD_SECONDS} s and was stopped", "use fewer calibration samples"
-                ) from error
-        if child.returncode == 0:
-            return
-        reason = _reason(output) or complaint.strip()[-2_000:] or f"the build ended with {child.returncode}"
-        raise (Refused if child.returncode == 1 else TryAgain)(reason, "try it by hand: muster build RELEASE --verify")
+                source = self._store.path(digest)
+            except MissingObject:
+                continue
+            except DamagedObject as error:
+                # That an input is damaged says nothing about the release.
+                raise TryAgain(error.message, error.hint) from error
+            target = own / source.relative_to(self._store.folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+
+    def _lend_environment(self, release: Release, lock: bytes, own: Path) -> tuple[Path, ...]:
+        """Make the lock's environment out here, where there is a network; what the build has to read of it."""
+        from muster.build.hermetic.environment import environment_for
+        from muster.build.hermetic.lock import read_lock
+
+        check_lock(release.spec.builder, lock)
+        wheels = self._state / "wheelhouse"
+        read = read_lock(lock, release.spec.builder.lock)
+        found = environment_for(read, self._state / "builders", wheels if wheels.is_dir() else None)
+        own.mkdir(parents=True)
+        (own / found.folder.name).symlink_to(found.folder)
+        return found.folder, found.python.resolve().parent.parent
+
+    def _take(self, release: Release, own: Store) -> None:
+        """Bring what was built into the store. The bytes are judged by their digests, whoever wrote them."""
+        for digest in _results(release):
+            if self._store.has(digest) and digest != release.spec.artifact.digest:
+                continue
+            try:
+                self._store.put(own.get(digest))
+            except (MissingObject, DamagedObject) as error:
+                if digest == release.spec.artifact.digest:
+                    raise Refused(
+                        f"the build of {release.name} said that it succeeded, and left no artifact {digest}",
+                        "look at what the source model does when it is loaded",
+                    ) from error
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """What a build may know: where programs are, and a home of its own."""
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    return {
-        **kept,
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC",
-        "ORT_DISABLE_TELEMETRY": "1",
-        "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+def _inputs(release: Release) -> tuple[str, ...]:
+    """What a build reads from the store."""
+    spec = release.spec
+    snapshots = spec.snapshots
+    inputs = (spec.source.digest, snapshots.calibration, snapshots.evaluation, snapshots.golden.inputs)
+    return (*dict.fromkeys(inputs), spec.calibration_table)
 
 
-def _limit(pid: int) -> None:
-    """Bound a process that has just been started, before it has read anything."""
-    with contextlib.suppress(ProcessLookupError):
-        resource.prlimit(pid, resource.RLIMIT_AS, (BUILD_MEMORY, BUILD_MEMORY))
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (BUILD_FILE, BUILD_FILE))
-        resource.prlimit(pid, resource.RLIMIT_CPU, (BUILD_SECONDS, BUILD_SECONDS))
-        resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+def _results(release: Release) -> tuple[str, ...]:
+    """What a build leaves in the store, as pinned; the artifact last."""
+    spec, stages = release.spec, release.spec.stages
+    kept = (stages.imported, stages.preprocessed, stages.calibrated, spec.calibration_table, stages.quantized)
+    return (*kept, spec.snapshots.golden.expected, spec.artifact.digest)
 
 
-def _reason(output: str) -> str | None:
+def _judge(outcome: Outcome, hidden: str, shown: str) -> None:
+    """Raises unless the build succeeded. Paths of its folder are told as those that they stand for."""
+    if outcome.succeeded:
+        return
+    hint = _BY_HAND
+    if outcome.ended_by == "stopped":
+        raise TryAgain("the controller is stopping", "the build starts again with it")
+    if outcome.ended_by:
+        raise Refused(
+            f"the build {outcome.explain()}", "use fewer calibration samples, or a model that keeps to itself"
+        )
+    complaint = outcome.stderr.decode(errors="replace").strip()[-2_000:]
+    reason = _reason(outcome.stdout) or complaint or f"the build {outcome.explain()}"
+    tried = "".join(f"; in the sandbox it tried {attempt}" for attempt in outcome.attempts)
+    raise (Refused if outcome.code == 1 else TryAgain)(reason.replace(hidden, shown) + tried, hint)
+
+
+def _reason(output: bytes) -> str | None:
     try:
         report = json.loads(output)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     reason = report.get("reason") if isinstance(report, dict) else None
     return reason if isinstance(reason, str) else None

@@ -5,6 +5,7 @@ Order of every write: temporary file beside the target, its bytes forced to disk
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -47,7 +48,9 @@ def _replace(path: Path, data: bytes, mode: int) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             # mkstemp makes 0600 and the umask would vary what open() makes: one mode everywhere.
-            os.fchmod(file.fileno(), mode)
+            # A step in the sandbox may set none: its files stay 0600, which is stricter.
+            with contextlib.suppress(PermissionError):
+                os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

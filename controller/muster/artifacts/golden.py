@@ -7,14 +7,17 @@ whole parts per million, computed in float64 so that they are the same on every 
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from muster.artifacts.inference import Float32, normalize
 from muster.artifacts.tensors import Tensor, dump_tensors, load_tensors
 from muster.kinds.errors import Unusable
-from muster.kinds.quantity import PPM
-from muster.kinds.release import InferenceInput
+from muster.kinds.ppm import PPM
+
+if TYPE_CHECKING:
+    from muster.kinds.release import InferenceInput
 
 FRAMES = "frames"
 LABELS = "labels"

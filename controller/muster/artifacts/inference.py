@@ -6,14 +6,17 @@ Pure numpy, float32, one division per element: IEEE 754 rounds it alike on every
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from muster.artifacts.tensors import Tensor
 from muster.kinds.errors import Refused, Unusable
-from muster.kinds.quantity import PPM
-from muster.kinds.release import InferenceInput, Normalization, Thresholds
+from muster.kinds.ppm import PPM
+
+if TYPE_CHECKING:
+    from muster.kinds.release import InferenceInput, Normalization, Thresholds
 
 Float32 = npt.NDArray[np.float32]
 

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO, Final
 
 from muster.artifacts.durable import write_durably
 from muster.kinds.canonical import canonical_json
-from muster.kinds.digest import digest_of, hex_of
 from muster.kinds.errors import Refused, TryAgain, Unusable
+from muster.kinds.sha256 import digest_of, hex_of
 
 MAX_OBJECT: Final = 2**31
 MAX_INDEX_ENTRY: Final = 2**20

@@ -12,15 +12,14 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, ValidationError
 
 from muster.kinds.canonical import canonical_json
 from muster.kinds.errors import Unusable
-from muster.kinds.resource import AsTuple, Declared
 
 Tensor = npt.NDArray[Any]
 
@@ -47,22 +46,18 @@ DTYPES: Final = {
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _PREFIX = len(MAGIC) + 8
-_Dimension = Annotated[int, Field(ge=0, le=MAX_SIZE)]
 
 
-class _TensorHeader(Declared):
-    name: Annotated[str, Field(pattern=f"^{_NAME.pattern}$")]
+@dataclass(frozen=True)
+class _TensorHeader:
+    name: str
     dtype: str
-    shape: Annotated[tuple[_Dimension, ...], AsTuple, Field(max_length=MAX_RANK)]
+    shape: tuple[int, ...]
 
     @property
     def size(self) -> int:
         """Bytes. Python's integers do not overflow, whatever the shape says."""
         return math.prod(self.shape) * np.dtype(DTYPES[self.dtype]).itemsize
-
-
-class _Header(Declared):
-    tensors: Annotated[tuple[_TensorHeader, ...], AsTuple, Field(max_length=MAX_TENSORS)]
 
 
 def dump_tensors(tensors: Mapping[str, Tensor]) -> bytes:
@@ -86,13 +81,13 @@ def dump_tensors(tensors: Mapping[str, Tensor]) -> bytes:
 def load_tensors(data: bytes) -> dict[str, Tensor]:
     """The tensors of a container, read-only, by name. Raises `Unusable` unless it is canonical to the last byte."""
     header, start = _read_header(data)
-    names = [entry.name for entry in header.tensors]
+    names = [entry.name for entry in header]
     if names != sorted(set(names)):
         raise _unusable("its tensors are not sorted by name, each once")
-    if start + sum(entry.size for entry in header.tensors) != len(data):
+    if start + sum(entry.size for entry in header) != len(data):
         raise _unusable("its length does not fit its shapes")
     tensors = {}
-    for entry in header.tensors:
+    for entry in header:
         flat = np.frombuffer(data, dtype=DTYPES[entry.dtype], count=math.prod(entry.shape), offset=start)
         if entry.dtype == "bool" and flat.view(np.uint8).max(initial=0) > 1:
             raise _unusable(f"tensor {entry.name} holds truth values other than 0 and 1")
@@ -101,7 +96,7 @@ def load_tensors(data: bytes) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_header(data: bytes) -> tuple[_Header, int]:
+def _read_header(data: bytes) -> tuple[list[_TensorHeader], int]:
     if len(data) > MAX_SIZE or data[: len(MAGIC)] != MAGIC or len(data) < _PREFIX:
         raise _unusable(f"it does not start with {MAGIC.decode()}, or is larger than {MAX_SIZE} bytes")
     length = int.from_bytes(data[len(MAGIC) : _PREFIX], "little")
@@ -112,12 +107,27 @@ def _read_header(data: bytes) -> tuple[_Header, int]:
         value = json.loads(text)
         if canonical_json(value) != text:
             raise _unusable("its header is not canonical JSON")
-        header = _Header.model_validate(value)
-    except (ValueError, TypeError, RecursionError, ValidationError) as error:
+        if set(value) != {"tensors"}:
+            raise _unusable("its header cannot be read")
+        header = [_entry(item) for item in value["tensors"]]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _unusable("its header cannot be read") from error
-    if unknown := {entry.dtype for entry in header.tensors} - set(DTYPES):
+    if len(header) > MAX_TENSORS:
+        raise _unusable("its header cannot be read")
+    if unknown := {entry.dtype for entry in header} - set(DTYPES):
         raise _unusable(f"it has elements of type {', '.join(sorted(unknown))}")
     return header, _PREFIX + length
+
+
+def _entry(item: Any) -> _TensorHeader:
+    """Raises `ValueError`, `KeyError` or `TypeError` unless it holds name, dtype and shape, and nothing else."""
+    name, dtype, shape = item["name"], item["dtype"], item["shape"]
+    if len(item) != 3 or not isinstance(dtype, str) or not isinstance(shape, list) or len(shape) > MAX_RANK:
+        raise ValueError("no entry of a header")
+    # A truth value is an integer to Python, and none in JSON.
+    if not _NAME.fullmatch(name) or any(type(size) is not int or not 0 <= size <= MAX_SIZE for size in shape):
+        raise ValueError("no entry of a header")
+    return _TensorHeader(name, dtype, tuple(shape))
 
 
 def _unusable(why: str) -> Unusable:

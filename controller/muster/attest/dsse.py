@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from cryptography.exceptions import InvalidSignature
@@ -29,6 +29,9 @@ STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 LARGEST: Final = 1024 * 1024
 """Largest bundle, and largest payload, that is read, in bytes."""
 
+SignPayload = Callable[[bytes], bytes]
+"""Whatever turns an in-toto statement into a bundle around it, such as a `KeylessSigner`."""
+
 Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -38,6 +41,10 @@ class UntrustedKey(Refused):
     def __init__(self, key_id: str, hint: str) -> None:
         super().__init__(f"signed by a key that is not trusted: {key_id}", hint)
         self.key_id = key_id
+
+
+class _Twice(ValueError):
+    """An object of JSON names something twice: readers differ in which of the two they believe."""
 
 
 class _Part(BaseModel):
@@ -71,21 +78,23 @@ class _Bundle(_Part):
 _AnyPart = TypeVar("_AnyPart", bound=BaseModel)
 
 
-def sign_payload(payload: bytes, private_key_pem: bytes) -> bytes:
-    """The bundle around an in-toto statement. The same input gives the same bytes.
+def sign_payload(payload: bytes, signer: bytes | SignPayload) -> bytes:
+    """The bundle around an in-toto statement. With a private key (PEM), the same input gives the same bytes.
 
-    Raises `Unusable` for anything but an EC P-256 key.
+    Raises `Unusable` for anything but an EC P-256 key, and whatever another signer raises.
     """
+    if not isinstance(signer, bytes):
+        return signer(payload)
     # RFC 6979: no random number that could leak the key, and a repeated build signs the same.
-    signature = private_key(private_key_pem).sign(
-        _authenticated(payload), ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
-    )
+    signature = private_key(signer).sign(_authenticated(payload), ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+    return encode_bundle(payload, signature, key_id(public_half(signer)))
+
+
+def encode_bundle(payload: bytes, signature: bytes, signer: str) -> bytes:
+    """The only spelling of a bundle that we write; `signer` is the id of the key."""
     bundle = {
         "mediaType": MEDIA_TYPE,
-        "verificationMaterial": {
-            "publicKey": {"hint": hex_of(key_id(public_half(private_key_pem)))},
-            "tlogEntries": [],
-        },
+        "verificationMaterial": {"publicKey": {"hint": hex_of(signer)}, "tlogEntries": []},
         "dsseEnvelope": {
             "payload": base64.b64encode(payload).decode(),
             "payloadType": PAYLOAD_TYPE,
@@ -126,7 +135,8 @@ def read_part(part: type[_AnyPart], data: bytes, what: str, hint: str) -> _AnyPa
         place = ".".join(str(step) for step in first["loc"])
         raise Refused(f"not a {what}: {place}: {first['msg']}", hint) from error
     except (ValueError, RecursionError) as error:
-        raise Refused(f"not a {what}: it is not plain JSON", hint) from error
+        why = f": {error}" if isinstance(error, _Twice) else ""
+        raise Refused(f"not a {what}: it is not plain JSON{why}", hint) from error
 
 
 def _authenticated(payload: bytes) -> bytes:
@@ -137,7 +147,7 @@ def _authenticated(payload: bytes) -> bytes:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise _Twice("a key stands twice")
     return value
 
 

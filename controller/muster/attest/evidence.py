@@ -9,17 +9,27 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from muster.attest.dsse import STATEMENT_TYPE, Hex, UntrustedKey, open_bundle, read_part, sign_payload
+from muster.attest.dsse import (
+    STATEMENT_TYPE,
+    Hex,
+    SignPayload,
+    UntrustedKey,
+    open_bundle,
+    read_part,
+    sign_payload,
+)
+from muster.attest.keyless import NOBODY, Keyless, UntrustedIdentity, is_keyless, open_keyless
 from muster.attest.keys import key_id
 from muster.kinds.canonical import canonical_json
 from muster.kinds.digest import hex_of
 from muster.kinds.errors import Refused, Unusable
-from muster.kinds.evidence import LARGEST, MEASUREMENT, PROVENANCE, REBUILD, REHEARSAL, Evidence
+from muster.kinds.evidence import ADMISSION, LARGEST, MEASUREMENT, PROVENANCE, REBUILD, REHEARSAL, Evidence
 from muster.kinds.signing_key import SigningKey
 from muster.source.git_program import printable
 
@@ -34,6 +44,7 @@ _MADE_AT: Mapping[str, tuple[str, ...]] = {
     MEASUREMENT: ("measuredAt",),
     REBUILD: ("rebuiltAt",),
     REHEARSAL: ("rehearsedAt",),
+    ADMISSION: ("timeCreated",),
     PROVENANCE: ("runDetails", "metadata", "finishedOn"),
 }
 
@@ -52,13 +63,20 @@ class _Subject(_Part):
     digest: _DigestSet
 
 
-class _Statement(_Part):
+class SignedStatement(_Part):
+    """An in-toto Statement v1 about artifacts, whose signature somebody else checked."""
+
     type_: Annotated[Literal["https://in-toto.io/Statement/v1"], Field(alias="_type")]
     subject: Annotated[list[_Subject], Field(min_length=1, max_length=64)]
     predicate_type: Annotated[
         str, StringConstraints(pattern=r"^[!-~]+$", min_length=1, max_length=256), Field(alias="predicateType")
     ]
     predicate: dict[str, Any]
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Digests of what it is about."""
+        return tuple(f"sha256:{subject.digest.sha256}" for subject in self.subject)
 
 
 def evidence_path(artifact: str, name: str) -> str:
@@ -71,36 +89,57 @@ def evidence_path(artifact: str, name: str) -> str:
 
 
 def sign_evidence(
-    subjects: Mapping[str, str], predicate_type: str, predicate: Mapping[str, Any], private_key_pem: bytes
+    subjects: Mapping[str, str], predicate_type: str, predicate: Mapping[str, Any], signer: bytes | SignPayload
 ) -> bytes:
-    """The file for a statement about `subjects` {name: artifact digest}. The same input gives the same bytes.
+    """The file for a statement about `subjects` {name: artifact digest}.
 
-    Raises `Unusable` for anything but an EC P-256 key, `Refused` for no subject or more than 1 MiB.
+    With a private key (PEM) the same input gives the same bytes. Raises `Unusable` for anything but an EC P-256 key,
+    `Refused` for no subject or more than 1 MiB, and whatever another signer raises.
     """
     if not subjects:
         raise Refused("evidence is about no artifact", "name the digest of one")
-    statement = {
-        "_type": STATEMENT_TYPE,
-        "subject": [{"name": name, "digest": {"sha256": hex_of(subjects[name])}} for name in sorted(subjects)],
-        "predicateType": predicate_type,
-        "predicate": dict(predicate),
-    }
-    signed = sign_payload(canonical_json(statement), private_key_pem) + b"\n"
+    signed = sign_payload(statement_payload(subjects, predicate_type, predicate), signer) + b"\n"
     if len(signed) > LARGEST:
         raise Refused(f"the evidence has {len(signed)} bytes, more than {LARGEST}", "say less in one file")
     return signed
 
 
-def read_evidence(path: str, data: bytes, keys: Sequence[SigningKey]) -> Evidence:
-    """What the bytes at `path` (`evidence/<hex>/<name>.json`) claim, and whether one of `keys` vouches for it.
+def statement_payload(subjects: Mapping[str, str], predicate_type: str, predicate: Mapping[str, Any]) -> bytes:
+    """What is signed: an in-toto Statement v1 about `subjects` {name: digest}, in its one spelling."""
+    return canonical_json(
+        {
+            "_type": STATEMENT_TYPE,
+            "subject": [{"name": name, "digest": {"sha256": hex_of(subjects[name])}} for name in sorted(subjects)],
+            "predicateType": predicate_type,
+            "predicate": dict(predicate),
+        }
+    )
 
-    Of `keys`, only those with use `evidence` count. Never raises for what `path` and `data` hold.
+
+def read_statement(payload: bytes) -> SignedStatement:
+    """The statement in a payload whose signature holds. Raises `Refused` for another shape, and for odd values."""
+    statement = read_part(SignedStatement, payload, "statement", _AGAIN)
+    _refuse_odd(statement.predicate)
+    return statement
+
+
+def read_evidence(path: str, data: bytes, keys: Sequence[SigningKey], keyless: Keyless = NOBODY) -> Evidence:
+    """What the bytes at `path` (`evidence/<hex>/<name>.json`) claim, and whether somebody trusted vouches for it.
+
+    Of `keys` and the identities of `keyless`, only those with use `evidence` count. Never raises for what `path` and
+    `data` hold, and asks no server.
     """
     trusted = _trusted(keys)
+    certified = replace(keyless, identities=[one for one in keyless.identities if "evidence" in one.spec.uses])
     try:
-        payload, signer = open_bundle(data, {key: pem for key, (_, pem) in trusted.items()}, _AGAIN)
-        statement = read_part(_Statement, payload, "statement", _AGAIN)
-        _refuse_odd(statement.predicate)
+        if is_keyless(data):
+            payload, signer = open_keyless(data, certified, _AGAIN)
+        else:
+            payload, signer = open_bundle(data, {key: pem for key, (_, pem) in trusted.items()}, _AGAIN)
+            signer = trusted[signer][0]
+        statement = read_statement(payload)
+    except UntrustedIdentity as error:
+        return _unbelieved(path, "foreign", f"{error.message}; trusted for evidence: {certified.names}")
     except UntrustedKey as error:
         names = ", ".join(sorted(name for name, _ in trusted.values())) or "none"
         return _unbelieved(path, "foreign", f"{error.message}; trusted for evidence: {names}")
@@ -108,11 +147,11 @@ def read_evidence(path: str, data: bytes, keys: Sequence[SigningKey]) -> Evidenc
         return _unbelieved(path, "broken", error.message)
     found = Evidence(
         path=path,
-        subjects=tuple(f"sha256:{subject.digest.sha256}" for subject in statement.subject),
+        subjects=statement.subjects,
         predicate_type=statement.predicate_type,
         predicate=statement.predicate,
         made_at=_made_at(statement.predicate_type, statement.predicate),
-        signer=trusted[signer][0],
+        signer=signer,
     )
     return _in_place(found)
 

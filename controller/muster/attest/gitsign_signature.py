@@ -10,19 +10,20 @@ online`) cannot be verified without asking a server, and is unreadable.
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from muster.attest.signers import TRUSTED_ROOT, Signers, signed_by
+from muster.attest.sigstore_root import names, verifier_of
+from muster.kinds.errors import Refused, Unusable
 from muster.kinds.pull_request import CommitSignature
 from muster.source.git_program import printable
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
+    from sigstore.models import Bundle
     from sigstore.verify import Verifier
 
 _BEGIN: Final = b"-----BEGIN SIGNED MESSAGE-----"
@@ -54,8 +55,10 @@ def verify_gitsign(payload: bytes, armored: bytes, signers: Signers) -> CommitSi
         message = _parse(armored)
         if message.digest != hashlib.sha256(payload).digest():
             return CommitSignature("bad", "gitsign", reason="the signature does not fit this commit")
-        verifier = _verifier(signers.trusted_root)
         bundle = _bundle(message)
+        verifier = _verifier(signers.trusted_root, bundle)
+    except Refused as error:
+        return CommitSignature("bad", "gitsign", reason=error.message)
     except _UnreadableError as error:
         return CommitSignature("unreadable", "gitsign", reason=str(error))
     except Exception:  # noqa: BLE001 - three libraries read hostile bytes here; each has its own errors
@@ -108,7 +111,7 @@ def _log_entry(attributes: Any) -> bytes:
     return octets
 
 
-def _bundle(message: _Message) -> Any:
+def _bundle(message: _Message) -> Bundle:
     """What Sigstore's verifier reads. The entry's body is left out of the signature, being made of what is signed."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
@@ -149,15 +152,10 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-@lru_cache(maxsize=4)
-def _verifier(trusted_root: bytes) -> Verifier:
-    from sigstore.models import TrustedRoot
-    from sigstore.verify import Verifier
-    from sigstore_models.trustroot.v1 import TrustedRoot as Declared
-
+def _verifier(trusted_root: bytes, bundle: Bundle) -> Verifier:
     try:
-        return Verifier(trusted_root=TrustedRoot(Declared.from_json(trusted_root)))
-    except Exception as error:
+        return verifier_of(trusted_root, bundle)
+    except Unusable as error:
         raise _UnreadableError(f"{TRUSTED_ROOT} of the base is not a Sigstore trusted root") from error
 
 
@@ -169,19 +167,12 @@ class _WhoIsNamed:
         self._declared = signers.gitsign
 
     def verify(self, cert: Certificate) -> None:
-        from sigstore.errors import VerificationError
-        from sigstore.verify.policy import AllOf, AnyOf, Identity, OIDCIssuer, OIDCIssuerV2
-
         for (identity, issuer), logins in self._declared.items():
-            # Somebody else's identity is no error, it is the next one to be compared.
-            with contextlib.suppress(VerificationError):
-                # Certificates name their issuer in either of two extensions, or in both.
-                named = AnyOf([OIDCIssuer(issuer), OIDCIssuerV2(issuer)])
-                AllOf([Identity(identity=identity), named]).verify(cert)
+            if names(cert, identity, issuer):
                 self.logins |= logins
 
 
-def _verify(verifier: Verifier, bundle: Any, message: _Message, signers: Signers) -> CommitSignature:
+def _verify(verifier: Verifier, bundle: Bundle, message: _Message, signers: Signers) -> CommitSignature:
     from sigstore.errors import VerificationError
 
     policy = _WhoIsNamed(signers)

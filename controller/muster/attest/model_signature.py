@@ -22,6 +22,7 @@ from muster.attest.dsse import (
     PAYLOAD_TYPE,
     STATEMENT_TYPE,
     Hex,
+    SignPayload,
     UntrustedKey,
     open_bundle,
     read_part,
@@ -32,7 +33,7 @@ from muster.kinds.canonical import canonical_json
 from muster.kinds.digest import hex_of
 from muster.kinds.errors import Refused
 
-__all__ = ["LARGEST", "PAYLOAD_TYPE", "PREDICATE_TYPE", "sign_files", "verify_files"]
+__all__ = ["LARGEST", "PAYLOAD_TYPE", "PREDICATE_TYPE", "compare_signed", "sign_files", "verify_files"]
 
 PREDICATE_TYPE: Final = "https://model_signing/signature/v1.0"
 
@@ -78,10 +79,11 @@ class _Statement(_Snake):
     predicate: _Predicate
 
 
-def sign_files(files: Mapping[str, str], private_key_pem: bytes) -> bytes:
-    """Sign files, given as {name: "sha256:<hex>"}; names are relative, with `/`. The same input gives the same bytes.
+def sign_files(files: Mapping[str, str], signer: bytes | SignPayload) -> bytes:
+    """Sign files, given as {name: "sha256:<hex>"}; names are relative, with `/`.
 
-    Raises `Refused` for no files or a name that leaves its folder, `Unusable` for anything but an EC P-256 key.
+    With a private key (PEM) the same input gives the same bytes. Raises `Refused` for no files or a name that leaves
+    its folder, `Unusable` for anything but an EC P-256 key, and whatever another signer raises.
     """
     resources = [
         {"name": name, "algorithm": "sha256", "digest": hex_of(files[name])}
@@ -102,7 +104,7 @@ def sign_files(files: Mapping[str, str], private_key_pem: bytes) -> bytes:
             },
         }
     )
-    return sign_payload(payload, private_key_pem)
+    return sign_payload(payload, signer)
 
 
 def verify_files(files: Mapping[str, str], signature: bytes, public_keys_pem: Sequence[str]) -> str:
@@ -122,8 +124,13 @@ def verify_files(files: Mapping[str, str], signature: bytes, public_keys_pem: Se
             f"the artifact is signed by a key that is not trusted: {error.key_id}",
             f"trusted: {', '.join(sorted(trusted)) or 'none'}; declare a key under policies/keys/",
         ) from error
-    _compare(_signed_files(_read_statement(payload)), files)
+    compare_signed(payload, files)
     return signer
+
+
+def compare_signed(payload: bytes, files: Mapping[str, str]) -> None:
+    """Refuse a verified payload that is not about exactly these files. Raises `Refused` with what differs."""
+    _compare(_signed_files(_read_statement(payload)), files)
 
 
 def _read_statement(payload: bytes) -> _Statement:

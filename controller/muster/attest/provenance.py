@@ -1,27 +1,31 @@
-"""SLSA Provenance v1 of a build: what went in, on what it ran, and what came out.
+"""SLSA Provenance v1 of a build and of a rebuild: what went in, on what it ran, and what came out.
 
-Whoever reads it can repeat the build: the parameters are everything that decides the artifact's bytes, and every
-dependency stands there by digest. Times stand here and never in an artifact.
+Format: SLSA 1.0, `spec/v1.0/provenance`; what stands in its fields here: `docs/provenance.md`. Whoever reads it can
+repeat the build: the parameters are everything that decides the artifact's bytes, and every dependency stands there by
+digest. Times stand here and never in an artifact.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from muster import __version__
 from muster.build.measuring.machine import Machine
-from muster.build.measuring.measurement import utc_text
 from muster.build.pipeline import BuildResult
-from muster.kinds.digest import hex_of
+from muster.kinds.digest import digest_of_value, hex_of
 from muster.kinds.errors import Unusable
+from muster.kinds.evidence import BUILD_TYPE, REBUILD_TYPE, Rebuild
+from muster.kinds.moment import utc_text
 from muster.kinds.release import Release
-
-BUILD_TYPE: Final = "muster:build/v1"
-"""The stages of `muster.build.pipeline`, in their order; parameters as below."""
 
 LOCAL_BUILDER: Final = "muster:builder/local"
 """A build on somebody's own machine: trusted as far as whoever signs it."""
+
+REBUILDER: Final = "muster:rebuilder/local"
+"""A rebuild on somebody's own machine."""
 
 
 def provenance_of(
@@ -30,12 +34,35 @@ def provenance_of(
     """The predicate for a build that ran from one moment to another. Raises `Unusable` for a builder that is no URI."""
     if not _is_uri(builder):
         raise Unusable(f"{builder!r} is no URI", "name the builder, such as https://ci.example.org/builders/onnx")
+    return _predicate(release, result, ran, machine, (BUILD_TYPE, builder, {}))
+
+
+def rebuild_provenance_of(
+    release: Release, result: BuildResult, ran: tuple[datetime, datetime], rebuild: Rebuild, machine: Machine
+) -> dict[str, Any]:
+    """The predicate for a GOOD rebuild: it names the table that quantization started from, and a real CPU if the one
+    that computed was emulated.
+    """
+    told = {"fromTable": rebuild.from_table, "level": rebuild.level}
+    emulated = {"emulatedOn": rebuild.emulated_on} if rebuild.emulated_on else {}
+    return _predicate(release, result, ran, machine, (REBUILD_TYPE, REBUILDER, told | emulated))
+
+
+def _predicate(
+    release: Release,
+    result: BuildResult,
+    ran: tuple[datetime, datetime],
+    machine: Machine,
+    kind: tuple[str, str, dict[str, str]],
+) -> dict[str, Any]:
+    """`kind`: build type, builder, and what else is told of how it ran."""
+    build_type, builder, told = kind
     return {
         "buildDefinition": {
-            "buildType": BUILD_TYPE,
+            "buildType": build_type,
             "externalParameters": _parameters(release),
-            "internalParameters": {"machine": machine.described(), "threads": "1"},
-            "resolvedDependencies": _dependencies(release),
+            "internalParameters": {"machine": machine.described(), "threads": "1", **told},
+            "resolvedDependencies": _dependencies(release, result.tools, machine),
         },
         "runDetails": {
             "builder": {"id": builder, "version": {"muster": __version__}},
@@ -61,11 +88,10 @@ def _parameters(release: Release) -> dict[str, Any]:
     }
 
 
-def _dependencies(release: Release) -> list[dict[str, Any]]:
-    from muster.build.environment import tool_versions
-
+def _dependencies(release: Release, used: Mapping[str, str], machine: Machine) -> list[dict[str, Any]]:
     spec = release.spec
     digests = {
+        "recipe": digest_of_value(spec.recipe.model_dump(mode="json", by_alias=True)),
         "source": spec.source.digest,
         "calibration": spec.snapshots.calibration,
         "evaluation": spec.snapshots.evaluation,
@@ -75,8 +101,10 @@ def _dependencies(release: Release) -> list[dict[str, Any]]:
     }
     pinned = [{"name": name, "digest": {"sha256": hex_of(digest)}} for name, digest in digests.items()]
     # Their hashes, one per platform, stand in the lock.
-    tools = [{"uri": f"pkg:pypi/{name}@{version}"} for name, version in sorted(tool_versions().items())]
-    return [*pinned, *tools]
+    tools = [{"uri": f"pkg:pypi/{name}@{version}"} for name, version in sorted(used.items())]
+    # Two builders count as different if this differs: vendor, family and model of the processor.
+    processor = {"name": "cpu", "uri": f"muster:cpu/{quote(machine.cpu, safe='/')}"}
+    return [*pinned, *tools, processor]
 
 
 def _is_uri(text: str) -> bool:

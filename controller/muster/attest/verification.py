@@ -12,6 +12,7 @@ from pathlib import Path
 
 from muster.artifacts.bundle import CONFIG, LIMITS, MODEL, pack_bundle
 from muster.attest.artifact_files import files_of_bundle, files_of_folder
+from muster.attest.keyless import NOBODY, Keyless, is_keyless, verify_files_keyless
 from muster.attest.model_signature import verify_files
 from muster.kinds.digest import digest_of
 from muster.kinds.errors import Refused, Unusable
@@ -33,12 +34,19 @@ class Verified:
 
 
 def verify_artifact(
-    target: Path, signature: bytes, public_keys_pem: Sequence[str], release: Release | None = None
+    target: Path,
+    signature: bytes,
+    public_keys_pem: Sequence[str],
+    release: Release | None = None,
+    keyless: Keyless = NOBODY,
 ) -> Verified:
     """Verify a tar or a folder. Raises `Refused` with what differs, `Unusable` if something cannot be read."""
     packed = None if target.is_dir() else _read(target, _LARGEST_TAR)
     files = files_of_folder(target) if packed is None else files_of_bundle(packed)
-    signed_by = verify_files(files, signature, public_keys_pem)
+    if is_keyless(signature):
+        signed_by = verify_files_keyless(files, signature, keyless)
+    else:
+        signed_by = verify_files(files, signature, public_keys_pem)
     if packed is None and release is not None:
         packed = _pack(target, files)
     if packed is None:
@@ -47,6 +55,11 @@ def verify_artifact(
     if release is not None:
         _compare_pins(release, digest, len(packed), files)
     return Verified(files, signed_by, digest, len(packed))
+
+
+def files_of_tar(path: Path) -> dict[str, str]:
+    """Digests of the files of a packed artifact. Raises `Unusable`, `Refused` if it is none."""
+    return files_of_bundle(_read(path, _LARGEST_TAR))
 
 
 def digest_of_tar(path: Path) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from muster.kinds.digest import digest_of
 from muster.kinds.errors import Unusable
-from muster.kinds.release import Builder
+from muster.kinds.sha256 import digest_of
+
+if TYPE_CHECKING:
+    from muster.kinds.release import Builder
 
 TOOLS: Final = ("ml-dtypes", "numpy", "onnx", "onnxruntime", "protobuf")
 """The packages whose versions can show in an artifact; they are part of every cache key."""
@@ -24,21 +26,30 @@ def tool_versions() -> dict[str, str]:
 
 def check_environment(builder: Builder, lock: bytes) -> None:
     """Raises `Unusable` unless `lock` is the pinned file and what is installed is what it names."""
-    if digest_of(lock) != builder.digest:
+    check_lock(builder, lock)
+    if wrong := environment_differs(lock):
         raise Unusable(
-            f"{builder.lock} has the digest {digest_of(lock)}, the release pins {builder.digest}",
-            "check out the commit in which the release was made, or make a new release",
+            f"the environment differs from {builder.lock}: {', '.join(wrong)}",
+            "build in the environment of the lock: --environment lock",
         )
+
+
+def environment_differs(lock: bytes) -> list[str]:
+    """Each tool whose installed version is not the locked one, in words."""
     locked = locked_versions(lock)
-    wrong = [
+    return [
         f"{tool} {_installed(tool)} (locked: {locked.get(tool, 'not named')})"
         for tool in TOOLS
         if locked.get(tool) != _installed(tool)
     ]
-    if wrong:
+
+
+def check_lock(builder: Builder, lock: bytes) -> None:
+    """Raises `Unusable` unless `lock` is the pinned file."""
+    if digest_of(lock) != builder.digest:
         raise Unusable(
-            f"the environment differs from {builder.lock}: {', '.join(wrong)}",
-            f"build where it is installed: pip install --require-hashes -r {builder.lock}",
+            f"{builder.lock} has the digest {digest_of(lock)}, the release pins {builder.digest}",
+            "check out the commit in which the release was made, or make a new release",
         )
 
 

@@ -6,6 +6,7 @@ Counts are whole numbers; shares are derived from them where they are shown.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +15,13 @@ from muster.artifacts.inference import answer, confident, normalize
 from muster.artifacts.tensors import Tensor
 from muster.build.onnx_model import parse_model
 from muster.build.onnx_runtime import Session
+from muster.build.onnx_safety.admit import admit
 from muster.build.shapes import Cost, cost_of
 from muster.kinds.errors import Refused, Unusable
-from muster.kinds.quantity import Decimal
-from muster.kinds.release import Inference
+
+if TYPE_CHECKING:
+    from muster.kinds.quantity import Decimal
+    from muster.kinds.release import Inference
 
 
 @dataclass(frozen=True)
@@ -54,14 +58,14 @@ def measure(
     Raises `Refused` if the quantized model does not load or its golden answers do not hold.
     """
     inference, tolerance = settings
-    session = Session(quantized)
+    session = Session(admit(quantized))
     scores = session.run(inference.input.name, golden_inputs(golden, inference.input))
     if difference := golden_difference(scores, expected, tolerance):
         raise Refused(
             f"golden run: {difference}", "the runtime computes something else than the reference: widen nothing, look"
         )
     return Measurement(
-        source=count_answers(Session(source), evaluation, inference),
+        source=count_answers(Session(admit(source)), evaluation, inference),
         artifact=count_answers(session, evaluation, inference),
         source_cost=cost_of(parse_model(source)),
         artifact_cost=cost_of(parse_model(quantized)),

@@ -10,9 +10,9 @@ from typing import Final
 from pydantic import ValidationError
 
 from muster.artifacts.store import MissingObject, Store
-from muster.build.environment import check_environment
-from muster.build.onnx_model import parse_model
-from muster.build.pipeline import SOURCE_HINT, BuildInputs, BuildResult, build
+from muster.build.device_check import check_for_devices
+from muster.build.onnx_model import parse_source
+from muster.build.pipeline import SOURCE_HINT, BuildInputs, BuildResult, RunStages, build, where_to_run
 from muster.build.stages import Reporter
 from muster.kinds.device_class import DeviceClass
 from muster.kinds.errors import Refused
@@ -85,10 +85,16 @@ class Draft:
 
 
 def new_release(
-    draft: Draft, store: Store, lock_bytes: bytes, *, cached: bool = True, reporter: Reporter | None = None
+    draft: Draft,
+    store: Store,
+    lock_bytes: bytes,
+    *,
+    cached: bool = True,
+    reporter: Reporter | None = None,
+    run: RunStages | None = None,
 ) -> tuple[Release, BuildResult]:
     """Build the draft and pin what came out; the rollout starts at 0 % everywhere. Raises as `build_release` does."""
-    check_environment(draft.builder, lock_bytes)
+    run = where_to_run(draft.builder, lock_bytes, run)
     if not store.has(draft.source):
         raise MissingObject(f"the source model {draft.source} is not in the store {store.folder}", SOURCE_HINT)
     source = store.get(draft.source)
@@ -104,7 +110,9 @@ def new_release(
         inference=draft.inference,
         onnx=_versions(source),
     )
-    result = build(inputs, store, cached=cached, reporter=reporter)
+    result = build(inputs, store, cached=cached, reporter=reporter, run=run)
+    versions = (item.spec.runtime.version for item in draft.device_classes)
+    check_for_devices(store.get(result.outputs.quantized), versions)
     try:
         return _pin(draft, inputs, result, len(source)), result
     except ValidationError as error:
@@ -129,7 +137,7 @@ def release_text(release: Release) -> str:
 
 
 def _versions(source: bytes) -> OnnxVersions:
-    model = parse_model(source)
+    model = parse_source(source)
     opsets = [entry.version for entry in model.opset_import if entry.domain == ""]
     try:
         return OnnxVersions(opset=opsets[0] if opsets else 0, ir=model.ir_version)

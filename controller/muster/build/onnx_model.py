@@ -3,61 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from muster.build.complaints import first_line
+from muster.build.onnx_safety import admit
 from muster.kinds.errors import Refused
-from muster.kinds.release import OnnxVersions
 
-MAX_NODES: Final = 20_000
-MAX_INITIALIZERS: Final = 20_000
-MAX_PARAMETERS: Final = 2**29
-MAX_TEXT: Final = 1_024
-
-# Operators that hold graphs, draw random numbers, or make tensors of a size that no shape tells.
-_REFUSED_OPERATORS: Final = frozenset(
-    (
-        "If",
-        "Loop",
-        "Scan",
-        "SequenceMap",
-        "Bernoulli",
-        "Multinomial",
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-        "ConstantOfShape",
-        "Expand",
-        "Range",
-        "Tile",
-        "NonZero",
-        "StringConcat",
-        "StringSplit",
-        "StringNormalizer",
-        "RegexFullMatch",
-        "TfIdfVectorizer",
-        "Optional",
-        "OptionalGetElement",
-        "SequenceConstruct",
-        "SequenceEmpty",
-        "SplitToSequence",
-        "ImageDecoder",
-    )
-)
+if TYPE_CHECKING:
+    from muster.kinds.release import OnnxVersions
 
 
 def parse_model(data: bytes) -> onnx.ModelProto:
-    """The model in `data`. Raises `Refused` if it is none."""
-    model = onnx.ModelProto()
+    """The model in `data`, whose bytes were bounded before they were parsed. Raises `Refused` if it is none."""
+    return admit.parse(data)
+
+
+def parse_source(data: bytes) -> onnx.ModelProto:
+    """As `parse_model`, for the file that somebody brought: says that it is the source model which is refused."""
     try:
-        model.ParseFromString(data)
-    except (DecodeError, RecursionError) as error:
-        raise Refused("the source model is not an ONNX file", "export it again") from error
-    return model
+        return parse_model(data)
+    except Refused as error:
+        raise Refused(f"the source model is refused: {error.message}", error.hint) from error
 
 
 def dump_model(model: onnx.ModelProto) -> bytes:
@@ -65,26 +33,15 @@ def dump_model(model: onnx.ModelProto) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def frames_at_once(model: onnx.ModelProto) -> int | None:
+    """The size of a batch that the model's input fixes; None where it is free."""
+    dimensions = model.graph.input[0].type.tensor_type.shape.dim if model.graph.input else []
+    return dimensions[0].dim_value or None if dimensions else None
+
+
 def check_bounds(model: onnx.ModelProto) -> None:
     """Refuse what could read outside the file, run code, or grow without bound. Raises `Refused` with the reason."""
-    graph = model.graph
-    if len(graph.node) > MAX_NODES or len(graph.initializer) > MAX_INITIALIZERS or not graph.node:
-        raise Refused(
-            f"the model has {len(graph.node)} nodes and {len(graph.initializer)} initializers",
-            f"give a model with 1 to {MAX_NODES} nodes and at most {MAX_INITIALIZERS} initializers",
-        )
-    if model.functions or model.training_info or graph.sparse_initializer:
-        raise Refused(
-            "the model has local functions, training information or sparse initializers",
-            "export the model for inference, with its functions inlined and its weights dense",
-        )
-    for node in graph.node:
-        _check_node(node)
-    tensors = [*graph.initializer, *(a.t for node in graph.node for a in node.attribute if a.HasField("t"))]
-    for tensor in tensors:
-        _check_tensor(tensor)
-    if sum(_elements(tensor) for tensor in tensors) > MAX_PARAMETERS:
-        raise Refused(f"the model has more than {MAX_PARAMETERS} parameters", "export a smaller model")
+    admit.refuse_found(admit.examine_model(model))
 
 
 def check_versions(model: onnx.ModelProto, pins: OnnxVersions) -> None:
@@ -129,43 +86,3 @@ def _messages(message: Any) -> Iterator[Any]:
             continue
         for item in value if field.is_repeated else (value,):
             yield from _messages(item)
-
-
-def _check_node(node: onnx.NodeProto) -> None:
-    if node.domain not in ("", "ai.onnx"):
-        raise Refused(f"operator {node.op_type} of domain {node.domain!r}", "only ONNX's own operators are accepted")
-    if node.op_type in _REFUSED_OPERATORS:
-        raise Refused(
-            f"operator {node.op_type} is not accepted: its cost or outcome cannot be told from shapes",
-            "export the model with fixed sizes, for inference, without control flow and without text operators",
-        )
-    names = [node.name, node.op_type, *node.input, *node.output]
-    if any(len(name) > MAX_TEXT for name in names):
-        raise Refused(
-            f"a name in the model is longer than {MAX_TEXT} characters",
-            "export it with shorter names of nodes and tensors",
-        )
-    if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-        raise Refused(f"operator {node.op_type} holds a graph", "export without control flow")
-
-
-def _check_tensor(tensor: onnx.TensorProto) -> None:
-    if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-        raise Refused(f"tensor {tensor.name[:80]!r} lies outside the file", "save the model as one file")
-    if tensor.data_type in (onnx.TensorProto.STRING, onnx.TensorProto.UNDEFINED):
-        raise Refused(
-            f"tensor {tensor.name[:80]!r} holds no numbers",
-            "export with numeric tensors only; texts belong into the label map",
-        )
-    if any(dimension < 0 for dimension in tensor.dims) or len(tensor.name) > MAX_TEXT:
-        raise Refused(
-            f"tensor {tensor.name[:80]!r} has a negative dimension, or a name of more than {MAX_TEXT} characters",
-            "export the model again: its file is damaged or made by hand",
-        )
-
-
-def _elements(tensor: onnx.TensorProto) -> int:
-    elements = 1
-    for dimension in tensor.dims:
-        elements *= int(dimension)
-    return elements

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from muster.artifacts.inference import Float32
 from muster.build.calibration_table import CalibrationTable
 from muster.build.complaints import first_line
+from muster.build.onnx_safety.safe_model import SafeModel
 from muster.kinds.errors import Refused, Unusable
-from muster.kinds.recipe import QuantizeStage
+
+if TYPE_CHECKING:
+    from muster.kinds.recipe import QuantizeStage
 
 # Before the import: the library reads it once, when it is loaded.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -33,7 +36,7 @@ class Session:
     With `trace`, what every node does is written to a file that begins so: see `end_trace`.
     """
 
-    def __init__(self, model: bytes, provider: str = CPU, trace: Path | None = None) -> None:
+    def __init__(self, model: SafeModel, provider: str = CPU, trace: Path | None = None) -> None:
         if provider not in onnxruntime.get_available_providers():
             raise Unusable(
                 f"this machine has no {provider}",
@@ -66,11 +69,16 @@ class Session:
         return Path(self._session.end_profiling())
 
     def run(self, name: str, inputs: Float32) -> Float32:
-        """Output 0 for `inputs` [N, ...] under the input's name, in batches. Raises `Refused`."""
+        """Output 0 for `inputs` [N, ...] under the input's name, in batches: of the model's size, if it fixes one.
+
+        Raises `Refused`.
+        """
+        fixed = self._session.get_inputs()[0].shape[:1]
+        size = fixed[0] if fixed and isinstance(fixed[0], int) and fixed[0] > 0 else BATCH
         try:
             parts = [
-                self._session.run(None, {name: inputs[start : start + BATCH]})[0]
-                for start in range(0, len(inputs), BATCH)
+                self._session.run(None, {name: inputs[start : start + size]})[0]
+                for start in range(0, len(inputs), size)
             ]
         except Exception as error:  # its exceptions share no base class
             raise Refused(

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from muster.artifacts.bundle import CONFIG, GOLDEN_EXPECTED, GOLDEN_INPUTS, MANIFEST, MODEL, pack_bundle
-from muster.artifacts.manifest import Manifest, list_files
 from muster.artifacts.store import MissingObject, Store
 from muster.build import stage_functions as stages
-from muster.build.environment import check_environment
+from muster.build.device_check import check_for_devices
+from muster.build.environment import check_environment, check_lock, tool_versions
 from muster.build.measure import Measurement, measure
 from muster.build.stages import Reporter, Runner, StageOutcome
 from muster.kinds.canonical import canonical_json
-from muster.kinds.digest import digest_of
 from muster.kinds.errors import Unusable
-from muster.kinds.quantity import Decimal
-from muster.kinds.recipe import Recipe
-from muster.kinds.release import Artifact, Inference, OnnxVersions, Release
+from muster.kinds.sha256 import digest_of
+
+if TYPE_CHECKING:
+    from muster.kinds.quantity import Decimal
+    from muster.kinds.recipe import CalibrateStage, Recipe, SnapStage
+    from muster.kinds.release import Artifact, Builder, Inference, OnnxVersions, Release
 
 SOURCE_HINT: Final = (
     "put it into the store: `make models` for this repository's example, "
@@ -89,11 +91,43 @@ class BuildResult:
     outputs: Outputs
     stages: tuple[StageOutcome, ...]
     measurement: Measurement
+    tools: Mapping[str, str]
     difference: str | None = None
 
 
+@dataclass(frozen=True)
+class StagesRun:
+    """What the stages put out, by name in `Outputs`, what was found when the models ran, and with which versions."""
+
+    outputs: Mapping[str, str]
+    stages: tuple[StageOutcome, ...]
+    measurement: Measurement
+    tools: Mapping[str, str]
+
+
+class RunStages(Protocol):
+    """Runs the stages over a store: in this process, or in an environment of their own (`build.hermetic`)."""
+
+    def __call__(
+        self,
+        inputs: BuildInputs,
+        store: Store,
+        *,
+        cached: bool = True,
+        reporter: Reporter | None = None,
+        pinned_table: str | None = None,
+    ) -> StagesRun:
+        """With `pinned_table`, quantize from that table and not from the one that is calibrated."""
+
+
 def build_release(
-    release: Release, store: Store, lock_bytes: bytes, *, cached: bool = True, reporter: Reporter | None = None
+    release: Release,
+    store: Store,
+    lock_bytes: bytes,
+    *,
+    cached: bool = True,
+    reporter: Reporter | None = None,
+    run: RunStages | None = None,
 ) -> BuildResult:
     """Build a release's artifact into `store`, from what its pins name there.
 
@@ -101,8 +135,9 @@ def build_release(
     if the environment is not the locked one or an input is missing, `Refused` for an input that is not accepted, a
     golden answer that does not hold, or a damaged object.
     """
-    check_environment(release.spec.builder, lock_bytes)
-    result = build(BuildInputs.of(release), store, cached=cached, reporter=reporter)
+    run = where_to_run(release.spec.builder, lock_bytes, run)
+    result = build(BuildInputs.of(release), store, cached=cached, reporter=reporter, run=run)
+    check_for_devices(store.get(result.outputs.quantized), (runtime.version for runtime in release.spec.runtimes))
     return replace(result, difference=first_difference(release, result.outputs))
 
 
@@ -113,22 +148,48 @@ def build(
     cached: bool = True,
     reporter: Reporter | None = None,
     pinned_table: str | None = None,
+    run: RunStages | None = None,
 ) -> BuildResult:
     """Build from `inputs`. With `pinned_table`, quantize from that table and not from the one calibrated here."""
+    from muster.kinds.release import Artifact
+
     _check_present(inputs, store)
-    runner = Runner(store, reporter, cached=cached)
-    outputs = _run_stages(inputs, runner, pinned_table)
-    measurement = _verify(inputs, runner, outputs)
-    bundle = _bundle(inputs, store, outputs)
+    ran = (run or run_here)(inputs, store, cached=cached, reporter=reporter, pinned_table=pinned_table)
+    bundle = _bundle(inputs, store, ran.outputs)
     artifact = Artifact(digest=store.put(bundle), size=len(bundle))
     config_version = inputs.inference.config_version
     return BuildResult(
         release=f"{inputs.model}/{inputs.version}",
         artifact=artifact,
-        outputs=Outputs(**outputs, config_version=config_version, artifact=artifact.digest),
-        stages=tuple(runner.outcomes),
-        measurement=measurement,
+        outputs=Outputs(**ran.outputs, config_version=config_version, artifact=artifact.digest),
+        stages=ran.stages,
+        measurement=ran.measurement,
+        tools=ran.tools,
     )
+
+
+def run_here(
+    inputs: BuildInputs,
+    store: Store,
+    *,
+    cached: bool = True,
+    reporter: Reporter | None = None,
+    pinned_table: str | None = None,
+) -> StagesRun:
+    """Run the stages in this process. Of `inputs` it takes attributes alone, so that any value with them will do."""
+    runner = Runner(store, reporter, cached=cached)
+    outputs = _run_stages(inputs, runner, pinned_table)
+    measurement = _verify(inputs, runner, outputs)
+    return StagesRun(outputs, tuple(runner.outcomes), measurement, tool_versions())
+
+
+def where_to_run(builder: Builder, lock: bytes, run: RunStages | None) -> RunStages:
+    """`run`, or this process. Raises `Unusable` if the lock is not the pinned one, or not what is installed here."""
+    if run is None:
+        check_environment(builder, lock)
+        return run_here
+    check_lock(builder, lock)
+    return run
 
 
 def pins_of(release: Release) -> Outputs:
@@ -191,13 +252,13 @@ def _run_stages(inputs: BuildInputs, runner: Runner, pinned_table: str | None) -
     calibrated = runner.run(
         stages.CALIBRATE,
         {"model": preprocessed, "snapshot": inputs.calibration},
-        {**recipe.calibrate.model_dump(mode="json"), "inference": config},
+        {**_dumped(recipe.calibrate), "inference": config},
         lambda data: stages.calibrate(data["model"], data["snapshot"], recipe.calibrate, inference, advanced),
     )
     table = runner.run(
         stages.SNAP,
         {"ranges": calibrated},
-        recipe.snap.model_dump(mode="json"),
+        _dumped(recipe.snap),
         lambda data: stages.snap(data["ranges"], recipe.snap),
     )
     quantized = runner.run(
@@ -216,6 +277,10 @@ def _run_stages(inputs: BuildInputs, runner: Runner, pinned_table: str | None) -
     }
 
 
+def _dumped(stage: CalibrateStage | SnapStage | None) -> dict[str, Any]:
+    return {} if stage is None else stage.model_dump(mode="json")
+
+
 def _expect(inputs: BuildInputs, runner: Runner, quantized: str) -> str:
     return runner.run(
         stages.EXPECT,
@@ -229,7 +294,8 @@ def _verify(inputs: BuildInputs, runner: Runner, outputs: Mapping[str, str]) -> 
     """Never from the cache: what it finds is about this machine's CPU and runtime."""
     get: Callable[[str], bytes] = runner.store.get
     return measure(
-        source=get(outputs["preprocessed"]),
+        # As imported, so that what preprocessing gives up is seen.
+        source=get(outputs["imported"]),
         quantized=get(outputs["quantized"]),
         golden=get(inputs.golden),
         expected=get(outputs["golden_expected"]),
@@ -239,6 +305,8 @@ def _verify(inputs: BuildInputs, runner: Runner, outputs: Mapping[str, str]) -> 
 
 
 def _bundle(inputs: BuildInputs, store: Store, outputs: Mapping[str, str]) -> bytes:
+    from muster.artifacts.manifest import Manifest, list_files
+
     files = {
         MODEL: store.get(outputs["quantized"]),
         CONFIG: canonical_json(inputs.inference.model_dump(mode="json")),

@@ -13,15 +13,16 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
-from onnx.reference.op_run import OpRun
 
 from muster.artifacts.inference import Float32
-from muster.artifacts.tensors import Tensor
 from muster.build.complaints import first_line
-from muster.build.onnx_model import parse_model
+from muster.build.onnx_model import frames_at_once, parse_model
+from muster.build.reference_operators import OPERATORS
 from muster.kinds.errors import Refused
 
 Float64 = npt.NDArray[np.float64]
+
+_NARROW = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
 class Reference:
@@ -30,11 +31,12 @@ class Reference:
     def __init__(self, model: bytes) -> None:
         double = parse_model(model)
         self._input = double.graph.input[0].name
+        self._at_once = frames_at_once(double)
         self._output = double.graph.output[0].name
         self._constant = {tensor.name for tensor in double.graph.initializer}
         try:
             _widen(double)
-            self._evaluator = ReferenceEvaluator(double, new_ops=[DequantizeLinear, QuantizeLinear])
+            self._evaluator = ReferenceEvaluator(double, new_ops=list(OPERATORS))
         except Exception as error:  # whatever a model provokes in there
             raise Refused(
                 f"ONNX's reference evaluator does not take the model: {first_line(error)}",
@@ -42,8 +44,13 @@ class Reference:
             ) from error
 
     def scores(self, inputs: Float32) -> Float64:
-        """The output [N, labels] for `inputs` [N, ...]. Raises `Refused`."""
-        return np.asarray(self._run(inputs)[self._output], dtype=np.float64)
+        """The output [N, labels] for `inputs` [N, ...], in batches of the size that the model fixes.
+
+        Raises `Refused`.
+        """
+        step = self._at_once or max(1, len(inputs))
+        parts = [self._run(inputs[start : start + step])[self._output] for start in range(0, len(inputs), step)]
+        return np.concatenate([np.asarray(part, dtype=np.float64) for part in parts])
 
     def values(self, inputs: Float32) -> dict[str, Float64]:
         """Every floating-point tensor of the graph but the constants, by name. Raises `Refused`."""
@@ -67,51 +74,21 @@ class Reference:
 
 
 def _widen(model: onnx.ModelProto) -> None:
-    for index, tensor in enumerate(model.graph.initializer):
-        if tensor.data_type == TensorProto.FLOAT:
-            double = numpy_helper.to_array(tensor).astype(np.float64)
-            model.graph.initializer[index].CopyFrom(numpy_helper.from_array(double, tensor.name))
+    for tensor in model.graph.initializer:
+        _widen_tensor(tensor)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Constant" and attribute.HasField("t"):
+                _widen_tensor(attribute.t)
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i in _NARROW:
+                attribute.i = TensorProto.DOUBLE
     for value in [*model.graph.input, *model.graph.output]:
-        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+        if value.type.tensor_type.elem_type in _NARROW:
             value.type.tensor_type.elem_type = TensorProto.DOUBLE
     del model.graph.value_info[:]
 
 
-def _along(axis: int, values: Tensor, parameter: Tensor) -> Tensor:
-    """Shape a parameter per tensor or per channel so that it meets `values` on its axis."""
-    if parameter.size == 1:
-        return parameter.reshape(())
-    shape = [1] * values.ndim
-    shape[axis] = -1
-    return parameter.reshape(shape)
-
-
-class DequantizeLinear(OpRun):
-    """The evaluator's own starts at opset 19, and rounds to float32."""
-
-    op_domain = ""
-
-    def _run(
-        self, values: Tensor, scale: Tensor, zero: Tensor | None = None, axis: int | None = None, **_: Any
-    ) -> tuple[Tensor]:
-        axis = 1 if axis is None else axis
-        whole = values.astype(np.int64)
-        if zero is not None:
-            whole = whole - _along(axis, values, zero.astype(np.int64))
-        return (whole * _along(axis, values, scale),)
-
-
-class QuantizeLinear(OpRun):
-    """Round half to even, as the operator's specification says, in float64."""
-
-    op_domain = ""
-
-    def _run(
-        self, values: Tensor, scale: Tensor, zero: Tensor | None = None, axis: int | None = None, **_: Any
-    ) -> tuple[Tensor]:
-        axis = 1 if axis is None else axis
-        limits = np.iinfo(np.uint8 if zero is None else zero.dtype)
-        steps = np.rint(values / _along(axis, values, scale))
-        if zero is not None:
-            steps = steps + _along(axis, values, zero.astype(np.int64))
-        return (np.clip(steps, limits.min, limits.max).astype(limits.dtype),)
+def _widen_tensor(tensor: onnx.TensorProto) -> None:
+    if tensor.data_type in _NARROW:
+        double = numpy_helper.to_array(tensor).astype(np.float64)
+        tensor.CopyFrom(numpy_helper.from_array(double, tensor.name))

@@ -6,14 +6,16 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import onnx
 from onnx import helper
 
 from muster.build.complaints import first_line
 from muster.kinds.errors import Refused
-from muster.kinds.release import Inference
+
+if TYPE_CHECKING:
+    from muster.kinds.release import Inference
 
 Shape = tuple[int, ...]
 

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from muster.artifacts.store import DamagedObject, MissingObject, Store
 from muster.build.environment import tool_versions
 from muster.kinds.canonical import canonical_json
-from muster.kinds.digest import digest_of, hex_of
 from muster.kinds.errors import Refused
+from muster.kinds.sha256 import digest_of, hex_of
 
 
 class Reporter(Protocol):

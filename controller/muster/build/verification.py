@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from muster.artifacts.store import Store
-from muster.build.environment import check_environment
-from muster.build.pipeline import BuildInputs, BuildResult, build, first_difference, pins_of
+from muster.build.pipeline import BuildInputs, BuildResult, RunStages, build, first_difference, pins_of, where_to_run
 from muster.build.stages import Reporter
 from muster.kinds.release import Release
 
@@ -47,12 +46,18 @@ class Verification:
 
 
 def verify_release(
-    release: Release, store: Store, lock_bytes: bytes, *, reporter: Reporter | None = None
+    release: Release,
+    store: Store,
+    lock_bytes: bytes,
+    *,
+    reporter: Reporter | None = None,
+    run: RunStages | None = None,
 ) -> Verification:
     """Rebuild a release from its pins and compare. Raises as `build_release` does."""
-    check_environment(release.spec.builder, lock_bytes)
+    run = where_to_run(release.spec.builder, lock_bytes, run)
     pinned_table = release.spec.calibration_table if store.has(release.spec.calibration_table) else None
-    result = build(BuildInputs.of(release), store, cached=False, reporter=reporter, pinned_table=pinned_table)
+    inputs = BuildInputs.of(release)
+    result = build(inputs, store, cached=False, reporter=reporter, pinned_table=pinned_table, run=run)
     result = replace(result, difference=first_difference(release, result.outputs))
     pairs = zip(pins_of(release).in_order(), result.outputs.in_order(), strict=True)
     return Verification(

@@ -47,6 +47,7 @@ _WHAT: Mapping[str, What] = {
     "Waiver": "waiver",
     "PolicyTest": "policy test",
     "SigningKey": "trust root",
+    "TrustedIdentity": "trust root",
 }
 
 
@@ -275,6 +276,7 @@ _FOLDERS = {
     "Waiver": "policies/waivers",
     "PolicyTest": "policies/tests",
     "SigningKey": "policies/keys",
+    "TrustedIdentity": "policies/identities",
 }
 
 
@@ -293,6 +295,7 @@ def resources_of(fleet: Fleet) -> dict[str, AnyResource]:
         *fleet.cohorts,
         *fleet.policies,
         *fleet.signing_keys,
+        *fleet.identities,
         *fleet.freezes,
         *fleet.waivers,
         *alone,

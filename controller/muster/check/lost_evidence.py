@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from muster.check.case import Case
 from muster.check.verdict import Verdict
-from muster.kinds.evidence import MEASUREMENT, REBUILD, REHEARSAL, Evidence, Measurement, Rebuild, Rehearsal
+from muster.kinds.evidence import MEASUREMENT, REBUILD, REHEARSAL, Evidence, Measurement, Rehearsal
 from muster.kinds.finding import Pointer
 
 _Predicate = TypeVar("_Predicate", bound=BaseModel)
@@ -52,8 +52,7 @@ def _moved(lost: Evidence, kept: tuple[Evidence, ...]) -> bool:
 
 def _speaks_against(lost: Evidence, kept: tuple[Evidence, ...]) -> str | None:
     if lost.predicate_type == REBUILD:
-        rebuild = _read(Rebuild, lost)
-        return "a rebuild came out different" if rebuild and rebuild.verdict == "BAD" else None
+        return "a rebuild came out different" if lost.came_out_different else None
     if lost.predicate_type == REHEARSAL:
         rehearsal = _read(Rehearsal, lost)
         return "devices did not come back in a rehearsal" if rehearsal and not rehearsal.returned else None

@@ -14,7 +14,6 @@ from datetime import UTC, date
 from muster.check.case import Case
 from muster.check.change import Change, path_of
 from muster.check.verdict import Verdict, Waived
-from muster.kinds.evidence import REBUILD
 from muster.kinds.finding import Complaint, Pointer
 from muster.kinds.owners import Owners
 from muster.kinds.policy import Gate, Policy
@@ -89,13 +88,7 @@ def _rebuilt_differently(release_name: str, case: Case) -> bool:
     """True if a trusted rebuild of the release's artifact is BAD."""
     release = case.change.head_releases.get(release_name)
     return release is not None and any(
-        one.predicate_type == REBUILD
-        and one.problem is None
-        and one.signer is not None
-        and release.spec.artifact.digest in one.subjects
-        and isinstance(one.predicate, Mapping)
-        and one.predicate.get("verdict") == "BAD"
-        for one in case.evidence
+        one.came_out_different and release.spec.artifact.digest in one.subjects for one in case.evidence
     )
 
 

@@ -87,6 +87,36 @@ def run(
 
 
 @agent.command()
+@click.argument("job", type=_FILE)
+@click.option("--digest", required=True, help="The digest of JOB, as `muster measure --job` told it.")
+@click.option("--folder", type=_FOLDER, required=True, help="Folder of the device; its agent must not run meanwhile.")
+@click.option("--out", type=_FILE, required=True, help="File for the record.")
+@click.option("--soak", help='Run for that long, such as "24h", and record whether answers hold, in place of all else.')
+@_output
+def measure(job: Path, folder: Path, out: Path, output: str, **given: str | None) -> None:
+    """Run JOB on this reference device, and record what it took, for `muster measure --from`."""
+    import time
+    from datetime import UTC, datetime
+
+    from muster.agent.folder import DeviceFolder
+    from muster.agent.identity import read_identity
+    from muster.agent.job import read_job
+    from muster.agent.measuring import Reference, record
+    from muster.agent.runtime import OnnxRuntime
+    from muster.artifacts.durable import write_durably
+    from muster.artifacts.timing import Effort
+
+    device = DeviceFolder(folder)
+    identity = read_identity(device)
+    soak = round(_seconds("--soak", given["soak"]) * 1_000_000_000) if given["soak"] else 0
+    with device.held():
+        reference = Reference(identity, OnnxRuntime(), time.perf_counter_ns, Effort(), datetime.now(UTC), soak)
+        found = record(read_job(job, str(given["digest"])), reference)
+    write_durably(out, found.model_dump_json(exclude_none=True).encode())
+    emit({"file": str(out), "job": found.job, "deviceId": found.device_id}, output, lambda: click.echo(f"wrote {out}"))
+
+
+@agent.command()
 @click.option("--folder", type=_FOLDER, required=True, help="Folder of the device.")
 @_output
 def status(folder: Path, output: str) -> None:

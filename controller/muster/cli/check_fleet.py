@@ -30,8 +30,7 @@ def check_fleet(path: Path, revision: str, *, work_tree: bool) -> tuple[dict[str
         loaded = Loader().commit(repository, repository.resolve(revision))
         documents = documents_at(repository, loaded.commit or revision)
         note = _uncommitted(repository, loaded) if revision == "HEAD" else None
-    owners = loaded.fleet.owners if loaded.fleet else None
-    loaded = replace(loaded, findings=(*loaded.findings, *document_findings(documents, owners)))
+    loaded = replace(loaded, findings=(*loaded.findings, *document_findings(documents, loaded.owners)))
     report = {**_report(loaded), "note": note}
     return report, lambda: _text(loaded, report, note)
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from muster.cli.build_progress import build_progress
-from muster.cli.output import emit, output_option, state_option
+from muster.cli.builder_environment import environment_options, vary_option
+from muster.cli.evidence_package import document, export, verify_archives
+from muster.cli.evidence_work import Work, making
+from muster.cli.keyless import tag_of, trusted_signers
+from muster.cli.measure import measure
+from muster.cli.output import emit, output_option
 from muster.kinds.errors import Refused, Unusable
 
 if TYPE_CHECKING:
-    from muster.artifacts.store import Store
-    from muster.build.measuring.subject import Subject
-    from muster.kinds.evidence import Evidence, Measurement
-    from muster.kinds.release import Release
-    from muster.kinds.signing_key import SigningKey
+    from muster.kinds.evidence import Evidence
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 _PEM = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -34,116 +32,14 @@ def evidence() -> None:
     """
 
 
-def _making(command: _Command) -> _Command:
-    """Argument and options of every verb that makes evidence."""
-    for option in (
-        output_option,
-        state_option,
-        click.option("--name", help="Name of the file; by default what it holds."),
-        click.option("--key", required=True, type=_PEM, help="The private key that signs, in PEM."),
-        click.argument("release"),
-    ):
-        command = option(command)
-    return command
-
-
-@dataclass(frozen=True)
-class _Work:
-    """A release with all that making evidence about it needs. `folder` is its repository's work tree."""
-
-    folder: Path
-    release: Release
-    store: Store
-    lock: bytes
-    key: bytes
-
-    @classmethod
-    def of(cls, release: str, state: str, key: Path) -> _Work:
-        """Read it all. Raises `Refused`, `Unusable`."""
-        from muster.artifacts.store import Store
-        from muster.attest.keys import read_signing_key
-        from muster.build.declarations import locate_release, read_bounded, read_release
-        from muster.build.environment import MAX_LOCK
-
-        private = read_signing_key(key)
-        folder, path = locate_release(release, Path.cwd())
-        declared = read_release(folder, path)
-        lock = read_bounded(folder, declared.spec.builder.lock, MAX_LOCK)
-        return cls(folder, declared, Store(Path(state) / "store"), lock, private)
-
-    def superseded(self) -> Release | None:
-        """The release that this one comes after, if its file is there."""
-        from muster.build.declarations import read_release
-
-        path = f"releases/{self.release.model}/{self.release.spec.supersedes}.yaml"
-        return read_release(self.folder, path) if (self.folder / path).is_file() else None
-
-    def write(
-        self,
-        name: str,
-        predicate_type: str,
-        predicate: dict[str, Any],
-        *,
-        also: Release | None = None,
-        anew: bool = True,
-    ) -> Path:
-        """Sign the predicate, about this release (and another), into the file of that name.
-
-        Raises `Refused` if the file is there and may not be made anew.
-        """
-        from muster.artifacts.durable import write_durably
-        from muster.attest.evidence import evidence_path, sign_evidence
-
-        artifact = self.release.spec.artifact.digest
-        path = self.folder / evidence_path(artifact, name)
-        if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise Refused(f"{path} leads out of the repository", "remove the symbolic link")
-        if not anew and path.exists():
-            raise Refused(f"{path} is there already, and stays", "choose another --name")
-        about = {item.name: item.spec.artifact.digest for item in (self.release, also) if item is not None}
-        write_durably(path, sign_evidence(about, predicate_type, predicate, self.key))
-        return path
+evidence.add_command(export)
+evidence.add_command(document)
+evidence.add_command(measure)
 
 
 @evidence.command()
-@_making
-@click.option("--device-class", help="Say that this machine is a device of that class, and measure how it runs here.")
-@click.option("--soak", help='With --device-class: run for that long, such as "1h", and see that answers hold.')
-def measure(output: str, **given: Any) -> None:
-    """Measure RELEASE, beside its source model and the release that it supersedes.
-
-    Without --device-class: accuracy, slices, fairness, robustness, sizes, cost and snapshots, into measurement.json.
-    Slices are declared by the evaluation snapshot: tensors `slice_NAME`, which say for each frame whether it belongs
-    there; two more are cut by brightness.
-
-    With it: latency, load time, peak RAM and the provider that really computes, into measurement-CLASS.json; or, with
-    --soak, how long answers held, into soak-CLASS.json.
-    """
-    from muster.build.measuring.machine import this_machine
-    from muster.build.measuring.subject import load_subject
-    from muster.kinds.evidence import MEASUREMENT
-
-    device_class, soak = given["device_class"], _duration(given["soak"])
-    if soak and not device_class:
-        raise Unusable("--soak says nothing without --device-class", "say what kind of device this machine is")
-    work = _Work.of(given["release"], given["state"], given["key"])
-    with build_progress(output) as reporter:
-        subject = load_subject(work.release, work.superseded(), work.store, work.lock, reporter)
-    if device_class:
-        measured = _on_device(work, subject, device_class, soak)
-    else:
-        from muster.build.measuring.measurement import measure_anywhere
-
-        measured = measure_anywhere(subject, _package_size(subject, work.key), this_machine(), datetime.now(UTC))
-    kind = "soak" if soak else "measurement"
-    name = given["name"] or (f"{kind}-{device_class}" if device_class else kind)
-    predicate = measured.model_dump(mode="json", exclude_none=True)
-    path = work.write(name, MEASUREMENT, predicate)
-    emit({"file": str(path), "predicate": predicate}, output, lambda: _show_measurement(path, measured))
-
-
-@evidence.command()
-@_making
+@making
+@environment_options(default="any")
 @click.option("--builder", help="URI of whoever builds; muster:builder/local by default.")
 def provenance(output: str, builder: str | None, **given: Any) -> None:
     """Build RELEASE without the cache, and record what went in: SLSA Provenance v1, into provenance.json."""
@@ -152,10 +48,11 @@ def provenance(output: str, builder: str | None, **given: Any) -> None:
     from muster.build.pipeline import build_release
     from muster.kinds.evidence import PROVENANCE
 
-    work = _Work.of(given["release"], given["state"], given["key"])
+    work = Work.of(given)
     started = datetime.now(UTC)
     with build_progress(output) as reporter:
-        result = build_release(work.release, work.store, work.lock, cached=False, reporter=reporter)
+        run = work.run(given)
+        result = build_release(work.release, work.store, work.lock, cached=False, reporter=reporter, run=run)
     if result.difference is not None:
         raise Refused(
             f"{work.release.name} does not build to what it pins: {result.difference} differs",
@@ -168,24 +65,37 @@ def provenance(output: str, builder: str | None, **given: Any) -> None:
 
 
 @evidence.command()
-@_making
+@making
+@vary_option
+@environment_options(default="lock")
 def rebuild(output: str, **given: Any) -> int:
     """Build RELEASE again, compare every output with its pin, and record how it came out.
 
-    Each rebuild is a file of its own, and none is replaced. Exits 0 for GOOD, 1 for BAD, 2 for UNKNOWN.
+    What comes out as it is pinned is built again in other circumstances, and is BAD if that makes a difference. Each
+    rebuild is a file of its own, and none is replaced. Beside a GOOD one lies its provenance. Exits 0 for GOOD, 1 for
+    BAD, 2 for UNKNOWN.
     """
-    from muster.attest.keys import key_id, public_half
+    from muster.attest.provenance import rebuild_provenance_of
+    from muster.attest.rebuild_verdicts import PROVENANCE_SUFFIX
     from muster.build.measuring.machine import this_machine
-    from muster.build.rebuild import rebuild_release
-    from muster.kinds.digest import hex_of
-    from muster.kinds.evidence import REBUILD
+    from muster.build.rebuild import rebuild_release, vary
+    from muster.cli.build_vary import tell_variation
+    from muster.kinds.evidence import PROVENANCE, REBUILD
 
-    work, now = _Work.of(given["release"], given["state"], given["key"]), datetime.now(UTC)
+    work, now = Work.of(given), datetime.now(UTC)
     with build_progress(output) as reporter:
-        outcome = rebuild_release(work.release, work.store, work.lock, (this_machine(), now), reporter=reporter)
-    signer = hex_of(key_id(public_half(work.key)))[:8]
-    predicate = outcome.rebuild.model_dump(mode="json")
-    path = work.write(given["name"] or f"rebuild-{now:%Y%m%dt%H%M%Sz}-{signer}", REBUILD, predicate, anew=False)
+        about, run = (this_machine(), now), work.run(given)
+        outcome = rebuild_release(work.release, work.store, work.lock, about, reporter=reporter, run=run)
+        if given["vary"]:
+            outcome = vary(outcome, work.release, work.store, run, tell_variation)
+    signer = tag_of(work.key)
+    predicate = outcome.rebuild.model_dump(mode="json", exclude_none=True)
+    name = given["name"] or f"rebuild-{now:%Y%m%dt%H%M%Sz}-{signer}"
+    path = work.write(name, REBUILD, predicate, anew=False)
+    if outcome.result is not None:
+        ran = now, datetime.now(UTC)
+        said = rebuild_provenance_of(work.release, outcome.result, ran, outcome.rebuild, about[0])
+        work.write(f"{name}-{PROVENANCE_SUFFIX}", PROVENANCE, said, anew=False)
 
     def text() -> None:
         click.echo(
@@ -198,7 +108,7 @@ def rebuild(output: str, **given: Any) -> int:
 
 
 @evidence.command()
-@_making
+@making
 @click.option("--back-to", help="The release to go back to, MODEL/VERSION; by default the superseded one.")
 def rehearsal(output: str, back_to: str | None, **given: Any) -> int:
     """Send RELEASE out to simulated devices, halt it, and see that every one comes back; into rehearsal.json.
@@ -206,12 +116,12 @@ def rehearsal(output: str, back_to: str | None, **given: Any) -> int:
     The planner is the real one, with the work tree's classes, cohorts and tiers. What it cannot show: that a board
     boots the older artifact. Exits 0 if every device came back, 1 if not.
     """
-    from muster.build.measuring.measurement import utc_text
     from muster.kinds.evidence import REHEARSAL, Rehearsal
+    from muster.kinds.moment import utc_text
     from muster.simulate.rehearsal import rehearse
     from muster.source.load import Loader
 
-    work, now = _Work.of(given["release"], given["state"], given["key"]), datetime.now(UTC)
+    work, now = Work.of(given), datetime.now(UTC)
     spec, name = work.release.spec, work.release.name
     if back_to is None and spec.supersedes is None:
         raise Unusable(f"{name} supersedes nothing", "say where to go back to: --back-to MODEL/VERSION")
@@ -240,41 +150,36 @@ def rehearsal(output: str, back_to: str | None, **given: Any) -> int:
     type=click.Path(file_okay=False),
     default=".",
     show_default=True,
-    help="Without --key: the repository whose keys with use `evidence` are trusted.",
+    help="Without --key: the repository whose keys and identities with use `evidence` are trusted.",
 )
 @click.option("--revision", default="HEAD", show_default=True, help="The commit whose keys are trusted.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="FILES are archives of `muster evidence export`; all that is trusted is this public key, or folder of keys.",
+)
+@click.option("--max-age", help='With --root: how long ago a package may have been made as of, such as "30d".')
 @output_option
-def verify(files: tuple[Path, ...], key_files: tuple[Path, ...], repository: str, revision: str, output: str) -> int:
-    """Say what each of FILES claims, and whether it is believed.
+def verify(
+    files: tuple[Path, ...], key_files: tuple[Path, ...], root: Path | None, max_age: str | None, **options: str
+) -> int:
+    """Say what each of FILES claims, and whether it is believed; with --root, verify whole archives.
 
     Exits 0 if all are believed, 1 if one is not, 2 if one cannot be read.
     """
+    if root is not None:
+        return verify_archives(files, root, max_age, options["output"])
+    if max_age is not None:
+        raise Unusable("--max-age says nothing without --root", "the age of evidence is for gates to judge")
     from muster.attest.evidence import read_evidence
     from muster.build.declarations import read_bounded
     from muster.kinds.evidence import LARGEST
 
-    keys = _trusted(key_files, repository, revision)
-    found = [read_evidence(str(path), read_bounded(path.parent, path.name, LARGEST), keys) for path in files]
+    keys, keyless = trusted_signers(key_files, options["repository"], options["revision"])
+    found = [read_evidence(str(path), read_bounded(path.parent, path.name, LARGEST), keys, keyless) for path in files]
     value = [_claim(item) for item in found]
-    emit(value, output, lambda: _show_claims(value))
+    emit(value, options["output"], lambda: _show_claims(value))
     return 0 if all(item.problem is None for item in found) else 1
-
-
-def _trusted(key_files: tuple[Path, ...], repository: str, revision: str) -> tuple[SigningKey, ...]:
-    from muster.attest.keys import public_key, public_pem
-    from muster.attest.verification import read_public_key
-    from muster.kinds.resource import Metadata
-    from muster.kinds.signing_key import SigningKey, SigningKeySpec
-
-    if not key_files:
-        from muster.cli.repository import load_fleet
-
-        return load_fleet(repository, revision).keys_for("evidence")
-    pems = [public_pem(public_key(read_public_key(path))) for path in key_files]
-    return tuple(
-        SigningKey(metadata=Metadata(name=f"key-{number}"), spec=SigningKeySpec(public_key=pem, uses=("evidence",)))
-        for number, pem in enumerate(pems, 1)
-    )
 
 
 def _claim(found: Evidence) -> dict[str, Any]:
@@ -302,52 +207,3 @@ def _show_claims(claims: list[dict[str, Any]]) -> None:
                 click.echo(f"  {name}: {printable(str(claim[name])[:200])}")
         for subject in claim["subjects"]:
             click.echo(f"  subject: {subject}")
-
-
-def _on_device(work: _Work, subject: Subject, name: str, soak: int) -> Measurement:
-    import time
-
-    from muster.build.declarations import read_device_classes
-    from muster.build.measuring.machine import this_machine
-    from muster.build.measuring.measurement import OnDevice, measure_on_device
-    from muster.build.measuring.speed import Effort
-
-    classes = read_device_classes(work.folder)
-    if name not in classes:
-        raise Unusable(f"no such device class: {name}", f"declared: {', '.join(classes) or 'none'}")
-    device = OnDevice(classes[name], work.superseded(), time.perf_counter_ns, Effort(), soak)
-    return measure_on_device(subject, device, this_machine(), datetime.now(UTC))
-
-
-def _package_size(subject: Subject, key: bytes) -> Any:
-    """What a device downloads for a release: the artifact, and the signature over its files."""
-    from decimal import Decimal
-
-    from muster.attest.artifact_files import files_of_bundle
-    from muster.attest.model_signature import sign_files
-    from muster.kinds.evidence import Result
-
-    signature = sign_files(files_of_bundle(subject.bundle), key)
-    return Result(metric="package-size", value=Decimal(len(subject.bundle) + len(signature)))
-
-
-def _duration(text: str | None) -> int:
-    from muster.kinds.quantity import parse_duration
-
-    try:
-        return parse_duration(text) if text else 0
-    except ValueError as error:
-        raise Unusable(f"--soak: {error}", 'write "1h" or "10m"') from error
-
-
-def _show_measurement(path: Path, measured: Measurement) -> None:
-    from muster.cli.output import table
-
-    rows = []
-    for result in measured.results:
-        beside = {baseline.of: f"{baseline.value.normalize():f}" for baseline in result.baselines}
-        where = result.slice or result.device_class or "-"
-        values = (f"{result.value.normalize():f}", beside.get("source", "-"), beside.get("superseded", "-"))
-        rows.append((result.metric, where, *values, result.samples if result.samples is not None else "-"))
-    table(("METRIC", "SLICE OR CLASS", "VALUE", "SOURCE", "SUPERSEDED", "SAMPLES"), rows)
-    click.echo(f"wrote {path}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from muster.cli.build_progress import build_progress
+from muster.cli.builder_environment import environment_options, run_in
 from muster.cli.output import emit, output_option, state_option
 from muster.kinds.errors import Refused, Unusable
 
@@ -57,6 +58,7 @@ def release() -> None:
 @click.argument("model")
 @click.argument("version")
 @_options
+@environment_options(default="any")
 @state_option
 @output_option
 def new(state: str, output: str, **given: Any) -> None:
@@ -76,9 +78,9 @@ def new(state: str, output: str, **given: Any) -> None:
         raise Refused(f"{target} exists already", "give the release a new version, or remove the file")
     draft = _draft(store, given)
     with build_progress(output) as reporter:
-        made, _ = new_release(
-            draft, store, read_bounded(given["repository"], given["lock"], MAX_LOCK), reporter=reporter
-        )
+        lock = read_bounded(given["repository"], given["lock"], MAX_LOCK)
+        run = run_in(given, draft.builder, lock, Path(state))
+        made, _ = new_release(draft, store, lock, reporter=reporter, run=run)
     write_durably(target, release_text(made).encode())
     artifact = made.spec.artifact
 

@@ -33,6 +33,14 @@ def _interval(text: str) -> float:
 @click.option("--listen", default="127.0.0.1:8470", show_default=True, help="Where devices and operators reach it.")
 @click.option("--interval", default="30s", show_default=True, help="Longest time between two looks, ±10 %.")
 @click.option("--author", default="Muster controller <muster@localhost>", show_default=True)
+@click.option(
+    "--sandbox",
+    type=click.Choice(["namespaces", "landlock", "limits"]),
+    default="landlock",
+    envvar="MUSTER_SANDBOX",
+    show_default=True,
+    help="Weakest sandbox that a build is run in; without it no build.",
+)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--once", is_flag=True, help="Reconcile once and leave; nothing is served.")
 def run(**options: Any) -> int:
@@ -42,6 +50,7 @@ def run(**options: Any) -> int:
     """
     from datetime import timedelta
 
+    from muster.build.sandbox.confinement import level_named
     from muster.daemon import Settings
     from muster.process import log_to_stderr, reconcile_once, run_process
 
@@ -53,6 +62,7 @@ def run(**options: Any) -> int:
         branch=options["branch"],
         interval=timedelta(seconds=_interval(options["interval"])),
         author=options["author"],
+        sandbox=level_named(options["sandbox"]),
     )
     if options["once"]:
         return reconcile_once(settings)

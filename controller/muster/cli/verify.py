@@ -12,6 +12,7 @@ from muster.cli.output import emit, output_option, state_option
 from muster.kinds.errors import Refused, Unusable
 
 if TYPE_CHECKING:
+    from muster.attest.keyless import Keyless
     from muster.attest.verification import Verified
 
 _RELEASE = re.compile(r"[a-z0-9-]{1,63}/[0-9]+\.[0-9]+\.[0-9]+")
@@ -27,6 +28,12 @@ _RELEASE = re.compile(r"[a-z0-9-]{1,63}/[0-9]+\.[0-9]+\.[0-9]+")
     multiple=True,
     help="A public key in PEM to trust; may be repeated. Without it: what this controller published as trusted.",
 )
+@click.option(
+    "--repository",
+    type=click.Path(file_okay=False),
+    help="For a keyless signature: the repository whose identities with use `artifacts` are trusted.",
+)
+@click.option("--revision", default="HEAD", show_default=True, help="The commit whose identities are trusted.")
 @click.option(
     "--release", "release_file", type=click.Path(dir_okay=False), help="A release file whose pins must hold too."
 )
@@ -58,7 +65,7 @@ def verify(target: str, output: str, **options: Any) -> int:
 
 
 def _verify(
-    target: str, signature: str | None, key_files: tuple[str, ...], release_file: str | None, state: str
+    target: str, signature: str | None, key_files: tuple[str, ...], release_file: str | None, **options: str | None
 ) -> Verified:
     from muster.attest.verification import read_public_key, read_release, read_signature, verify_artifact
 
@@ -66,12 +73,26 @@ def _verify(
     keys = [read_public_key(Path(path)) for path in key_files]
     path = Path(target)
     if not path.exists() and _RELEASE.fullmatch(target):
-        path, signed, keys = _published(target, Path(state), keys)
-    elif signature is None or not keys:
-        raise Unusable(f"nothing says who signed {target}", "give --signature FILE and --key PEM")
+        path, signed, keys = _published(target, Path(options["state"] or ""), keys)
+    elif signature is None or not (keys or options["repository"]):
+        raise Unusable(f"nothing says who signed {target}", "give --signature FILE, and --key PEM or --repository")
     else:
         signed = read_signature(Path(signature))
-    return verify_artifact(path, signed, keys, release)
+    return verify_artifact(path, signed, keys, release, _keyless(options["repository"], options["revision"]))
+
+
+def _keyless(repository: str | None, revision: str | None) -> Keyless:
+    """Whom a revision trusts for artifacts; nobody, if no repository is named."""
+    from muster.attest.keyless import NOBODY
+
+    if repository is None:
+        return NOBODY
+    from muster.cli.repository import load_fleet
+    from muster.review.keyless import keyless_of
+    from muster.source.git import Repository
+
+    found, fleet = Repository(Path(repository)), load_fleet(repository, revision or "HEAD")
+    return keyless_of(found, found.resolve(revision or "HEAD"), fleet, "artifacts")
 
 
 def _published(release: str, state: Path, keys: list[str]) -> tuple[Path, bytes, list[str]]:

@@ -47,8 +47,14 @@ class ScratchRepository:
         base = _git(clone, "rev-parse", "HEAD")
         return cls(remote, clone, base, {path.stem: path.read_text() for path in paths})
 
-    def begin(self, health_window: str, poll_interval: str) -> str:
-        """The first commit of the story: only 1.0.0 is declared, for everyone, and devices confirm within seconds."""
+    def begin(self, health_window: str, poll_interval: str, files: Mapping[str, bytes]) -> str:
+        """The first commit of the story: only 1.0.0 is declared, for everyone, and devices confirm within seconds.
+
+        `files` by path come with it.
+        """
+        for name, data in files.items():
+            (self.clone / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.clone / name).write_bytes(data)
         for version in self.releases:
             if version != "1.0.0":
                 self._path(version).unlink()

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from muster.demo.agents import AgentHosts
 from muster.demo.chaos import Chaos
 from muster.demo.observer import Observer, Snapshot
 from muster.demo.processes import Daemon
+from muster.demo.proof import check_proof, prove
 from muster.demo.report import Report
-from muster.demo.scratch import ScratchRepository
-from muster.demo.story import ACTS, PATIENCE, Story
+from muster.demo.scratch import MODEL, ScratchRepository
+from muster.demo.story import ACTS, GOOD, PATIENCE, Story
 from muster.kinds.errors import TryAgain, Unusable
 from muster.serve.client import ControllerClient
 
@@ -55,7 +56,9 @@ def play(source: Path, folder: Path, plot: Plot, audience: Audience) -> Report:
     scratch = ScratchRepository.make(source, folder)
     audience.say("Making keys, and declaring their public halves in the scratch repository")
     initialise_keys(state, scratch.clone, "demo", datetime.now(UTC))
-    scratch.begin(HEALTH_WINDOW, POLL_INTERVAL)
+    audience.say(f"Building {GOOD} again; an identity signs the verdict keyless, at a Sigstore on 127.0.0.1")
+    proof = prove(scratch.clone, state, f"releases/{MODEL}/{GOOD}.yaml")
+    scratch.begin(HEALTH_WINDOW, POLL_INTERVAL, proof.files)
     daemon = Daemon(scratch.remote, state, folder / "daemon.log")
     hosts = AgentHosts(folder / "devices", daemon.server, plot.devices_per_class, plot.canaries_per_class)
     client = ControllerClient(daemon.server, state)
@@ -71,7 +74,8 @@ def play(source: Path, folder: Path, plot: Plot, audience: Audience) -> Report:
         observer = Observer(client, audience.show, between)
         observer.wait_for("the first generation is published", lambda seen: seen.status["generation"] > 0, PATIENCE)
         hosts.start(Store(state / "store"), field, POLL_INTERVAL)
-        return Story(scratch, observer, chaos, hosts.devices).play()
+        report = Story(scratch, observer, chaos, hosts.devices).play()
+    return replace(report, checks=(*report.checks, check_proof(proof, scratch.clone)))
 
 
 def _train(source: Path, store: Path) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from muster.kinds.digest import ExactVersion, Name
+from muster.kinds.digest import DeviceId, ExactVersion, Name
 from muster.kinds.quantity import Duration, Rate, Size
 from muster.kinds.resource import AsTuple, Declared, Resource, Text
 
@@ -24,6 +24,10 @@ Provider = Literal[
     "ArmNNExecutionProvider",
     "ACLExecutionProvider",
 ]
+
+
+EmulatedCpu = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""A model that qemu knows, such as `Haswell`."""
 
 
 class OperatingSystem(Declared):
@@ -62,7 +66,12 @@ class Rates(Declared):
 
 
 class DeviceClassSpec(Declared):
-    """Hardware and what is expected of it."""
+    """Hardware and what is expected of it.
+
+    `cpu` is the model of qemu's whose instructions the devices have. With it, gates about answers are asked for the
+    class too, and only what was measured with those instructions, or on a reference device, answers them.
+    `referenceDevices` are the devices of the class whose agents measure for all of them.
+    """
 
     hardware: Text
     isa: Annotated[tuple[Name, ...], AsTuple, Field(min_length=1, max_length=16)]
@@ -72,6 +81,8 @@ class DeviceClassSpec(Declared):
     rates: Rates
     models: Annotated[tuple[Name, ...], AsTuple, Field(min_length=1, max_length=64)]
     may_be_empty: bool = False
+    cpu: EmulatedCpu | None = None
+    reference_devices: Annotated[tuple[DeviceId, ...], AsTuple, Field(max_length=64)] = ()
 
 
 class DeviceClass(Resource):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import StringConstraints
 
-from muster.kinds.canonical import canonical_json
+from muster.kinds.sha256 import digest_of as digest_of  # noqa: PLC0414 - it is offered here
+from muster.kinds.sha256 import digest_of_value as digest_of_value  # noqa: PLC0414 - it is offered here
+from muster.kinds.sha256 import hex_of as hex_of  # noqa: PLC0414 - it is offered here
 
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 """`sha256:` and 64 lower-case hexadecimal digits."""
@@ -26,21 +27,6 @@ ExactVersion = Annotated[str, StringConstraints(pattern=r"^[0-9][0-9A-Za-z.+_-]{
 
 DeviceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
 """How a device names itself; safe in paths and URLs."""
-
-
-def digest_of(data: bytes) -> str:
-    """The digest of these bytes."""
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def digest_of_value(value: Any) -> str:
-    """The digest of a value's canonical JSON."""
-    return digest_of(canonical_json(value))
-
-
-def hex_of(digest: str) -> str:
-    """The hexadecimal part, for file names."""
-    return digest.removeprefix("sha256:")
 
 
 def version_key(version: str) -> tuple[int, ...]:

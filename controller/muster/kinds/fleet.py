@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from muster.kinds.policy_test import PolicyTest
     from muster.kinds.release import Release
     from muster.kinds.signing_key import KeyUse, SigningKey
+    from muster.kinds.trusted_identity import IdentityUse, TrustedIdentity
     from muster.kinds.waiver import Waiver
 
 AnyResource: TypeAlias = (
     "Release | DeviceClass | Cohort | Policy | Owners | Checklist"
-    " | Freeze | Waiver | PolicyTest | SigningKey | Components"
+    " | Freeze | Waiver | PolicyTest | SigningKey | TrustedIdentity | Components"
 )
 
 _MODULES = {
@@ -39,6 +40,7 @@ _MODULES = {
     "Waiver": "waiver",
     "PolicyTest": "policy_test",
     "SigningKey": "signing_key",
+    "TrustedIdentity": "trusted_identity",
     "Components": "components",
 }
 
@@ -78,6 +80,7 @@ class Fleet:
     freezes: tuple[Freeze, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     policy_tests: tuple[PolicyTest, ...] = ()
+    identities: tuple[TrustedIdentity, ...] = ()
 
     @classmethod
     def of(cls, resources: Iterable[AnyResource], commit: str | None = None) -> Fleet:
@@ -98,6 +101,7 @@ class Fleet:
             freezes=_by_name(found["Freeze"]),
             waivers=_by_name(found["Waiver"]),
             policy_tests=_by_name(found["PolicyTest"]),
+            identities=_by_name(found["TrustedIdentity"]),
         )
 
     @property
@@ -120,6 +124,10 @@ class Fleet:
     def keys_for(self, use: KeyUse) -> tuple[SigningKey, ...]:
         """The keys that are trusted for a use."""
         return tuple(key for key in self.signing_keys if use in key.spec.uses)
+
+    def identities_for(self, use: IdentityUse) -> tuple[TrustedIdentity, ...]:
+        """The identities whose certificates are trusted for a use."""
+        return tuple(identity for identity in self.identities if use in identity.spec.uses)
 
     def tier(self, release: Release) -> Tier | None:
         """The tier that the release is declared to be in."""

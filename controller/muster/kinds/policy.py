@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from muster.kinds.digest import Name
 from muster.kinds.owners import PathPattern, Role
@@ -25,6 +25,8 @@ GateMetric = Literal[
     "accuracy",
     "p50-latency",
     "p95-latency",
+    "p99-latency",
+    "cold-latency",
     "peak-ram",
     "load-time",
     "artifact-size",
@@ -46,6 +48,12 @@ GateMetric = Literal[
 Comparator = Literal["<", "<=", ">", ">=", "=="]
 RelativeTo = Literal["absolute", "source", "superseded", "budget", "clean"]
 
+FEWEST_AGREEING = 2
+"""Rebuilders that must agree where a gate does not say how many: one proves what level 2 proves."""
+
+SignerName = Annotated[str, StringConstraints(pattern=r"^(identities/)?[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=80)]
+"""A SigningKey by its name, or a TrustedIdentity as `identities/<name>`."""
+
 
 class Gate(Declared):
     """One typed, binary rule with a threshold, decided before anything reaches a device.
@@ -54,6 +62,9 @@ class Gate(Declared):
     release, or over the budget of the device class; `clean` is the artifact's own accuracy on undisturbed inputs. With
     `bound`, the lower or upper confidence bound is compared instead of the measured value itself, so that the sampling
     error counts. Without `model`, every model is meant.
+
+    Of `reproducibility` at level 3: `agreeing` rebuilders must have come to the same bytes, of those that `rebuilders`
+    names as evidence names its signer: a SigningKey's name, or `identities/<name>`. Without it, any that are trusted.
     """
 
     name: Name
@@ -67,6 +78,8 @@ class Gate(Declared):
     min_samples: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     bound: Literal["lower", "upper"] | None = None
     max_age: Duration | None = None
+    rebuilders: Annotated[tuple[SignerName, ...], AsTuple, Field(max_length=16)] = ()
+    agreeing: Annotated[int, Field(ge=2, le=16)] | None = None
     severity: Severity = "block"
 
 

@@ -21,7 +21,8 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema
 
-PPM = 1_000_000
+from muster.kinds.ppm import PPM as PPM  # noqa: PLC0414 - it is offered here
+
 Dimension = Literal["number", "time", "size"]
 
 _Amount = TypeVar("_Amount")

@@ -1,8 +1,9 @@
 """What the runtimes of devices can load, and which instruction sets they run on.
 
-Found by asking: for each version a model with one operator was offered in every opset from 1 to 64 and every IR version
-from 1 to 64, and what it loaded is written here. tests/kinds/test_runtimes.py asks the installed one again. Between
-patch versions nothing changes, so the table goes by minor version; a version that is not in it is not guessed at.
+Found by asking: `python -m muster.build.onnx_safety.asking`, run with each version installed, offers it a model with
+one operator in every opset from 1 to 64 and every IR version from 1 to 64, and prints from the answers the rows that
+stand here. tests/kinds/test_runtimes.py asks the installed one again. Between patch versions nothing changes, so the
+table goes by minor version; a version that is not in it is not guessed at.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def gathered(
         _refuse_many(len(change.judged), MOST_JUDGED, "releases")
         again = declared_otherwise(repository, base, change.added)
         change = replace(change, repinned=(*change.repinned, *again)) if again else change
-        evidence = presented_evidence(repository, change, result.tree, base)
+        evidence = presented_evidence(repository, change, result.tree, (base, sides.judged_by))
         texts, odd_files = read_texts(repository, result.tree, files, change)
         case = Case(
             change=change,

@@ -16,7 +16,6 @@ from muster.kinds.evidence import LARGEST, Evidence
 from muster.kinds.finding import Finding, Place
 from muster.kinds.fleet import Fleet
 from muster.kinds.release import Release
-from muster.kinds.signing_key import SigningKey
 from muster.source.git import Repository, TreeEntry
 from muster.source.git_program import printable
 
@@ -35,24 +34,26 @@ class PresentedEvidence:
     findings: tuple[Finding, ...] = ()
 
 
-def presented_evidence(repository: Repository, change: Change, tree: str, base: str) -> PresentedEvidence:
+def presented_evidence(repository: Repository, change: Change, tree: str, sides: tuple[str, str]) -> PresentedEvidence:
     """Evidence about every artifact that the change concerns. Raises `Unusable` if it cannot be read.
 
     A negative result counts and stays: a pull request cannot delete it, not even one that brings nothing forward.
+    `sides` are the base, and the commit whose trust roots count.
     """
+    base, judged_by = sides
     replaced = {match[0] for file in change.touched if file.before and (match := _EVIDENCE_FOLDER.match(file.path))}
     folders = sorted({f"evidence/{hex_of(digest)}" for digest in _concerned(change)} | replaced)
     if not folders:
         return PresentedEvidence()
     most = MOST_EVIDENCE * len(folders)
-    keys = change.base.keys_for("evidence")
     now, findings = _readable(repository.tree(tree, folders), most)
     present = {(entry.path, entry.blob) for entry in now}
     # Nothing can be gone if no file that was there differs.
     differs = any(file.before and file.path.startswith("evidence/") for file in change.touched)
     before, _ = _readable(repository.tree(base, folders) if differs else (), most)
     former = [entry for entry in before if (entry.path, entry.blob) not in present]
-    return PresentedEvidence(_believed(repository, now, keys), _believed(repository, former, keys), tuple(findings))
+    believed = _believed(repository, now, change.base, judged_by)
+    return PresentedEvidence(believed, _believed(repository, former, change.base, judged_by), tuple(findings))
 
 
 def _readable(entries: Iterable[TreeEntry], most: int) -> tuple[list[TreeEntry], list[Finding]]:
@@ -66,15 +67,17 @@ def _readable(entries: Iterable[TreeEntry], most: int) -> tuple[list[TreeEntry],
 
 
 def _believed(
-    repository: Repository, entries: Sequence[TreeEntry], keys: tuple[SigningKey, ...]
+    repository: Repository, entries: Sequence[TreeEntry], base: Fleet, judged_by: str
 ) -> tuple[Evidence, ...]:
     if not entries:
         return ()
     # Loads the cryptography, which a change without evidence does not need.
     from muster.attest.evidence import read_evidence
+    from muster.review.keyless import keyless_of
 
+    keys, keyless = base.keys_for("evidence"), keyless_of(repository, judged_by, base, "evidence")
     contents = repository.blobs(entry.blob for entry in entries)
-    return tuple(read_evidence(entry.path, contents[entry.blob], keys) for entry in entries)
+    return tuple(read_evidence(entry.path, contents[entry.blob], keys, keyless) for entry in entries)
 
 
 def _objection(entry: TreeEntry) -> Finding | None:

@@ -10,6 +10,7 @@
     policies/tests/<name>.yaml          PolicyTest
     policies/<name>.yaml                Policy
     policies/keys/<name>.yaml           SigningKey
+    policies/identities/<name>.yaml     TrustedIdentity
 
 Other YAML below these folders is a complaint, so that a misplaced file never counts for nothing in silence. Files of
 other types are nobody's business here.
@@ -35,11 +36,12 @@ _PLACES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"policies/waivers/{_NAME}\.yaml"), "Waiver"),
     (re.compile(rf"policies/tests/{_NAME}\.yaml"), "PolicyTest"),
     (re.compile(rf"policies/keys/{_NAME}\.yaml"), "SigningKey"),
+    (re.compile(rf"policies/identities/{_NAME}\.yaml"), "TrustedIdentity"),
 )
 
 WHERE = (
     "releases/<model>/<version>.yaml, devices/classes/<name>.yaml, devices/cohorts/<name>.yaml, "
-    "policies/<name>.yaml or policies/{keys,freezes,waivers,tests}/<name>.yaml"
+    "policies/<name>.yaml or policies/{keys,identities,freezes,waivers,tests}/<name>.yaml"
 )
 
 PATH_HINT = "name it folder/file: no .., no .git, no backslash, no hyphen at its beginning"

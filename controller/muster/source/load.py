@@ -19,6 +19,7 @@ from muster.check.references import KEY, complaints
 from muster.kinds.errors import Refused
 from muster.kinds.finding import Complaint, Finding, Place
 from muster.kinds.fleet import AnyResource, Fleet
+from muster.kinds.owners import Owners
 from muster.source.git import Repository, TreeEntry
 from muster.source.git_program import MIB, printable
 from muster.source.layout import FOLDERS, PATH_HINT, WHERE, is_yaml, kind_at, kind_name_at, leaves_the_tree
@@ -70,11 +71,15 @@ class _Resting(NamedTuple):
 
 @dataclass(frozen=True)
 class Loaded:
-    """`fleet` is None if any finding is an error. `commit` is None for a working tree."""
+    """`fleet` is None if any finding is an error. `commit` is None for a working tree.
+
+    `owners` are known wherever their own file reads, so that another file's error does not leave documents unanswered.
+    """
 
     fleet: Fleet | None
     findings: tuple[Finding, ...]
     commit: str | None
+    owners: Owners | None = None
 
     def fleet_or_refuse(self, what: str) -> Fleet:
         """The fleet. Raises `Refused` with the first error if `what` does not pass the checks."""
@@ -187,7 +192,8 @@ class Loader:
         findings = _in_order(findings)
         refused = any(finding.severity == "error" for finding in findings)
         fleet = None if refused else Fleet.of(resources.values(), commit)
-        return Loaded(fleet, tuple(findings), commit)
+        owners = next((one for one in resources.values() if isinstance(one, Owners)), None)
+        return Loaded(fleet, tuple(findings), commit, owners)
 
     def _parse(self, declared: list[TreeEntry], read: Read) -> dict[str, Parsed]:
         new = [entry for entry in declared if (entry.path, entry.blob) not in self._files]

@@ -17,10 +17,11 @@ def rollouts_of(repository: Repository, commit: str, model: str) -> dict[str, st
     """Version → its percentages per cohort, as text."""
     entries = [entry for entry in repository.tree(commit, [f"releases/{model}"]) if entry.path.endswith(".yaml")]
     blobs = repository.blobs(entry.blob for entry in entries)
-    return {PurePosixPath(entry.path).stem: _rollout(blobs[entry.blob]) for entry in entries}
+    return {PurePosixPath(entry.path).stem: rollout_of(blobs[entry.blob]) for entry in entries}
 
 
-def _rollout(data: bytes) -> str:
+def rollout_of(data: bytes) -> str:
+    """The percentages of one release file, as text."""
     try:
         document: Any = parse(data).data
         cohorts = document["spec"]["rollout"]["cohorts"]

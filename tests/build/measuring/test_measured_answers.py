@@ -22,25 +22,11 @@ from muster.build.measuring.machine import this_machine
 from muster.build.measuring.measurement import measure_anywhere
 from muster.build.measuring.subject import Subject, load_subject
 from muster.build.onnx_runtime import Session
-from muster.build.pipeline import build_release
+from muster.build.pipeline import RunStages
 from muster.kinds.canonical import canonical_json
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.evidence import Measurement, Result
 from muster.kinds.release import Artifact
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """With 1.1.0 and 1.2.0 built."""
-    filled = filled_store(tmp_path_factory.mktemp("measured"))
-    for version in ("1.1.0", "1.2.0"):
-        assert build_release(release(version), filled, LOCK).difference is None
-    return filled
-
-
-@pytest.fixture(scope="module")
-def subject(store: Store) -> Subject:
-    return load_subject(release("1.2.0"), release("1.1.0"), store, LOCK)
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +121,18 @@ def test_overlap_is_found_in_any_element_type(subject: Subject) -> None:
     assert repeated(subject.evaluation, calibration) == (3, 280)
 
 
+def test_a_frame_that_calibrated_does_not_judge(subject: Subject, store: Store) -> None:
+    """By its values, whatever the digests of the snapshots, the element type, the shape and the sign of a zero."""
+    tensors = load_tensors(subject.evaluation)
+    seen = tensors["frames"][7:9].reshape(2, -1).astype(np.float64)
+    seen[seen == 0] = -0.0
+    frames = np.concatenate([load_tensors(subject.calibration)["frames"].reshape(-1, 64).astype(np.float64), seen])
+    other = store.put(dump_tensors({"frames": frames}))
+    snapshots = release("1.2.0").spec.snapshots.model_copy(update={"calibration": other})
+    with pytest.raises(Refused, match="2 of 280 frames of the evaluation snapshot"):
+        load_subject(changed(release("1.2.0"), snapshots=snapshots), None, store, LOCK)
+
+
 def test_the_predicate_reads_back(subject: Subject) -> None:
     """As JSON it is the kind that gates check, and it says on what it was measured."""
     package = Result(metric="package-size", value=Decimal(1))
@@ -159,6 +157,17 @@ def test_an_artifact_that_is_not_there_is_built(tmp_path: Path) -> None:
         subject, Result(metric="package-size", value=Decimal(1)), this_machine(), datetime(2026, 3, 1, tzinfo=UTC)
     )
     assert "is not in the store" in measured.environment["superseded"]
+
+
+def test_how_it_is_built_is_asked_only_if_it_must_be(store: Store, tmp_path: Path) -> None:
+    """An environment of another lock is made for a build, and for nothing else."""
+
+    def asked() -> RunStages:
+        raise Unusable("somebody asked", "-")
+
+    load_subject(release("1.2.0"), None, store, LOCK, how=asked)
+    with pytest.raises(Unusable, match="somebody asked"):
+        load_subject(release("1.2.0"), None, filled_store(tmp_path), LOCK, how=asked)
 
 
 def test_a_build_that_comes_to_something_else_is_not_measured(tmp_path: Path) -> None:

@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from meter_example import LOCK, ROOT, changed, filled_store, release
+from meter_example import ROOT, changed, release
 from muster.artifacts.tensors import load_tensors
+from muster.artifacts.timing import NANOSECONDS, Effort, in_turns
 from muster.build.declarations import read_device_classes
-from muster.build.measuring.delegate import delegate_result, nodes_by_provider
+from muster.build.measuring.delegate import coverage_of, delegate_result, worth_naming
 from muster.build.measuring.machine import Machine, machine_of, refuse_other_class, this_machine
 from muster.build.measuring.measurement import OnDevice, measure_on_device
 from muster.build.measuring.memory import memory_result
 from muster.build.measuring.soak import soak_result
-from muster.build.measuring.speed import NANOSECONDS, Effort, Place, _in_turns, speed_results
-from muster.build.measuring.subject import Subject, load_subject
-from muster.build.pipeline import build_release
+from muster.build.measuring.speed import Place, speed_results
+from muster.build.measuring.subject import Subject
 from muster.kinds.device_class import DeviceClass
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.evidence import Measurement
@@ -43,14 +43,6 @@ class Watch:
 
 
 @pytest.fixture(scope="module")
-def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    """1.2.0 beside its source and 1.1.0."""
-    store = filled_store(tmp_path_factory.mktemp("device"))
-    build_release(release("1.1.0"), store, LOCK)
-    return load_subject(release("1.2.0"), release("1.1.0"), store, LOCK)
-
-
-@pytest.fixture(scope="module")
 def day() -> DeviceClass:
     return read_device_classes(ROOT)["cam-day"]
 
@@ -63,8 +55,8 @@ def frames(subject: Subject):
 def test_candidates_take_turns() -> None:
     """Each round runs all of them, and each of them comes first as often as the others."""
     order: list[str] = []
-    actions = [lambda _n, name=name: order.append(name) for name in "abc"]
-    times = _in_turns(actions, Watch(5), Effort(rounds=6, loads=0, fewest=6, seconds=0))
+    actions = [lambda _n, name=name: order.append(name) or 5 for name in "abc"]
+    times = in_turns(actions, Watch(5), Effort(rounds=6, loads=0, fewest=6, seconds=0))
     rounds = ["".join(order[start : start + 3]) for start in range(0, 18, 3)]
     assert rounds == ["abc", "bca", "cab"] * 2
     assert times == [[5] * 6] * 3
@@ -72,18 +64,27 @@ def test_candidates_take_turns() -> None:
 
 def test_a_slow_model_is_measured_for_a_bounded_time() -> None:
     """After the time is up no round begins, once there are enough."""
-    times = _in_turns([lambda _n: None], Watch(NANOSECONDS), Effort(rounds=1_000, loads=0, fewest=10, seconds=20))
+    watch = Watch(NANOSECONDS)
+    times = in_turns([lambda _n: watch() and watch()], watch, Effort(rounds=1_000, loads=0, fewest=10, seconds=20))
     assert len(times[0]) == 10
 
 
 def test_speed_says_what_the_clock_says(subject: Subject) -> None:
     """With a clock that moves by 2,000 ns at each look, everything takes 2 µs."""
     results = list(speed_results(subject, PLACE, frames(subject), Watch(2_000), SMALL))
-    assert [result.metric for result in results] == ["load-time", "p50-latency", "p95-latency"]
+    assert [result.metric for result in results] == [
+        "load-time",
+        "cold-latency",
+        "p50-latency",
+        "p95-latency",
+        "p99-latency",
+    ]
     for result in results:
         assert (result.value, result.device_class) == (2, "cam-day")
         assert [(one.of, one.value) for one in result.baselines] == [("source", 2), ("superseded", 2)]
-    assert [result.samples for result in results] == [6, 30, 30]
+        assert [one.ratio.value for one in result.baselines] == [1, 1]
+        assert result.noise in (None, 0)
+    assert [result.samples for result in results] == [6, 6, 30, 30, 30]
 
 
 def test_memory_is_that_of_the_child(subject: Subject) -> None:
@@ -97,24 +98,29 @@ def test_memory_is_that_of_the_child(subject: Subject) -> None:
 
 def test_every_node_runs_on_the_declared_provider(subject: Subject) -> None:
     """On the CPU that is all of them, counted by name."""
-    result = delegate_result(subject.artifact, PLACE, frames(subject))
+    nodes = coverage_of(subject.artifact, CPU, frames(subject))
+    result = delegate_result(nodes, PLACE)
     assert (result.metric, result.value) == ("delegate-active", 1)
-    assert result.samples == result.successes == nodes_by_provider(subject.artifact, CPU, frames(subject))[CPU]
-    assert result.samples > 3
+    assert {node.provider for node in nodes} == {CPU}
+    assert result.samples == result.successes == len({node.node for node in nodes}) > 3
+    assert "QLinearConv" in {node.operator for node in nodes}
 
 
 def test_a_silent_fallback_shows(subject: Subject) -> None:
     """A provider that takes no node of the graph, while the CPU does all the work, is not active."""
     available = "AzureExecutionProvider"
-    result = delegate_result(subject.artifact, Place("cam-day", {"artifact": available}), frames(subject))
+    nodes = coverage_of(subject.artifact, available, frames(subject))
+    result = delegate_result(nodes, Place("cam-day", {"artifact": available}))
     assert (result.value, result.successes) == (0, 0)
     assert result.samples > 3
+    mixed = (nodes[0].model_copy(update={"provider": available}), *nodes[1:])
+    assert [node.provider for node in worth_naming(mixed, available)][-1] == available
 
 
 def test_a_provider_that_is_not_there_cannot_be_measured(subject: Subject) -> None:
     """Nothing stands in for it."""
     with pytest.raises(Unusable, match="no QNNExecutionProvider"):
-        delegate_result(subject.artifact, Place("cam-day", {"artifact": "QNNExecutionProvider"}), frames(subject))
+        coverage_of(subject.artifact, "QNNExecutionProvider", frames(subject))
 
 
 def test_a_soak_ends_when_its_time_is_up(subject: Subject) -> None:
@@ -145,16 +151,27 @@ def test_the_predicate_of_a_device(subject: Subject, day: DeviceClass) -> None:
     """All in one, as gates read it; the environment names class and provider."""
     device = OnDevice(day, release("1.1.0"), Watch(1_000), SMALL)
     measured = measure_on_device(subject, device, this_machine(), NOW)
-    assert [result.metric for result in measured.results] == [
+    assert {result.metric for result in measured.results} == {
+        "accuracy",
         "delegate-active",
+        "fairness-gap",
         "load-time",
         "p50-latency",
         "p95-latency",
+        "p99-latency",
+        "cold-latency",
         "peak-ram",
-    ]
+        "robustness",
+    }
     assert {result.device_class for result in measured.results} == {"cam-day"}
+    assert measured.where == "native"
+    assert {node.provider for node in measured.coverage} == {CPU}
     assert (measured.environment["deviceClass"], measured.environment["provider"]) == ("cam-day", CPU)
     assert measured == Measurement.model_validate_json(measured.model_dump_json(exclude_none=True))
+    # A class with a CPU of its own: how this one answers says nothing about it.
+    own = day.model_copy(update={"spec": day.spec.model_copy(update={"cpu": "Nehalem"})})
+    elsewhere = measure_on_device(subject, replace(device, declared=own), this_machine(), NOW)
+    assert not {result.metric for result in elsewhere.results} & {"accuracy", "fairness-gap", "robustness"}
     soaked = measure_on_device(subject, replace(device, soak=3), this_machine(), NOW)
     assert [(result.metric, result.value) for result in soaked.results] == [("soak", 3)]
 

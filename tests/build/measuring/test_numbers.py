@@ -8,10 +8,10 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muster.build.measuring.numbers import exact, quantile_of, scaled, share_of
+from muster.build.measuring.numbers import exact, noise_of, paired_ratio, quantile_of, quantile_ratio, scaled, share_of
 from muster.kinds.quantity import parse_decimal
 
 
@@ -22,6 +22,7 @@ def test_a_share_and_its_bounds() -> None:
     assert (round(found.lower, 4), round(found.upper, 4)) == (Decimal("0.4902"), Decimal("0.9433"))
 
 
+@settings(deadline=None)
 @given(samples=st.integers(1, 100_000), share=st.fractions(0, 1))
 def test_bounds_hold_their_value_and_can_be_written(samples: int, share: Fraction) -> None:
     """They enclose it, lie between 0 and 1, and read back as evidence."""
@@ -69,3 +70,28 @@ def test_units() -> None:
     found = scaled(quantile_of([1_234_567] * 100, Fraction(1, 2)), 1_000)
     assert (found.value, found.lower) == (Decimal("1234.567"), Decimal("1234.567"))
     assert exact(Fraction(1, 3)) == Decimal("0.333333333")
+
+
+def test_a_ratio_of_pairs_holds_still_where_the_machine_does_not() -> None:
+    """Three times as fast, on a machine that slows down tenfold half-way: the ratio knows nothing of it."""
+    machine = [100] * 500 + [1_000] * 500
+    found = paired_ratio([3 * one for one in machine], [9 * one for one in machine])
+    assert round(found.value, 6) == round(found.lower, 6) == round(found.upper, 6) == Decimal("0.333333")
+    assert paired_ratio([10, 30, 20], [20, 20, 20]).value == 1
+    for odd in ([], [1, 0, 1], [1, 1]):
+        assert paired_ratio([1, 1, 1], odd) is None
+
+
+def test_a_ratio_of_tails_is_bounded_by_both() -> None:
+    """Wider than either alone, and with no upper bound where there are too few samples for one."""
+    found = quantile_ratio(range(2_000, 3_000), range(1_000, 2_000), Fraction(95, 100))
+    assert found.lower < found.value < found.upper
+    assert abs(found.value - Decimal(2_949) / 1_949) < Decimal("1e-8")
+    assert quantile_ratio(range(1, 20), range(1, 20), Fraction(99, 100)).upper is None
+
+
+def test_noise_is_what_moves_between_stretches_of_a_run() -> None:
+    """Not what moves within them; a run too short for ten stretches has none to state."""
+    assert noise_of([90, 100, 110] * 100) == 0
+    assert noise_of([100] * 90 + [130] * 10) == Decimal("0.3")
+    assert noise_of([100] * 9) is None

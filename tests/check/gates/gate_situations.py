@@ -56,6 +56,7 @@ def measurement(*results: Mapping[str, Any], provider: str = "CPUExecutionProvid
         "environment": {"provider": provider},
         "snapshots": {"calibration": pin("calibration"), "evaluation": pin("evaluation")},
         "results": list(results),
+        "where": "reference-device",
     }
     predicate.update(fields.pop("predicate", {}))
     return statement(MEASUREMENT, predicate, **fields)
@@ -82,6 +83,10 @@ def rebuild(verdict: str = "GOOD", level: str = "L1", cpu: str = "x86/1/1", **fi
         "verdict": verdict,
         "cpu": cpu,
         "fromTable": "pinned",
+        **({"emulatedOn": fields.pop("emulated_on")} if "emulated_on" in fields else {}),
+        "lock": fields.pop("lock", NEW.spec.builder.digest),
+        "environment": fields.pop("environment", "lock"),
+        **({"extra": fields.pop("extra")} if "extra" in fields else {}),
     }
     return statement(REBUILD, predicate, **{"name": "rebuild", **fields})
 

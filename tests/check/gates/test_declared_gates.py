@@ -17,6 +17,7 @@ from muster.kinds.policy import Comparator, Gate, GateMetric, RelativeTo
 SIZE = {"metric": "artifact-size", "comparator": "<=", "threshold": "4MiB"}
 RIGHT = {"metric": "accuracy", "comparator": ">=", "threshold": "0.9"}
 FAST = {"metric": "p95-latency", "comparator": "<=", "threshold": "20ms"}
+LEVEL = {"metric": "reproducibility", "comparator": ">=", "threshold": "3"}
 
 MEANINGLESS: Mapping[str, tuple[dict[str, Any], list[str]]] = {
     "accuracy at most": (RIGHT | {"comparator": "<="}, ["comparator"]),
@@ -55,6 +56,12 @@ MEANINGLESS: Mapping[str, tuple[dict[str, Any], list[str]]] = {
     "bound that equals": (RIGHT | {"comparator": "==", "bound": "lower"}, ["bound"]),
     "lenient bound of any sample": (RIGHT | {"bound": "upper"}, ["bound"]),
     "lenient bound of a time": (FAST | {"bound": "lower"}, ["bound"]),
+    "rebuilders of a pin": (SIZE | {"rebuilders": ["a", "b"]}, ["rebuilders"]),
+    "agreement on a pin": (SIZE | {"agreeing": 2}, ["agreeing"]),
+    "rebuilders of a level that one proves": (LEVEL | {"threshold": "2", "agreeing": 2}, ["agreeing"]),
+    "fewer rebuilders than must agree": (LEVEL | {"rebuilders": ["a", "b"], "agreeing": 3}, ["rebuilders"]),
+    "one rebuilder": (LEVEL | {"rebuilders": ["a"]}, ["rebuilders"]),
+    "a rebuilder twice": (LEVEL | {"rebuilders": ["a", "b", "a"]}, ["rebuilders"]),
     "everything at once": (
         SIZE | {"comparator": ">", "slice": "a", "bound": "upper"},
         ["comparator", "slice", "bound"],
@@ -88,7 +95,18 @@ def test_the_table_knows_every_metric() -> None:
     assert list(get_args(GateMetric)) == list(GATE_KINDS)
 
 
-@pytest.mark.parametrize("fields", [RIGHT, RIGHT | {"bound": "upper", "minSamples": 200}, FAST, SIZE], ids=str)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        RIGHT,
+        RIGHT | {"bound": "upper", "minSamples": 200},
+        FAST,
+        SIZE,
+        LEVEL | {"rebuilders": ["a", "identities/b"], "agreeing": 2},
+        LEVEL | {"agreeing": 16},
+    ],
+    ids=str,
+)
 def test_a_gate_that_means_something(fields: dict[str, Any]) -> None:
     """It is let be."""
     assert list(gate_problems(gate_of(fields))) == []

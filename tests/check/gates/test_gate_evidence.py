@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from fleets import pin
 from muster.check.gates.decide import gate_verdicts
 from muster.check.gates.table import GATE_KINDS
-from muster.kinds.evidence import MEASUREMENT, PROVENANCE, REBUILD, Evidence
+from muster.kinds.evidence import MEASUREMENT, PROVENANCE, REBUILD, REBUILD_TYPE, Evidence
 
 GATE = {"metric": "accuracy", "comparator": ">=", "threshold": "0.9"}
 GOOD = share("accuracy", 390, 400)
@@ -103,7 +103,7 @@ def test_what_is_not_believed_never_passes(name: str) -> None:
     evidence, outcome, words = UNBELIEVED[name]
     verdict = verdict_of(GATE, [evidence])
     assert (outcome, True) == (verdict.outcome, words in verdict.message), verdict.message
-    assert verdict.hint == f"muster evidence measure {NEW.path} --key KEY"
+    assert verdict.hint == f"muster measure {NEW.path} --key KEY"
     assert verdict.message.isprintable()
 
 
@@ -145,13 +145,90 @@ def test_the_shorter_age_counts() -> None:
 
 
 REBUILT = {"metric": "reproducibility", "comparator": ">="}
+CI = slsa(signer="ci")
+TWO = [rebuild(), rebuild(cpu="arm", signer="b", name="b")]
 LEVELS: Mapping[str, tuple[str, list[Evidence], str]] = {
     "pinned table is level 1": ("1", [rebuild()], "pass"),
     "pinned table is not level 2": ("2", [rebuild()], "fail"),
     "calibrated again is level 2": ("2", [rebuild(level="L2")], "pass"),
     "one signer on two CPUs is not level 3": ("3", [rebuild(), rebuild(cpu="arm", name="b")], "inconclusive"),
     "two signers on one CPU are not level 3": ("3", [rebuild(), rebuild(signer="b", name="b")], "inconclusive"),
-    "two signers on two CPUs are level 3": ("3", [rebuild(), rebuild(cpu="arm", signer="b", name="b")], "pass"),
+    "two signers on two CPUs are level 3": ("3", [*TWO, CI], "pass"),
+    "two models of one family are one": (
+        "3",
+        [rebuild(cpu="x86_64/GenuineIntel/6/85"), rebuild(cpu="x86_64/genuineintel/6/143", signer="b", name="b"), CI],
+        "inconclusive",
+    ),
+    "two families of one vendor are two": (
+        "3",
+        [rebuild(cpu="x86_64/AuthenticAMD/23/49"), rebuild(cpu="x86_64/AuthenticAMD/25/1", signer="b", name="b"), CI],
+        "pass",
+    ),
+    "nobody knows who built it": ("3", TWO, "inconclusive"),
+    "who could not tell does not agree": (
+        "3",
+        [rebuild(), rebuild("UNKNOWN", cpu="arm", signer="b", name="b"), CI],
+        "inconclusive",
+    ),
+    "made with another lock": ("1", [rebuild(lock=OTHER)], "fail"),
+    "made with the release's lock": ("1", [rebuild(lock=NEW.spec.builder.digest)], "pass"),
+    "made in the rebuilder's own environment": ("1", [rebuild(environment="own")], "fail"),
+    "before environments were named": ("1", [rebuild(environment=None)], "pass"),
+    "before environments were named is not level 3": (
+        "3",
+        [rebuild(environment=None), rebuild(cpu="arm", signer="b", name="b"), CI],
+        "inconclusive",
+    ),
+    "a bad one in the rebuilder's own environment": ("1", [rebuild(), rebuild("BAD", environment="own")], "fail"),
+    "the same rebuilder says something else later": (
+        "1",
+        [rebuild("BAD", made_at=NOW - timedelta(days=9)), rebuild(name="b")],
+        "fail",
+    ),
+    "a bad one that says more than is known": ("1", [rebuild(), rebuild("BAD", name="b", extra=True)], "fail"),
+    "who built it is no second": (
+        "3",
+        [rebuild(), rebuild(cpu="arm", signer="ci", name="b"), slsa(signer="ci")],
+        "inconclusive",
+    ),
+    "who built it does not hide two others": (
+        "3",
+        [*TWO, rebuild(signer="ci", name="c"), CI],
+        "pass",
+    ),
+    "who built it counts for the lower levels": ("2", [rebuild(level="L2", signer="ci"), slsa(signer="ci")], "pass"),
+    "old provenance still tells who built it": (
+        "3",
+        [
+            rebuild(),
+            rebuild(cpu="arm", signer="ci", name="b"),
+            slsa(signer="ci", made_at=NOW - timedelta(days=900)),
+        ],
+        "inconclusive",
+    ),
+    "a stranger's provenance excludes nobody": (
+        "3",
+        [
+            *TWO,
+            CI,
+            slsa(signer=None, problem="key", problem_kind="foreign", name="d"),
+        ],
+        "pass",
+    ),
+    "an emulated CPU beside a real one is level 3": (
+        "3",
+        [rebuild(), rebuild(cpu="x86_64/emulated/Nehalem", emulated_on="x86/1/1", signer="b", name="b"), CI],
+        "pass",
+    ),
+    "two emulated CPUs are not level 3": (
+        "3",
+        [
+            rebuild(cpu="x86_64/emulated/Haswell", emulated_on="x86/1/1"),
+            rebuild(cpu="x86_64/emulated/Nehalem", signer="b", name="b"),
+            CI,
+        ],
+        "inconclusive",
+    ),
     "nobody could tell": ("1", [rebuild("UNKNOWN")], "inconclusive"),
     "an old bad one still counts": (
         "1",
@@ -183,12 +260,60 @@ def test_levels_of_reproducibility(name: str) -> None:
     assert outcome == verdict_of({**REBUILT, "threshold": threshold}, evidence).outcome
 
 
+NAMED = {"rebuilders": ["bench", "b", "c"], "agreeing": 3}
+THREE = [*TWO, rebuild(signer="c", name="c")]
+N_OF_M: Mapping[str, tuple[dict[str, Any], list[Evidence], str]] = {
+    "all of them": (NAMED, THREE, "pass"),
+    "too few of them": (NAMED, TWO, "inconclusive"),
+    "enough, and one of them is nobody that counts": (NAMED, [*TWO, rebuild(signer="d", name="d")], "inconclusive"),
+    "one of them twice": (NAMED, [*TWO, rebuild(signer="b", name="d")], "inconclusive"),
+    "one of them built it": (NAMED, [*THREE, slsa(signer="c", name="p")], "inconclusive"),
+    "all of them on one family": (
+        NAMED,
+        [rebuild(signer=name, name=name) for name in NAMED["rebuilders"]],
+        "inconclusive",
+    ),
+    "two of three": (NAMED | {"agreeing": 2}, TWO, "pass"),
+    "two, if the number is not said": ({"rebuilders": ["bench", "b"]}, TWO, "pass"),
+    "three of anybody": ({"agreeing": 3}, THREE, "pass"),
+    "three of anybody, and two did": ({"agreeing": 3}, TWO, "inconclusive"),
+    "one who is not asked says no": (NAMED, [*THREE, rebuild("BAD", signer="d", name="d")], "fail"),
+    "a keyless one": (
+        {"rebuilders": ["bench", "identities/b"]},
+        [rebuild(), rebuild(cpu="arm", signer="identities/b", name="b")],
+        "pass",
+    ),
+    "a key is not the identity of that name": ({"rebuilders": ["bench", "identities/b"]}, TWO, "inconclusive"),
+}
+
+
+@pytest.mark.parametrize("name", N_OF_M)
+def test_so_many_of_those_who_are_named(name: str) -> None:
+    """Level 3 is N of M: distinct, named, on two families of CPUs, none of them the builder; a no by anybody blocks."""
+    fields, evidence, outcome = N_OF_M[name]
+    verdict = verdict_of({**REBUILT, "threshold": "3", **fields}, [*evidence, CI])
+    assert outcome == verdict.outcome, verdict.message
+    if outcome == "inconclusive":
+        assert "must agree, in environments of the lock and on 2 families of CPUs: so far " in verdict.message
+
+
 def test_a_bad_rebuild_counts_though_the_change_removes_it() -> None:
     """Taking the file away does not take back what it said."""
     case = case_of(policy_with({**REBUILT, "threshold": "1"}), [rebuild()])
     (before,) = gate_verdicts(case)
     (after,) = gate_verdicts(replace(case, former_evidence=(rebuild("BAD"),)))
     assert (before.outcome, after.outcome) == ("pass", "fail")
+
+
+def test_who_built_it_is_known_though_the_change_removes_the_provenance() -> None:
+    """A pull request cannot make the builder independent, and the message names whom it left out."""
+    two = [rebuild(), rebuild(cpu="arm", signer="ci", name="b")]
+    case = case_of(policy_with({**REBUILT, "threshold": "3"}), two)
+    (without,) = gate_verdicts(case)
+    (verdict,) = gate_verdicts(replace(case, former_evidence=(CI,)))
+    assert (without.outcome, verdict.outcome) == ("inconclusive", "inconclusive")
+    assert "nobody signed its provenance" in without.message
+    assert "'ci' does not count, who built it" in verdict.message
 
 
 ORIGIN = {"metric": "provenance", "comparator": ">=", "threshold": "1"}
@@ -202,6 +327,20 @@ def test_provenance_of_another_build_fails(parameters: dict[str, Any]) -> None:
     """Where provenance names release or pins, they are this release's."""
     assert verdict_of(ORIGIN, [slsa(SOURCE, parameters=parameters)]).outcome == "fail"
     assert verdict_of(ORIGIN, [slsa(SOURCE, parameters={})]).outcome == "pass"
+
+
+def test_a_rebuilders_provenance_is_no_builders() -> None:
+    """It stands for no build, and who signed it stays an independent rebuilder; whatever is odd tells of a build."""
+    again = slsa(SOURCE, signer="bench")
+    again.predicate["buildDefinition"]["buildType"] = REBUILD_TYPE
+    assert verdict_of(ORIGIN, [again]).outcome == "fail"
+    assert verdict_of(ORIGIN, [again, slsa(SOURCE, signer="ci", name="b")]).outcome == "pass"
+    rebuilds = [rebuild(), rebuild(cpu="arm", signer="other", name="b")]
+    level_3 = {**REBUILT, "threshold": "3"}
+    assert verdict_of(level_3, [*rebuilds, again, CI]).outcome == "pass"
+    assert verdict_of(level_3, [*rebuilds, again]).outcome == "inconclusive"
+    again.predicate["buildDefinition"]["buildType"] = [REBUILD_TYPE]
+    assert verdict_of(level_3, [*rebuilds, again, CI]).outcome == "inconclusive"
 
 
 def test_two_statements_by_one_key_are_one_signature() -> None:

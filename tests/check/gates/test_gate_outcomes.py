@@ -108,6 +108,8 @@ SITUATIONS: Mapping[GateMetric, Mapping[Outcome, Any]] = {
     },
     "p50-latency": bounded("p50-latency", "5000", "11000", ("9900", "9000", "10500")),
     "p95-latency": bounded("p95-latency", "9000", "12000", ("9900", "9000", "10500")),
+    "p99-latency": bounded("p99-latency", "9000", "12000", ("9900", "9000", "10500")),
+    "cold-latency": bounded("cold-latency", "900000", "1200000", ("990000", "900000", "1050000")),
     "peak-ram": bounded("peak-ram", "1048576", "99999999", ("67000000", "60000000", "70000000")),
     "load-time": bounded("load-time", "5000", "2000000", ("990000", "900000", "1050000")),
     "artifact-size": {
@@ -165,7 +167,7 @@ SITUATIONS: Mapping[GateMetric, Mapping[Outcome, Any]] = {
         "inconclusive": (ACTIVE, [measurement({**HERE, "metric": "delegate-active", "value": "1", "samples": 0})]),
     },
     "reproducibility": {
-        "pass": (REBUILT, [rebuild(), rebuild(cpu="arm/8/1", signer="other", name="again")]),
+        "pass": (REBUILT, [rebuild(), rebuild(cpu="arm/8/1", signer="other", name="again"), slsa(signer="ci")]),
         "fail": (REBUILT, [rebuild(), rebuild("BAD", cpu="arm/8/1", signer="other", name="again")]),
         "error": (REBUILT, [rebuild("PERHAPS")]),
         "inconclusive": (REBUILT, [rebuild(level="L2")]),
@@ -218,7 +220,7 @@ def test_a_missing_statement_fails_with_the_command_that_makes_it(metric: GateMe
     """Without any evidence the gate fails, and the hint is a command about this release."""
     verdict = judged(SITUATIONS[metric]["pass"][0], [])
     assert verdict.outcome == "fail"
-    assert verdict.hint.startswith("muster evidence ")
+    assert verdict.hint.startswith(("muster evidence ", "muster measure "))
     assert NEW.path in verdict.hint
     assert "{" not in verdict.hint
 

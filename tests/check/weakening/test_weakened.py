@@ -23,7 +23,9 @@ from guarded_fleet import (
 )
 from muster.check.change import Touched, difference
 from muster.check.weakening import lift_weakenings, weakenings
+from muster.check.weakening.gates import looser_gate
 from muster.kinds.finding import Pointer
+from muster.kinds.policy import Gate
 
 NIGHTS = "policies/freezes/nights.yaml"
 DAYS = "policies/freezes/days.yaml"
@@ -255,6 +257,7 @@ WEAKER: dict[str, tuple[Edit, list[str]]] = {
     "more time to load": (budget(loadTime="1001ms"), ["budget"]),
     "more time to answer": (budget(p95Latency="11ms"), ["budget"]),
     "a class that may be empty": (spec_put(CLASS, mayBeEmpty=True), ["may-be-empty"]),
+    "a reference device more": (spec_put(CLASS, referenceDevices=["bench-7"]), ["reference-device"]),
     "a release below the tier of its model": (release_like("2.0.0", "research"), ["tier-lowered"]),
     "a release is put into a lower tier": (spec_put(RELEASE, tier="research"), ["tier-lowered"]),
     "the release that kept the tier is removed": (drop(RELEASE), ["tier-lowered"]),
@@ -505,3 +508,26 @@ def test_hostile_text_stays_out_of_messages() -> None:
     (verdict,) = found(item_put(statement="\x1b[2J\u202e" + "x" * 1_500))
     assert verdict.message.isprintable()
     assert len(verdict.message) < 400
+
+
+THREE_OF_THEM = {"rebuilders": ("a", "b", "c"), "agreeing": 3}
+REBUILDERS = {
+    "the same in another order": (THREE_OF_THEM, {"rebuilders": ("c", "a", "b"), "agreeing": 3}, []),
+    "fewer may count": (THREE_OF_THEM, {"rebuilders": ("a", "b"), "agreeing": 3}, []),
+    "others may count": (THREE_OF_THEM, {"rebuilders": ("a", "b", "d"), "agreeing": 3}, ["rebuilders"]),
+    "anybody may count": (THREE_OF_THEM, {"agreeing": 3}, ["rebuilders"]),
+    "fewer must agree": (THREE_OF_THEM, {**THREE_OF_THEM, "agreeing": 2}, ["agreeing"]),
+    "nobody says how many": (THREE_OF_THEM, {**THREE_OF_THEM, "agreeing": None}, ["agreeing"]),
+    "two is what nobody said": ({"agreeing": 2}, {}, []),
+    "only some may count": ({}, THREE_OF_THEM, []),
+}
+
+
+@pytest.mark.parametrize("name", REBUILDERS)
+def test_who_must_agree(name: str) -> None:
+    """More who may count, and fewer who must, let through what was stopped."""
+    old, new, expected = REBUILDERS[name]
+    level = Gate(name="level", metric="reproducibility", comparator=">=", threshold="3")
+    assert expected == [
+        one.what for one in looser_gate(level.model_copy(update=old), level.model_copy(update=new), None, None)
+    ]

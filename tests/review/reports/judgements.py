@@ -28,7 +28,7 @@ ACCURACY = Verdict(
     NEW,
     "fail",
     "accuracy on night is 91.2%, below 95%",
-    "train on more night frames, then run `muster evidence measure releases/meter-reader/1.1.0.yaml --key KEY`",
+    "train on more night frames, then run `muster measure releases/meter-reader/1.1.0.yaml --key KEY`",
     tier="production",
     gate="accuracy-kept",
     slice="night",

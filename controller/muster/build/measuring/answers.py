@@ -1,7 +1,7 @@
 """How well an artifact answers: accuracy, per slice, across slices, and on perturbed frames.
 
-Every candidate sees the same frames. Beside each share stand the paired counts: frames that both, only the artifact, or
-only the baseline got right.
+Every candidate sees the same frames, on the same CPU. Beside each share stand the paired counts: frames that both, only
+the artifact, or only the baseline got right.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from muster.artifacts.inference import answer, normalize
+from muster.artifacts.inference import Float32, answer, normalize
 from muster.artifacts.tensors import Tensor
 from muster.build.measure import labelled
-from muster.build.measuring.frames import Mask, perturbed, slices_of
+from muster.build.measuring.frames import CLEAN, Mask, slices_of, variants
 from muster.build.measuring.numbers import CONFIDENCE, share_of
+from muster.build.measuring.scoring import Job, Score, scores_here
+from muster.build.measuring.speed import Place
 from muster.build.measuring.subject import Candidate, Subject
-from muster.build.onnx_runtime import Session
+from muster.build.onnx_runtime import CPU
 from muster.kinds.evidence import Baseline, Result
 
 Right = npt.NDArray[np.bool_]
@@ -27,45 +29,54 @@ Right = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class _Panel:
-    """All candidates, loaded."""
+    """All candidates, and where and how they are run."""
 
     subject: Subject
-    sessions: Mapping[str, Session]
+    place: Place | None
+    score: Score
 
-    def right(self, frames: Tensor, labels: Tensor) -> dict[str, Right]:
-        """Which frames each candidate reads right, by its role."""
+    def right(self, frames: Tensor, labels: Tensor) -> dict[str, dict[str, Right]]:
+        """Which frames each candidate reads right, by variant of the frames, then by its role."""
         names = np.array(self.subject.artifact.inference.output.labels)[labels]
+        shown = variants(frames)
+        scores = self.score({item.role: self._job(item, shown) for item in self.subject.candidates})
         return {
-            candidate.role: _right(candidate, self.sessions[candidate.role], frames, names)
-            for candidate in self.subject.candidates
+            variant: {item.role: _right(item, scores[item.role][variant], names) for item in self.subject.candidates}
+            for variant in shown
         }
 
+    def _job(self, candidate: Candidate, shown: Mapping[str, Tensor]) -> Job:
+        provider = self.place.providers[candidate.role] if self.place else CPU
+        config = candidate.inference.input
+        inputs = {variant: normalize(frames, config) for variant, frames in shown.items()}
+        return Job(candidate.model, provider, config.name, len(candidate.inference.output.labels), inputs)
 
-def answer_results(subject: Subject) -> Iterator[Result]:
-    """Accuracy as a whole and per slice, the fairness gap, and robustness. Raises `Refused`, `Unusable`."""
+
+def answer_results(subject: Subject, place: Place | None = None, score: Score | None = None) -> Iterator[Result]:
+    """Accuracy as a whole and per slice, the fairness gap, and robustness. Raises `Refused`, `Unusable`.
+
+    With `place` they are results of its class. `score` runs the models; by default this process does.
+    """
     frames, labels = labelled(subject.evaluation, subject.artifact.inference)
-    panel = _Panel(subject, {candidate.role: Session(candidate.model) for candidate in subject.candidates})
-    right = panel.right(frames, labels)
+    panel = _Panel(subject, place, score or scores_here)
+    found = panel.right(frames, labels)
+    right = found.pop(CLEAN)
     everything = np.ones(len(labels), dtype=np.bool_)
-    yield _result(subject, "accuracy", None, right, everything)
+    whole = _result(subject, "accuracy", None, right, everything)
     per_slice = [
         _result(subject, "accuracy", name, right, mask) for name, mask in slices_of(subject.evaluation).items()
     ]
-    yield from per_slice
-    yield _gap(subject, per_slice)
-    under = [
-        _result(subject, "robustness", name, panel.right(changed, labels), everything)
-        for name, changed in perturbed(frames).items()
-    ]
-    yield from under
-    yield min(under, key=lambda result: result.value).model_copy(update={"slice": None})
+    under = [_result(subject, "robustness", name, changed, everything) for name, changed in found.items()]
+    worst = min(under, key=lambda result: result.value).model_copy(update={"slice": None})
+    of_class = {"device_class": place.device_class if place else None}
+    for result in (whole, *per_slice, _gap(subject, per_slice), *under, worst):
+        yield result.model_copy(update=of_class)
 
 
-def _right(candidate: Candidate, session: Session, frames: Tensor, names: npt.NDArray[np.str_]) -> Right:
-    config = candidate.inference
-    found, _ = answer(session.run(config.input.name, normalize(frames, config.input)))
+def _right(candidate: Candidate, scores: Float32, names: npt.NDArray[np.str_]) -> Right:
+    found, _ = answer(scores)
     # By name: another release may list its labels in another order.
-    return np.asarray(np.array(config.output.labels)[found] == names, dtype=np.bool_)
+    return np.asarray(np.array(candidate.inference.output.labels)[found] == names, dtype=np.bool_)
 
 
 def _result(

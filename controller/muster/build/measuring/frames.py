@@ -28,6 +28,7 @@ from muster.kinds.errors import Unusable
 Mask = npt.NDArray[np.bool_]
 
 SEED: Final = 2_718
+CLEAN: Final = "clean"
 SLICE: Final = "slice_"
 DESCRIPTIONS: Final[Mapping[str, str]] = {
     "noise": f"uniform noise of up to 10 % of the snapshot's largest value, PCG64, seed {SEED}, clipped",
@@ -65,8 +66,13 @@ def perturbed(frames: Tensor) -> dict[str, Tensor]:
     }
 
 
+def variants(frames: Tensor) -> dict[str, Tensor]:
+    """The frames as they are, and under each perturbation, by its name."""
+    return {CLEAN: frames, **perturbed(frames)}
+
+
 def repeated(evaluation: bytes, calibration: bytes) -> tuple[int, int]:
-    """How many frames of the evaluation stand in the calibration too, byte for byte, and how many it has."""
+    """How many frames of the evaluation stand in the calibration too, value for value, and how many it has."""
     known = {row.tobytes() for row in _rows(calibration)}
     rows = _rows(evaluation)
     return sum(row.tobytes() in known for row in rows), len(rows)
@@ -75,7 +81,9 @@ def repeated(evaluation: bytes, calibration: bytes) -> tuple[int, int]:
 def _rows(snapshot: bytes) -> Tensor:
     # The same picture in another element type is the same picture.
     frames = tensor_of(snapshot, FRAMES)
-    return frames.reshape(len(frames), -1).astype(np.float64)
+    rows = frames.reshape(len(frames), -1).astype(np.float64)
+    # Zero is zero: adding one leaves none that is negative, whose bytes are others.
+    return np.asarray(rows + 0.0)
 
 
 def _kept(frames: Tensor, largest: float) -> Tensor:

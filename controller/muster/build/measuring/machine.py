@@ -97,6 +97,12 @@ def refuse_other_class(machine: Machine, declared: DeviceClass) -> None:
             f"this machine has {runtime.name} {installed}, {name} declares {runtime.version}",
             "measure with the runtime that the devices have",
         )
+    refuse_other_instructions(machine, declared)
+
+
+def refuse_other_instructions(machine: Machine, declared: DeviceClass) -> None:
+    """Raises `Refused` if this machine lacks instructions that the class declares."""
+    name = declared.metadata.name
     lacking = [isa for isa in declared.spec.isa if not _has(machine, isa)]
     if lacking:
         raise Refused(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Final
 
 from muster.artifacts.inference import normalize
 from muster.artifacts.tensors import Tensor, dump_tensors
+from muster.build.measuring.held import last_words, run_held
 from muster.build.measuring.numbers import quantile_of
 from muster.build.measuring.speed import Place, device_result
 from muster.build.measuring.subject import Candidate, Subject
@@ -29,7 +29,12 @@ def memory_result(subject: Subject, place: Place, frames: Tensor, processes: int
         commands = [_command(Path(name), item, place, frames) for item in subject.candidates]
         for _ in range(processes):
             for which, command in enumerate(commands):
-                peaks[which].append(_peak(command))
+                peaks[which].append(_peak(command, Path(name)))
+    return peaks_result(subject, place, peaks)
+
+
+def peaks_result(subject: Subject, place: Place, peaks: Sequence[Sequence[int]]) -> Result:
+    """What the peaks of all candidates say, in their order, in bytes, wherever they were seen."""
     return device_result(subject, place, "peak-ram", [quantile_of(one, Fraction(1, 2)) for one in peaks])
 
 
@@ -41,16 +46,14 @@ def _command(folder: Path, candidate: Candidate, place: Place, frames: Tensor) -
     return [sys.executable, "-m", "muster.build.measuring.peak", *arguments]
 
 
-def _peak(command: Sequence[str]) -> int:
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603 - our own module
-    except subprocess.TimeoutExpired as error:
-        raise TryAgain("the process whose memory is measured did not end", "see whether the machine is busy") from error
+def _peak(command: Sequence[str], folder: Path) -> int:
+    done = run_held(command, folder, _SECONDS)
+    if done.ended_by == "wall-clock":
+        raise TryAgain("the process whose memory is measured did not end", "see whether the machine is busy")
     text = done.stdout.decode(errors="replace").strip()
-    if done.returncode or not text.isdigit():
-        said = (done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
+    if not done.succeeded or not text.isdigit():
         raise Refused(
-            f"the process whose memory is measured ended with exit code {done.returncode}: {said[:200]!a}",
+            f"the process whose memory is measured {done.explain()}: {last_words(done)}",
             "see that the model loads and runs on this provider",
         )
     return int(text)

@@ -12,11 +12,13 @@ import numpy as np
 
 from muster.artifacts.tensors import load_tensors
 from muster.build.onnx_runtime import Session
+from muster.build.onnx_safety.safe_model import SafeModel
 
 
 def main(model: str, inputs: str, name: str, provider: str) -> None:
     """`inputs` is a file of tensors with `inputs` [N, ...], normalised."""
-    session = Session(Path(model).read_bytes(), provider)
+    # The process that started this one admitted it: the checks would show in what is measured here.
+    session = Session(SafeModel(Path(model).read_bytes()), provider)
     rows = np.asarray(load_tensors(Path(inputs).read_bytes())["inputs"], dtype=np.float32)
     for row in range(len(rows)):
         session.run(name, rows[row : row + 1])

@@ -1,8 +1,9 @@
-"""Latency and load time on this machine: artifact and baselines in turns, in one run, so that what disturbs the
-machine disturbs them alike.
+"""Latency and load time: of the artifact and its baselines, which take turns in one run.
 
-One frame: normalise, run, pick the answer, as a device does it. One load: from the model's bytes to a session.
-Times are taken in ns and told in µs; bounds come from order statistics.
+One frame: normalise, run, pick the answer, as a device does it. One load: from the model's bytes to a session; cold is
+the first answer of a session. Times are taken in ns and told in µs; bounds come from order statistics. Beside each
+baseline stands the ratio to it: that of a median is the median of the rounds' ratios, so that it does not move with the
+machine; that of a tail is bounded by the bounds of both.
 """
 
 from __future__ import annotations
@@ -14,29 +15,27 @@ from typing import Final
 
 from muster.artifacts.inference import answer, normalize
 from muster.artifacts.tensors import Tensor
-from muster.build.measuring.numbers import CONFIDENCE, Estimate, quantile_of, scaled
+from muster.artifacts.timing import Answer, Clock, Effort, Times, take_times
+from muster.build.measuring.numbers import (
+    CONFIDENCE,
+    Estimate,
+    noise_of,
+    paired_ratio,
+    quantile_of,
+    quantile_ratio,
+    scaled,
+)
 from muster.build.measuring.subject import Candidate, Subject
 from muster.build.onnx_runtime import Session
-from muster.kinds.evidence import Result
+from muster.kinds.evidence import Ratio, Result
 from muster.kinds.policy import GateMetric
 
-Clock = Callable[[], int]
-"""Steady, in ns."""
-
-WARM_UP: Final = 50
-NANOSECONDS: Final = 1_000_000_000
-
-
-@dataclass(frozen=True)
-class Effort:
-    """So many rounds at most, and no new round after so many seconds once `fewest` are done."""
-
-    rounds: int = 1_000
-    loads: int = 25
-    fewest: int = 100
-    seconds: int = 60
-    processes: int = 7
-    """How often the peak of memory is looked at."""
+_HALF: Final = Fraction(1, 2)
+_QUANTILES: Final[Mapping[GateMetric, Fraction]] = {
+    "p50-latency": _HALF,
+    "p95-latency": Fraction(95, 100),
+    "p99-latency": Fraction(99, 100),
+}
 
 
 @dataclass(frozen=True)
@@ -48,54 +47,51 @@ class Place:
 
 
 def speed_results(subject: Subject, place: Place, frames: Tensor, clock: Clock, effort: Effort) -> Iterator[Result]:
-    """p50 and p95 latency of one of `frames`, and load time. Raises `Refused`, `Unusable`."""
-    loads = _in_turns(
-        [_loader(item, place) for item in subject.candidates], clock, Effort(effort.loads, 0, effort.loads, 0)
+    """Load time, cold and warm latency of one of `frames`, on this machine. Raises `Refused`, `Unusable`."""
+    openers = [_opener(item, place, frames) for item in subject.candidates]
+    yield from times_results(subject, place, take_times(openers, clock, effort))
+
+
+def times_results(subject: Subject, place: Place, times: Sequence[Times]) -> Iterator[Result]:
+    """What the times of all candidates say, in their order, wherever they were taken."""
+    yield _result(subject, place, "load-time", [one.loads for one in times])
+    yield _result(subject, place, "cold-latency", [one.cold for one in times])
+    for metric in _QUANTILES:
+        yield _result(subject, place, metric, [one.warm for one in times])
+
+
+def _opener(candidate: Candidate, place: Place, frames: Tensor) -> Callable[[], Answer]:
+    config = candidate.inference
+
+    def opened() -> Answer:
+        session = Session(candidate.model, place.providers[candidate.role])
+
+        def run(number: int) -> None:
+            row = number % len(frames)
+            answer(session.run(config.input.name, normalize(frames[row : row + 1], config.input)))
+
+        return run
+
+    return opened
+
+
+def _result(subject: Subject, place: Place, metric: GateMetric, taken: Sequence[Sequence[int]]) -> Result:
+    share = _QUANTILES.get(metric, _HALF)
+    found = device_result(subject, place, metric, [scaled(quantile_of(one, share), 1_000) for one in taken])
+    mine, *others = taken
+    baselines = tuple(
+        baseline.model_copy(update={"ratio": _ratio(mine, other, share)})
+        for baseline, other in zip(found.baselines, others, strict=True)
     )
-    yield device_result(subject, place, "load-time", [_microseconds(times, Fraction(1, 2)) for times in loads])
-    runners = [_runner(item, place, frames) for item in subject.candidates]
-    for number in range(WARM_UP):
-        for run in runners:
-            run(number)
-    times = _in_turns(runners, clock, effort)
-    yield device_result(subject, place, "p50-latency", [_microseconds(one, Fraction(1, 2)) for one in times])
-    yield device_result(subject, place, "p95-latency", [_microseconds(one, Fraction(95, 100)) for one in times])
+    return found.model_copy(update={"baselines": baselines, "noise": noise_of(mine)})
 
 
-def _in_turns(actions: Sequence[Callable[[int], None]], clock: Clock, effort: Effort) -> list[list[int]]:
-    """Nanoseconds that each action took, round by round; who comes first changes from round to round."""
-    times: list[list[int]] = [[] for _ in actions]
-    end = clock() + effort.seconds * NANOSECONDS
-    for number in range(effort.rounds):
-        if number >= effort.fewest and clock() > end:
-            break
-        for turn in range(len(actions)):
-            which = (number + turn) % len(actions)
-            began = clock()
-            actions[which](number)
-            times[which].append(clock() - began)
-    return times
-
-
-def _loader(candidate: Candidate, place: Place) -> Callable[[int], None]:
-    def load(_number: int) -> None:
-        Session(candidate.model, place.providers[candidate.role])
-
-    return load
-
-
-def _runner(candidate: Candidate, place: Place, frames: Tensor) -> Callable[[int], None]:
-    session, config = Session(candidate.model, place.providers[candidate.role]), candidate.inference
-
-    def run(number: int) -> None:
-        row = number % len(frames)
-        answer(session.run(config.input.name, normalize(frames[row : row + 1], config.input)))
-
-    return run
-
-
-def _microseconds(samples: Sequence[int], share: Fraction) -> Estimate:
-    return scaled(quantile_of(samples, share), 1_000)
+def _ratio(mine: Sequence[int], other: Sequence[int], share: Fraction) -> Ratio | None:
+    found = paired_ratio(mine, other) if share == _HALF else quantile_ratio(mine, other, share)
+    if found is None:
+        return None
+    bounded = found.lower is not None and found.upper is not None
+    return Ratio(value=found.value, lower=found.lower, upper=found.upper, confidence=CONFIDENCE if bounded else None)
 
 
 def device_result(subject: Subject, place: Place, metric: GateMetric, estimates: Sequence[Estimate]) -> Result:

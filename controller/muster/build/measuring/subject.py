@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -12,7 +13,11 @@ from pydantic import ValidationError
 from muster.artifacts.bundle import CONFIG, GOLDEN_EXPECTED, GOLDEN_INPUTS, MODEL, read_bundle
 from muster.artifacts.manifest import check_bundle
 from muster.artifacts.store import MissingObject, Store
-from muster.build.pipeline import SOURCE_HINT, build_release
+from muster.build.hermetic.run import own_run
+from muster.build.measuring.frames import repeated
+from muster.build.onnx_safety.admit import admit
+from muster.build.onnx_safety.safe_model import SafeModel
+from muster.build.pipeline import SOURCE_HINT, RunStages, build_release
 from muster.build.stage_functions import import_model
 from muster.build.stages import Reporter
 from muster.kinds.errors import Refused
@@ -29,7 +34,7 @@ class Candidate:
     role: Role
     digest: str
     size: int
-    model: bytes
+    model: SafeModel
     inference: Inference
 
     def baseline(self, value: Decimal, pairs: tuple[int, int, int] | None = None) -> Baseline:
@@ -70,14 +75,26 @@ class Subject:
 
 
 def load_subject(
-    release: Release, superseded: Release | None, store: Store, lock: bytes, reporter: Reporter | None = None
+    release: Release,
+    superseded: Release | None,
+    store: Store,
+    lock: bytes,
+    reporter: Reporter | None = None,
+    *,
+    how: Callable[[], RunStages] | None = None,
 ) -> Subject:
     """Read a release's artifact from the store, or build it there, with everything that it is compared with.
 
-    Raises `Refused` if the build comes to another artifact than the declared one, and what `build_release` raises.
+    `how` makes the way in which a build runs, if one is needed; by default with the controller's own tools.
+
+    Raises `Refused` if the build comes to another artifact than the declared one, or if the evaluation holds frames
+    that calibrated it, and what `build_release` raises.
     """
+    calibration, evaluation = (_snapshot(release, name, store) for name in ("calibration", "evaluation"))
+    refuse_overlap(release, evaluation, calibration)
     if not store.has(release.spec.artifact.digest):
-        result = build_release(release, store, lock, reporter=reporter)
+        run = how() if how else own_run(release.spec.builder, lock)
+        result = build_release(release, store, lock, reporter=reporter, run=run)
         if result.difference is not None:
             raise Refused(
                 f"{release.name} does not build to the artifact that it declares: {result.difference} differs",
@@ -91,10 +108,20 @@ def load_subject(
         candidates=(_unpack("artifact", release, bundle), _source(release, store), *older),
         bundle=bundle,
         golden=(files[GOLDEN_INPUTS], files[GOLDEN_EXPECTED]),
-        evaluation=_snapshot(release, "evaluation", store),
-        calibration=_snapshot(release, "calibration", store),
+        evaluation=evaluation,
+        calibration=calibration,
         note=note,
     )
+
+
+def refuse_overlap(release: Release, evaluation: bytes, calibration: bytes) -> None:
+    """Raises `Refused` if a frame of the evaluation stands in the calibration too, whatever the snapshots' digests."""
+    again, frames = repeated(evaluation, calibration)
+    if again:
+        raise Refused(
+            f"{again} of {frames} frames of the evaluation snapshot of {release.name} calibrated it too",
+            "cut disjoint snapshots, and release again: what calibrated a model cannot judge it",
+        )
 
 
 def _superseded(release: Release, superseded: Release | None, store: Store) -> tuple[tuple[Candidate, ...], str | None]:
@@ -119,7 +146,7 @@ def _unpack(role: Role, release: Release, bundle: bytes) -> Candidate:
         raise Refused(
             f"the config of {release.name} cannot be read: {error.error_count()} errors", "build the release again"
         ) from error
-    return Candidate(role, release.spec.artifact.digest, len(bundle), files[MODEL], inference)
+    return Candidate(role, release.spec.artifact.digest, len(bundle), admit(files[MODEL]), inference)
 
 
 def _source(release: Release, store: Store) -> Candidate:

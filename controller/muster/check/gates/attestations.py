@@ -50,7 +50,8 @@ class Provenance(_Part):
 
 def signature(question: Question) -> Answer:
     """How many trusted keys signed something about the artifact."""
-    if not question.case.change.base.keys_for("evidence"):
+    base = question.case.change.base
+    if not base.keys_for("evidence") and not base.identities_for("evidence"):
         return Answer(
             "inconclusive",
             "the base trusts no key for evidence, so that nobody can sign",
@@ -63,10 +64,15 @@ def signature(question: Question) -> Answer:
 
 
 def provenance(question: Question) -> Answer:
-    """How many trusted keys signed provenance that names the release's source."""
+    """How many trusted keys signed provenance that names the release's source.
+
+    A rebuilder's does not count here: it made nothing, and the gate on reproducibility counts it.
+    """
     found = statements(question, PROVENANCE)
     good, unfit = [], list(found.unfit)
     for evidence in found.good:
+        if evidence.made_again:
+            continue
         read = parsed(question, Provenance, evidence)
         problem = read if isinstance(read, Unfit) else _problem(question, read, evidence.path)
         if problem is None:

@@ -7,15 +7,16 @@ with an old and bad one. The first release of a model has nothing to be worse th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Literal
 
 from muster.check.gates.question import Answer, Question
 from muster.check.gates.reading import Reading, shown
 from muster.check.gates.results import ROUNDING, count_of, reading_of
-from muster.check.gates.shares import Interval, Paired, ratio_interval
+from muster.check.gates.shares import CONFIDENCE, Interval, Paired, ratio_interval
 from muster.kinds.digest import version_key
-from muster.kinds.evidence import Baseline, Result
+from muster.kinds.evidence import Baseline, Ratio, Result
 from muster.kinds.release import Release
 
 
@@ -106,7 +107,13 @@ def _problem(question: Question, baseline: Baseline, result: Result, digest: str
         return f"the baseline is {baseline.digest}, not {digest}"
     if baseline.value <= 0:
         return "the baseline is not above 0"
-    return next(_share_problems(baseline, result), None) if question.kind.share else None
+    if question.kind.share:
+        return next(_share_problems(baseline, result), None)
+    return "a ratio that its own bounds do not hold" if baseline.ratio and not _holds(baseline.ratio) else None
+
+
+def _holds(ratio: Ratio) -> bool:
+    return 0 <= (ratio.lower or 0) <= ratio.value <= (ratio.value if ratio.upper is None else ratio.upper)
 
 
 def _share_problems(baseline: Baseline, result: Result) -> Iterator[str]:
@@ -123,6 +130,17 @@ def _share_problems(baseline: Baseline, result: Result) -> Iterator[str]:
         yield f"the baseline is not {paired.baseline} of {count.total}"
 
 
+def _over_pairs(reading: Reading, baseline: Baseline, words: str) -> Reading:
+    """The ratio of pairs where there is one: it holds still where both values move with the machine."""
+    ratio = baseline.ratio
+    if ratio is None:
+        return reading.over(baseline.value, words)
+    bounds = None
+    if ratio.lower is not None and ratio.confidence is not None and CONFIDENCE <= ratio.confidence < 1:
+        bounds = Interval(ratio.lower, ratio.upper)
+    return replace(reading.ratio(baseline.value, bounds, f"{words}, in pairs"), value=ratio.value)
+
+
 def _paired(baseline: Baseline) -> Paired | None:
     if baseline.both is None or baseline.only_this is None or baseline.only_baseline is None:
         return None
@@ -133,7 +151,7 @@ def _over(question: Question, result: Result, baseline: Baseline, path: str) -> 
     reading = reading_of(result, question.kind, path)
     words = f"the {baseline.of}'s {shown(baseline.value, question.kind.dimension)}"
     if question.kind.interval != "counts":
-        return reading.over(baseline.value, words)
+        return _over_pairs(reading, baseline, words)
     paired, count = _paired(baseline), count_of(result)
     exact = Decimal(paired.baseline) / count.total if paired and count and paired.baseline else baseline.value
     bounds: Interval | None = ratio_interval(paired) if paired and count else None

@@ -18,6 +18,7 @@ from muster.check.gates.declared import gate_problems
 from muster.check.gates.gate_kind import Reads
 from muster.check.gates.ground import Ground
 from muster.check.gates.measured import measured
+from muster.check.gates.places import declared_cpus
 from muster.check.gates.question import Answer, Question, visible
 from muster.check.gates.rebuilds import reproducibility
 from muster.check.gates.slices import fairness_gap
@@ -50,16 +51,19 @@ def gate_verdicts(case: Case) -> Iterator[Verdict]:
             continue
         for gate in tier.gates:
             if gate.model in (None, release.model):
-                for device_class in _classes(gate, release):
+                for device_class in _classes(ground, gate, release):
                     yield _verdict(Question(ground, release, tier, gate, device_class))
 
 
-def _classes(gate: Gate, release: Release) -> tuple[str | None, ...]:
+def _classes(ground: Ground, gate: Gate, release: Release) -> tuple[str | None, ...]:
     """The device classes to ask about, or None for the release as a whole."""
     classes = tuple(
         runtime.device_class for runtime in release.spec.runtimes if gate.device_class in (None, runtime.device_class)
     )
     scope = GATE_KINDS[gate.metric].scope
+    if scope == "asked" and gate.device_class is None:
+        # Its answers are not everybody's.
+        return (None, *(name for name in classes if GATE_KINDS[gate.metric].answers and declared_cpus(ground, name)))
     by_class = scope == "class" or (scope == "budget" and gate.relative_to == "budget")
     return classes if by_class or gate.device_class is not None else (None,)
 

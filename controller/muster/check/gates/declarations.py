@@ -90,5 +90,5 @@ def _saturation(release: Release, runtime: ReleaseRuntime, device_class: DeviceC
     sets = [INSTRUCTION_SETS[name] for name in device_class.spec.isa]
     x86 = [one for one in sets if one.family == "x86"]
     narrow = bool(x86) and not any(one.dot_products for one in x86)
-    if narrow and runtime.provider == "CPUExecutionProvider" and not release.spec.recipe.quantize.reduce_range:
+    if narrow and runtime.provider == "CPUExecutionProvider" and release.spec.recipe.quantize.saturates:
         yield f"on {', '.join(device_class.spec.isa)} 8-bit weights saturate: quantize with reduceRange: true"

@@ -8,7 +8,7 @@ from decimal import Decimal
 from muster.check.gates.compare import holds
 from muster.check.gates.table import GATE_KINDS
 from muster.kinds.finding import Complaint, Pointer
-from muster.kinds.policy import Gate, Policy
+from muster.kinds.policy import FEWEST_AGREEING, Gate, Policy
 from muster.kinds.quantity import Measure, measure_of
 
 Problem = tuple[str, str, str]
@@ -35,6 +35,7 @@ def gate_problems(gate: Gate) -> Iterator[Problem]:
     yield from _comparison(gate)
     yield from _scope(gate)
     yield from _sampling(gate)
+    yield from _rebuilders(gate)
 
 
 def _comparison(gate: Gate) -> Iterator[Problem]:
@@ -93,6 +94,22 @@ def _sampling(gate: Gate) -> Iterator[Problem]:
     elif (gate.bound == "lower") != (kind.better == "more") and gate.min_samples is None:
         message = f"the {gate.bound} bound of few samples passes nearly everything"
         yield "bound", message, "write minSamples too, or the other bound"
+
+
+def _rebuilders(gate: Gate) -> Iterator[Problem]:
+    field = "rebuilders" if gate.rebuilders else "agreeing"
+    if not gate.rebuilders and gate.agreeing is None:
+        return
+    threshold = measure_of(gate.threshold)
+    if gate.metric != "reproducibility" or threshold.dimension != "number":
+        yield field, f"{gate.metric} does not ask who rebuilt it", f"leave {field} out"
+    elif holds(Decimal(2), gate.comparator, threshold.amount):
+        yield field, "only level 3 asks who rebuilt it", f'write threshold "3", or leave {field} out'
+    elif len(set(gate.rebuilders)) < len(gate.rebuilders):
+        yield "rebuilders", "a rebuilder stands here twice", "name each once"
+    elif gate.rebuilders and len(gate.rebuilders) < (gate.agreeing or FEWEST_AGREEING):
+        message = f"{len(gate.rebuilders)} named, and {gate.agreeing or FEWEST_AGREEING} of them must agree"
+        yield "rebuilders", message, "name more, or ask for fewer with agreeing, 2 at least"
 
 
 def _units(dimension: str) -> str:

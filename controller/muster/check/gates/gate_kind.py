@@ -14,7 +14,10 @@ Scope = Literal["release", "class", "budget", "asked"]
 Budget = Literal["storage", "peak_ram", "load_time", "p95_latency"]
 Snapshot = Literal["calibration", "evaluation"]
 
-MEASURE: Final = "muster evidence measure {path} --key KEY"
+MEASURE: Final = "muster measure {path} --key KEY"
+ON_CLASS: Final = "muster measure {path} --class {device_class} --key KEY"
+ON_REFERENCE: Final = "muster measure {path} --class {device_class} --from RECORD --key KEY"
+"""With what the agent of a reference device recorded."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class GateKind:
     `scope`: one verdict for the release; or one for each device class that it goes to; `budget`: for each class if the
     threshold is relative to a budget; `asked`: for one class if the gate names it. `most` is the
     largest value that there is; the smallest is 0. `interval`: where the bounds come from.
+    `timed`: it is a time that depends on the machine. `answers`: it is about answers, which depend on the CPU's
+    instructions; a class that declares its CPU is asked about too.
     `command` makes the evidence; empty where the release's declaration answers.
     """
 
@@ -40,6 +45,8 @@ class GateKind:
     samples: bool = True
     share: bool = False
     sliced: bool = False
+    timed: bool = False
+    answers: bool = False
     budget: Budget | None = None
     snapshots: tuple[Snapshot, ...] = ()
     most: str | None = None

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from muster.check.gates.baselines import baseline_reading
 from muster.check.gates.compare import compared
+from muster.check.gates.places import elsewhere
 from muster.check.gates.question import Answer, Question, undeclared_class
 from muster.check.gates.reading import Reading, shown
 from muster.check.gates.results import count_of, problem_of, reading_of
@@ -39,11 +40,13 @@ class Measured:
 
 
 def measured(question: Question) -> Answer:
-    """The newest believed measurement that holds the gate's metric answers."""
+    """The newest believed measurement that holds the gate's metric, measured where it counts, answers."""
     found, unfit = measurements(question)
     for one in found:
         results = one.result(question, question.gate.metric)
-        if results:
+        if results and (problem := elsewhere(question, one.measurement, results[0])):
+            unfit = (*unfit, Unfit("fail", problem, one.path))
+        elif results:
             return _answer(question, one, results)
     return unanswered(question, unfit, _missing(question))
 

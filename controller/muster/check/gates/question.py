@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from muster.check.case import Case
-from muster.check.gates.gate_kind import GateKind
+from muster.check.gates.gate_kind import ON_CLASS, ON_REFERENCE, GateKind
 from muster.check.gates.ground import Ground
 from muster.check.gates.table import GATE_KINDS
 from muster.check.verdict import Outcome
@@ -70,9 +70,12 @@ class Question:
     @property
     def command(self) -> str:
         """What makes the evidence; empty where declarations answer."""
-        return self.kind.command.format(
-            path=self.release.path, device_class=self.device_class, threshold=self.gate.threshold
-        )
+        template = self.kind.command
+        if self.kind.timed and self.gate.relative_to in ("absolute", "budget"):
+            template = ON_REFERENCE
+        elif self.kind.answers and self.device_class is not None:
+            template = ON_CLASS
+        return template.format(path=self.release.path, device_class=self.device_class, threshold=self.gate.threshold)
 
     def declared_class(self, name: str) -> DeviceClass | None:
         """The class as it will be once the change is merged."""

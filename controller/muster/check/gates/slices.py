@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from muster.check.gates.compare import compared
 from muster.check.gates.measured import Measured, measurements
+from muster.check.gates.places import elsewhere
 from muster.check.gates.question import Answer, Question
 from muster.check.gates.reading import Reading, shown
 from muster.check.gates.results import count_of, problem_of
 from muster.check.gates.shares import MOST_SLICES, Count, gap_interval
-from muster.check.gates.statements import unanswered
+from muster.check.gates.statements import Unfit, unanswered
 from muster.kinds.evidence import Result
 
 
@@ -22,7 +23,9 @@ def fairness_gap(question: Question) -> Answer:
     found, unfit = measurements(question)
     for one in found:
         slices = [result for result in one.measurement.results if _is_slice(result, question)]
-        if slices:
+        if slices and (problem := elsewhere(question, one.measurement, slices[0])):
+            unfit = (*unfit, Unfit("fail", problem, one.path))
+        elif slices:
             return _answer(question, one, slices)
     return unanswered(
         question, unfit, f"no evidence: nobody measured the accuracy of {question.release.name} per slice"

@@ -10,19 +10,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from muster.check.gates.gate_kind import GateKind
+from muster.check.gates.gate_kind import ON_CLASS, GateKind
 from muster.kinds.policy import GateMetric
-
-ON_DEVICE: Final = "muster evidence measure {path} --device-class {device_class} --key KEY"
 
 
 def _example(**fields: str | int) -> Mapping[str, str | int]:
     return MappingProxyType(fields)
 
 
-_ON_CLASS = (
-    "Run the command on a device of the class: it measures the artifact in the runtime that the class has, in turns "
-    "with the superseded artifact. A figure from another class does not count. "
+_ANY_MACHINE = (
+    "Run the command on a machine with the instruction set and the runtime of the class. A figure from another class "
+    "does not count. "
+)
+_TIME = (
+    "A time counts as it is where the agent of a reference device took it: `muster measure RELEASE --class CLASS --job "
+    "JOB` writes what there is to run, `muster agent measure` runs it there, and `--from` takes what it recorded. "
+    "Elsewhere only a ratio counts, `relativeTo: superseded` or `source`: the artifacts take turns in one run. "
 )
 
 GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
@@ -42,6 +45,7 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
             sliced=True,
             snapshots=("evaluation",),
             most="1",
+            answers=True,
             satisfy="Measure, commit the file, and if it fails: widen the calibration snapshot, quantize per channel, "
             "leave the most sensitive operator in full precision, or train again. If it is inconclusive, the snapshot "
             "is too small to tell: take a larger one. A gate with `slice` holds one slice of the snapshot to it.",
@@ -65,8 +69,9 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
             relative_to=("absolute", "source", "superseded", "budget"),
             interval="evidence",
             budget="p95_latency",
-            command=ON_DEVICE,
-            satisfy=_ON_CLASS + "The budget is the class's `p95Latency`: half of it is a usual median.",
+            timed=True,
+            command=ON_CLASS,
+            satisfy=_TIME + "The budget is the class's `p95Latency`: half of it is a usual median.",
             example=_example(
                 name="median-fast-enough",
                 metric="p50-latency",
@@ -86,8 +91,9 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
             relative_to=("absolute", "source", "superseded", "budget"),
             interval="evidence",
             budget="p95_latency",
-            command=ON_DEVICE,
-            satisfy=_ON_CLASS + "The budget is the class's `p95Latency`.",
+            timed=True,
+            command=ON_CLASS,
+            satisfy=_TIME + "The budget is the class's `p95Latency`.",
             example=_example(
                 name="fast-enough",
                 metric="p95-latency",
@@ -96,6 +102,45 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
                 relativeTo="budget",
                 minSamples=200,
                 bound="upper",
+            ),
+        ),
+        "p99-latency": GateKind(
+            title="99th percentile of latency",
+            says="The time in which 99 of 100 answers are there, on a device of the class.",
+            reads="measurement",
+            dimension="time",
+            better="less",
+            scope="class",
+            relative_to=("absolute", "source", "superseded", "budget"),
+            interval="evidence",
+            budget="p95_latency",
+            timed=True,
+            command=ON_CLASS,
+            satisfy=_TIME + "The budget is the class's `p95Latency`: twice that is a usual bound of the tail.",
+            example=_example(
+                name="no-long-tail",
+                metric="p99-latency",
+                comparator="<=",
+                threshold="2",
+                relativeTo="budget",
+                minSamples=500,
+            ),
+        ),
+        "cold-latency": GateKind(
+            title="Cold latency",
+            says="The median time of the first answer of a session that was just opened, on a device of the class.",
+            reads="measurement",
+            dimension="time",
+            better="less",
+            scope="class",
+            relative_to=("absolute", "source", "superseded", "budget"),
+            interval="evidence",
+            budget="load_time",
+            timed=True,
+            command=ON_CLASS,
+            satisfy=_TIME + "The budget is the class's `loadTime`.",
+            example=_example(
+                name="first-answer-in-time", metric="cold-latency", comparator="<=", threshold="1", relativeTo="budget"
             ),
         ),
         "peak-ram": GateKind(
@@ -108,8 +153,8 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
             relative_to=("absolute", "source", "superseded", "budget"),
             interval="evidence",
             budget="peak_ram",
-            command=ON_DEVICE,
-            satisfy=_ON_CLASS + "The budget is the class's `peakRam`.",
+            command=ON_CLASS,
+            satisfy=_ANY_MACHINE + "The budget is the class's `peakRam`.",
             example=_example(
                 name="fits-in-memory", metric="peak-ram", comparator="<=", threshold="1", relativeTo="budget"
             ),
@@ -124,8 +169,9 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
             relative_to=("absolute", "source", "superseded", "budget"),
             interval="evidence",
             budget="load_time",
-            command=ON_DEVICE,
-            satisfy=_ON_CLASS + "The budget is the class's `loadTime`.",
+            timed=True,
+            command=ON_CLASS,
+            satisfy=_TIME + "The budget is the class's `loadTime`.",
             example=_example(
                 name="loads-in-time", metric="load-time", comparator="<=", threshold="1", relativeTo="budget"
             ),
@@ -171,6 +217,7 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
             share=True,
             snapshots=("evaluation",),
             most="1",
+            answers=True,
             satisfy="The evaluation snapshot must name the slice of each frame, at least two slices, each with "
             "`minSamples` frames. If it fails, add what the worst slice holds to training and calibration.",
             example=_example(
@@ -191,6 +238,7 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
             sliced=True,
             snapshots=("evaluation",),
             most="1",
+            answers=True,
             satisfy="Measure, and commit the file. If it fails, train with disturbed inputs. A gate with `slice` holds "
             "one slice, or one kind of disturbance, to it.",
             example=_example(
@@ -237,7 +285,7 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
             dimension="time",
             better="more",
             scope="class",
-            command="muster evidence measure {path} --device-class {device_class} --soak {threshold} --key KEY",
+            command="muster measure {path} --class {device_class} --soak {threshold} --key KEY",
             satisfy="Run the command on a device of the class, and leave the device alone for as long. Samples are the "
             "answers. If it fails, the device says when: look for heat, and for memory that is not given back.",
             example=_example(name="soaked", metric="soak", comparator=">=", threshold="24h", minSamples=100_000),
@@ -268,16 +316,20 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
             scope="class",
             share=True,
             most="1",
-            command=ON_DEVICE,
-            satisfy=_ON_CLASS + "If nodes fall back, leave out of the graph what the provider does not run, or declare "
+            command=ON_CLASS,
+            satisfy=_ANY_MACHINE
+            + "If nodes fall back, leave out of the graph what the provider does not run, or declare "
             "the provider that really runs it.",
             example=_example(name="no-silent-fallback", metric="delegate-active", comparator="==", threshold="1"),
         ),
         "reproducibility": GateKind(
             title="Reproducibility",
             says="The level that rebuilds prove. 1: identical bytes from the pinned calibration table. 2: identical "
-            "bytes although the table was calibrated again. 3: identical bytes by two signers on two kinds of CPU. One "
-            "bad rebuild fails it, whatever its age and however many good ones there are.",
+            "bytes although the table was calibrated again. 3: identical bytes by `agreeing` signers (2, if it is not "
+            "said) of those that `rebuilders` names (anybody trusted, if nobody is named), on two families of CPUs, of "
+            "whom none signed the artifact's provenance; one of the families may be the emulated CPUs. One bad rebuild "
+            "fails it, whatever its age, however many good ones there are and whatever its signer says later; no "
+            "waiver hides it.",
             reads="rebuild",
             dimension="number",
             better="more",
@@ -286,7 +338,7 @@ GATE_KINDS: Final[Mapping[GateMetric, GateKind]] = MappingProxyType(
             most="3",
             command="muster evidence rebuild {path} --key KEY",
             satisfy="Rebuild, and commit the file. For level 3, let somebody else do it on another kind of CPU, with a "
-            "key of their own.",
+            "key of their own: `muster rebuild --key KEY` takes whatever nobody with that key has rebuilt yet.",
             example=_example(name="rebuilt", metric="reproducibility", comparator=">=", threshold="1"),
         ),
         "signature": GateKind(

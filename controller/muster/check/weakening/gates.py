@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from muster.check.weakening.looser import GONE, Looser
-from muster.kinds.policy import Comparator, Gate, Guardrail
+from muster.kinds.policy import FEWEST_AGREEING, Comparator, Gate, Guardrail
 from muster.kinds.quantity import format_duration, format_percent, measure_of
 
 INCOMPARABLE = "cannot be compared, which counts as weaker"
@@ -22,6 +22,7 @@ def looser_gate(old: Gate, new: Gate, old_age: int | None, new_age: int | None) 
         *_threshold(old, new),
         *_scope(old, new),
         *_sampling(old, new),
+        *_rebuilders(old, new),
         *_age(old, new, old_age, new_age),
         *_severity(old, new),
     )
@@ -93,6 +94,13 @@ def _sampling(old: Gate, new: Gate) -> Iterator[Looser]:
     strict = {"<": "upper", ">": "lower"}.get(old.comparator[0])
     if new.bound not in (old.bound, strict):
         yield Looser("bound", "bound", old.bound or GONE, new.bound or GONE)
+
+
+def _rebuilders(old: Gate, new: Gate) -> Iterator[Looser]:
+    if old.rebuilders and (not new.rebuilders or set(new.rebuilders) - set(old.rebuilders)):
+        yield Looser("rebuilders", "rebuilders", ", ".join(old.rebuilders), ", ".join(new.rebuilders) or GONE)
+    if (new.agreeing or FEWEST_AGREEING) < (old.agreeing or FEWEST_AGREEING):
+        yield Looser("agreeing", "agreeing", str(old.agreeing), str(new.agreeing or FEWEST_AGREEING))
 
 
 def _age(old: Gate, new: Gate, old_age: int | None, new_age: int | None) -> Iterator[Looser]:

@@ -13,6 +13,7 @@ from muster.kinds.finding import Pointer
 if TYPE_CHECKING:
     from muster.kinds.policy_test import Expected, PolicyTest, PolicyTestSpec
     from muster.kinds.signing_key import SigningKey
+    from muster.kinds.trusted_identity import TrustedIdentity
 
 _STAGES: tuple[str, ...] = get_args(Stage)
 _KEYS = "policies/keys/"
@@ -72,11 +73,33 @@ def weakened_trust(change: Change) -> Iterator[Weakening]:
     for key in change.head.signing_keys:
         old = before.get(key.metadata.name)
         yield from _trusted(old, key)
+    yield from _trusted_identities(change)
     for file in change.touched:
         beside = file.path.startswith(_KEYS) and not file.path.endswith(".yaml")
         if beside and file.after is not None and file.before != file.after:
             was = "another text" if file.before else GONE
             yield Weakening("trust-root", f"key file {shown(file.path)}", was, "trusted", Pointer(file.path))
+
+
+def _trusted_identities(change: Change) -> Iterator[Weakening]:
+    before = {identity.metadata.name: identity for identity in change.base.identities}
+    for identity in change.head.identities:
+        old = before.get(identity.metadata.name)
+        path, about = path_of(identity), f"trust root {identity.signer}"
+        uses = f"trusted for {listed(identity.spec.uses)}"
+        if old is None:
+            yield Weakening("trust-root", about, GONE, f"{uses}: {_named(identity)}", Pointer(path))
+            continue
+        if _named(identity) != _named(old):
+            where = Pointer(path, ("spec", "identity"))
+            yield Weakening("trust-root", about, _named(old), _named(identity), where)
+        if set(identity.spec.uses) - set(old.spec.uses):
+            where = Pointer(path, ("spec", "uses"))
+            yield Weakening("trust-root", about, f"trusted for {listed(old.spec.uses)}", uses, where)
+
+
+def _named(identity: TrustedIdentity) -> str:
+    return f"{shown(identity.spec.identity)} of {shown(identity.spec.issuer)}"
 
 
 def _looser_item(old: Item, new: Item) -> tuple[Looser, ...]:

@@ -14,7 +14,7 @@ from muster.kinds.release import Release
 
 
 def weakened_classes(base: Fleet, head: Fleet) -> Iterator[Weakening]:
-    """Every device class of both sides with a larger budget, or that may be left without a model now."""
+    """Every device class of both sides with a larger budget, another judge, or that may be left without a model."""
     before = {found.metadata.name: found for found in base.device_classes}
     for new in head.device_classes:
         old = before.get(new.metadata.name)
@@ -23,6 +23,12 @@ def weakened_classes(base: Fleet, head: Fleet) -> Iterator[Weakening]:
         about = f"device class {new.metadata.name}"
         for lost in _larger(old, new):
             yield located(lost, about, Pointer(path_of(new), ("spec", "budgets")))
+        if old.spec.cpu is not None and new.spec.cpu != old.spec.cpu:
+            where, why = Pointer(path_of(new), ("spec", "cpu")), "answers were judged with its instructions"
+            yield Weakening("cpu", f"{about}: cpu", old.spec.cpu, new.spec.cpu or GONE, where, why)
+        if added := sorted(set(new.spec.reference_devices) - set(old.spec.reference_devices)):
+            where, why = Pointer(path_of(new), ("spec", "referenceDevices")), "its times count for the whole class"
+            yield Weakening("reference-device", f"{about}: referenceDevices", GONE, ", ".join(added)[:80], where, why)
         if new.spec.may_be_empty and not old.spec.may_be_empty:
             where = Pointer(path_of(new), ("spec", "mayBeEmpty"))
             yield Weakening("may-be-empty", f"{about}: mayBeEmpty", "false", "true", where)

@@ -90,12 +90,17 @@ def signed_approvals(
 
     Each person and `of` counts once, with the first time. Raises `Refused` if the note is too large to be read.
     """
+    return () if owners is None else approvals_in(read_note(repository, APPROVALS, commit), commit, owners, keys)
+
+
+def approvals_in(note: str, commit: str, owners: Owners | None, keys: Sequence[SigningKey]) -> tuple[Approval, ...]:
+    """The approvals of a commit in the text of its note. Raises `Refused` if the note is too large to be read."""
     if owners is None:
         return ()
     people = _people_by_key(owners, keys)
     trusted = {key: pem for key, (_, pem) in people.items()}
     found: dict[tuple[str, str], Approval] = {}
-    for line in _lines(read_note(repository, APPROVALS, commit)):
+    for line in _lines(note):
         try:
             payload, signer = open_bundle(line, trusted, _HINT)
             statement = read_part(_Statement, payload, "approval", _HINT)
