@@ -229,7 +229,15 @@ def test_a_kill_costs_no_verdict_and_makes_no_second(
     when: str, left: int, fleet: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """SIGKILL between build and publication, or right after it: there is one verdict in the end, and one only."""
-    arguments = ["rebuild", "meter-reader/1.0.0", "--environment", "own", "--key", ".muster/keys/named/one.pem"]
+    arguments = [
+        "rebuild",
+        "meter-reader/1.0.0",
+        "--environment",
+        "own",
+        "--no-vary",
+        "--key",
+        ".muster/keys/named/one.pem",
+    ]
     killed = subprocess.run([sys.executable, "-c", _DIES, when, *arguments], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert len(verdicts(fleet, "meter-reader/1.0.0")) == left
