@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -86,6 +87,22 @@ def evidence_path(artifact: str, name: str) -> str:
             f"{name!r} is no name of an evidence file", "write lower-case letters, digits and inner hyphens, 63 at most"
         )
     return f"evidence/{hex_of(artifact)}/{name}.json"
+
+
+def evidence_file(folder: Path, path: str) -> Path:
+    """Where that path of a repository stands in its work tree `folder`. Raises `Refused` if it leads out of it."""
+    target = folder / path
+    if not target.resolve().is_relative_to(folder.resolve()):
+        raise Refused(f"{target} leads out of the repository", "remove the symbolic link")
+    return target
+
+
+def free_evidence_file(folder: Path, path: str, hint: str) -> Path:
+    """As `evidence_file`, for evidence that is never replaced. Raises `Refused` with the hint if it is there."""
+    target = evidence_file(folder, path)
+    if target.exists():
+        raise Refused(f"{target} is there already, and stays", hint)
+    return target
 
 
 def sign_evidence(

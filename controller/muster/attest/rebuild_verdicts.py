@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from muster.artifacts.durable import write_durably
-from muster.attest.evidence import evidence_path, read_evidence, sign_evidence
+from muster.attest.evidence import evidence_path, free_evidence_file, read_evidence, sign_evidence
 from muster.attest.keys import key_id, public_half
 from muster.kinds.digest import hex_of
 from muster.kinds.errors import Refused
@@ -28,10 +27,26 @@ from muster.source.identity import author
 from muster.source.work_tree import read_file, walk
 
 _SOMEBODY: Final = "muster rebuild <muster@localhost>"
-PROVENANCE_SUFFIX: Final = "provenance"
-"""Ends the name of the file that says how a verdict's artifact came about."""
 _MOVES: Final = 3
 """How often a branch may move under a commit before that is left for later."""
+
+
+def verdict_name(at: datetime, signer: str) -> str:
+    """What the file of a verdict is called, without its ending: no second one by that signer (a tag) takes its name."""
+    return f"rebuild-{at:%Y%m%dt%H%M%Sz-%f}-{signer}"
+
+
+def statements_of_verdict(
+    name: str, rebuild: Rebuild, provenance: Mapping[str, Any] | None
+) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Type and predicate by the name of the file, in the order in which they are written.
+
+    Provenance comes first, so that a verdict whose writing was interrupted is not taken for done.
+    """
+    verdict = {name: (REBUILD, rebuild.model_dump(mode="json", exclude_none=True))}
+    if provenance is None:
+        return verdict
+    return {f"{name}-provenance": (PROVENANCE, dict(provenance)), **verdict}
 
 
 @dataclass(frozen=True)
@@ -57,13 +72,9 @@ class Verdicts:
 
         Raises `Refused` if the work tree or the branch does not take it, `Unusable`, `TryAgain`.
         """
-        signer = hex_of(key_id(public_half(self.key)))[:8]
-        name = f"rebuild-{at:%Y%m%dt%H%M%Sz-%f}-{signer}"
+        name = verdict_name(at, hex_of(key_id(public_half(self.key)))[:8])
         path = evidence_path(release.spec.artifact.digest, name)
-        said = {name: (REBUILD, rebuild.model_dump(mode="json", exclude_none=True))}
-        if provenance is not None:
-            # First, so that a verdict whose writing was interrupted is not taken for done.
-            said = {f"{name}-{PROVENANCE_SUFFIX}": (PROVENANCE, dict(provenance)), **said}
+        said = statements_of_verdict(name, rebuild, provenance)
         about = {release.name: release.spec.artifact.digest}
         files = {
             evidence_path(release.spec.artifact.digest, one): sign_evidence(about, kind, predicate, self.key)
@@ -72,17 +83,9 @@ class Verdicts:
         if self.branch is not None:
             title = f"Rebuild of {release.name} on {rebuild.cpu}: {rebuild.verdict} at {rebuild.level}"
             return f"{path} in {self._commit(self.branch, files, (title, at))[:12]}"
-        for target in [self._free(one) for one in files]:
+        for target in [free_evidence_file(self.repository.path, one, "try again in a second") for one in files]:
             write_durably(target, files[str(target.relative_to(self.repository.path))])
         return str(self.repository.path / path)
-
-    def _free(self, path: str) -> Path:
-        target = self.repository.path / path
-        if not target.resolve().is_relative_to(self.repository.path.resolve()):
-            raise Refused(f"{target} leads out of the repository", "remove the symbolic link")
-        if target.exists():
-            raise Refused(f"{target} is there already, and stays", "try again in a second")
-        return target
 
     def _commit(self, branch: str, files: Mapping[str, bytes], what: tuple[str, datetime]) -> str:
         title, at = what

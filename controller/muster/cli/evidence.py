@@ -76,11 +76,10 @@ def rebuild(output: str, **given: Any) -> int:
     BAD, 2 for UNKNOWN.
     """
     from muster.attest.provenance import rebuild_provenance_of
-    from muster.attest.rebuild_verdicts import PROVENANCE_SUFFIX
+    from muster.attest.rebuild_verdicts import statements_of_verdict, verdict_name
     from muster.build.measuring.machine import this_machine
     from muster.build.rebuild import rebuild_release, vary
     from muster.cli.build_vary import tell_variation
-    from muster.kinds.evidence import PROVENANCE, REBUILD
 
     work, now = Work.of(given), datetime.now(UTC)
     with build_progress(output) as reporter:
@@ -88,14 +87,13 @@ def rebuild(output: str, **given: Any) -> int:
         outcome = rebuild_release(work.release, work.store, work.lock, about, reporter=reporter, run=run)
         if given["vary"]:
             outcome = vary(outcome, work.release, work.store, run, tell_variation)
-    signer = tag_of(work.key)
-    predicate = outcome.rebuild.model_dump(mode="json", exclude_none=True)
-    name = given["name"] or f"rebuild-{now:%Y%m%dt%H%M%Sz}-{signer}"
-    path = work.write(name, REBUILD, predicate, anew=False)
+    said = None
     if outcome.result is not None:
         ran = now, datetime.now(UTC)
         said = rebuild_provenance_of(work.release, outcome.result, ran, outcome.rebuild, about[0])
-        work.write(f"{name}-{PROVENANCE_SUFFIX}", PROVENANCE, said, anew=False)
+    name = given["name"] or verdict_name(now, tag_of(work.key))
+    statements = statements_of_verdict(name, outcome.rebuild, said)
+    path, (_, predicate) = work.write_once(statements), statements[name]
 
     def text() -> None:
         click.echo(

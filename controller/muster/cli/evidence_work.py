@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +12,6 @@ import click
 from muster.cli.builder_environment import run_in
 from muster.cli.keyless import read_signer, signer_options
 from muster.cli.output import output_option, state_option
-from muster.kinds.errors import Refused
 
 if TYPE_CHECKING:
     from muster.artifacts.store import Store
@@ -76,28 +75,34 @@ class Work:
         path = f"releases/{self.release.model}/{self.release.spec.supersedes}.yaml"
         return read_release(self.folder, path) if (self.folder / path).is_file() else None
 
-    def write(
-        self,
-        name: str,
-        predicate_type: str,
-        predicate: dict[str, Any],
-        *,
-        also: Release | None = None,
-        anew: bool = True,
-    ) -> Path:
-        """Sign the predicate, about this release (and another), into the file of that name.
+    def write(self, name: str, predicate_type: str, predicate: dict[str, Any], *, also: Release | None = None) -> Path:
+        """Sign the predicate, about this release (and another), into the file of that name, which may be there."""
+        from muster.attest.evidence import evidence_file
 
-        Raises `Refused` if the file is there and may not be made anew.
+        path = evidence_file(self.folder, self._path(name))
+        self._sign(path, predicate_type, predicate, also)
+        return path
+
+    def write_once(self, statements: Mapping[str, tuple[str, dict[str, Any]]]) -> Path:
+        """Sign each (type, predicate) into the file of its name, in that order; the path of the last.
+
+        Raises `Refused`, with nothing written, if a file is there.
         """
-        from muster.artifacts.durable import write_durably
-        from muster.attest.evidence import evidence_path, sign_evidence
+        from muster.attest.evidence import free_evidence_file
 
-        artifact = self.release.spec.artifact.digest
-        path = self.folder / evidence_path(artifact, name)
-        if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise Refused(f"{path} leads out of the repository", "remove the symbolic link")
-        if not anew and path.exists():
-            raise Refused(f"{path} is there already, and stays", "choose another --name")
+        paths = [free_evidence_file(self.folder, self._path(name), "choose another --name") for name in statements]
+        for path, (predicate_type, predicate) in zip(paths, statements.values(), strict=True):
+            self._sign(path, predicate_type, predicate)
+        return paths[-1]
+
+    def _path(self, name: str) -> str:
+        from muster.attest.evidence import evidence_path
+
+        return evidence_path(self.release.spec.artifact.digest, name)
+
+    def _sign(self, path: Path, predicate_type: str, predicate: dict[str, Any], also: Release | None = None) -> None:
+        from muster.artifacts.durable import write_durably
+        from muster.attest.evidence import sign_evidence
+
         about = {item.name: item.spec.artifact.digest for item in (self.release, also) if item is not None}
         write_durably(path, sign_evidence(about, predicate_type, predicate, self.key))
-        return path
