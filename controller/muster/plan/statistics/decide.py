@@ -190,7 +190,7 @@ def _open(question: Question, counts: Counts, terms: Terms, verdict: Verdict, ev
     sample = verdict.candidate_sample
     missing = sample.missing + verdict.control_sample.missing
     if missing and evidence.reported >= terms.no_worse_needed:
-        reason = f"{_shown(verdict)}; it would be no worse, but {missing} devices did not report what is asked for"
+        reason = f"{_shown(verdict)}; it would be no worse but for these {missing}"
         return replace(verdict, outcome="cannot-tell", reason=reason, lifted_by="their telemetry")
     few = ""
     if sample.judged < terms.min_devices:
@@ -203,10 +203,12 @@ def _open(question: Question, counts: Counts, terms: Terms, verdict: Verdict, ev
 def _shown(verdict: Verdict) -> str:
     sample, control = verdict.candidate_sample, verdict.control_sample
     text = f"{number(verdict.estimate) or 'nothing'} over {sample.judged} devices"
-    if verdict.control_sample.judged and verdict.control is not None:
+    if control.judged and verdict.control is not None:
         text += f", control {number(verdict.control)} over {control.judged}"
     text += f" (between {number(verdict.lower) or 'open'} and {number(verdict.upper) or 'open'})"
-    return text + (f", {sample.pending} trials not over" if sample.pending else "")
+    text += f", {sample.pending} trials not over" if sample.pending else ""
+    silent = [(arm.missing, name) for arm, name in ((sample, "candidate"), (control, "control")) if arm.missing]
+    return text + "".join(f", {count} of the {name} without a report of it" for count, name in silent)
 
 
 def _next_harm(question: Question, counts: Counts, terms: Terms) -> str:
