@@ -144,7 +144,7 @@ def _counts(stratum: Stratum, step: int, batch: int, batches: int) -> tuple[Shar
 
 
 def looks(rng: np.random.Generator, rollout: Rollout) -> Iterator[list[float]]:
-    """ln E of harm of every question in every stratum, after every batch."""
+    """Log evidence of harm of every question in every stratum, after every batch."""
     strata = [_stratum(rng, rollout) for _ in range(rollout.strata)]
     for step in range(len(SHARES)):
         for batch in range(rollout.batches + 1):

@@ -16,7 +16,8 @@ trials therefore sees nothing but failures at first, and calls harm. So:
 whose trial is not over thus counts as not failed for harm, and does not count at all for "no worse".
 
 Recalled devices were told to leave: they say nothing about the release, are shown, and never counted. A device is
-*missing* if its trial is over and it did not report what is asked for: not failed for harm, failed for "no worse".
+*missing* if its trial is over and it did not report what is asked for: it is taken for what speaks against the claim,
+in the candidate not failed for harm and failed for "no worse", in the control the other way round.
 """
 
 from __future__ import annotations
@@ -128,14 +129,24 @@ class Histogram:
         return None if outside is None else f"bucket {outside} is not between {lowest} and {highest}"
 
 
+NO_VALUES = Histogram()
+
+
 def bucket_of(value: float) -> int:
     """The bucket of a value: `edge(bucket) < value <= edge(bucket + 1)`. Zero, and what is below: the lowest."""
     if not value > 0:
         return LOWEST_BUCKET
-    bucket = math.ceil(math.log2(value) * SCALE) - 1 if value < math.inf else HIGHEST_BUCKET
-    return max(LOWEST_BUCKET, min(HIGHEST_BUCKET, bucket))
+    if value > edge(HIGHEST_BUCKET):
+        return HIGHEST_BUCKET
+    bucket = math.ceil(math.log2(value) * SCALE) - 1
+    # The logarithm of a value beside an edge may round to the other side of it.
+    if value <= edge(bucket):
+        bucket -= 1
+    elif value > edge(bucket + 1):
+        bucket += 1
+    return max(LOWEST_BUCKET, bucket)
 
 
 def edge(bucket: int) -> float:
     """The lower edge of a bucket, in the unit of its values."""
-    return 2.0 ** (bucket / SCALE)
+    return math.exp2(bucket / SCALE)

@@ -2,9 +2,9 @@
 
 1. possible     counts that cannot be are not judged
 2. sample ratio devices must be seen in the shares in which the release was offered, or the arms are not compared
-3. harm         evidence beyond the boundary
-4. no worse     evidence within it, from enough devices, with every missing report taken as a failure
-5. otherwise    undecided; or cannot tell, if it is missing telemetry that keeps the question open
+3. harm         evidence beyond the boundary, from enough devices that tried
+4. no worse     evidence within it, from enough ended trials, with every missing report taken as a failure
+5. otherwise    undecided; or cannot tell, if only missing telemetry keeps the question open
 
 A sample ratio that does not hold does not keep a release from being halted against a fixed bound: that compares
 nothing.
@@ -21,7 +21,7 @@ from typing import cast
 from muster.plan.statistics import sample_ratio
 from muster.plan.statistics.counts import PPM, Arm, Histogram, Step
 from muster.plan.statistics.family import Terms
-from muster.plan.statistics.questions import Counts, Question, Shares, Values, complaint, estimates, exposure_ppm
+from muster.plan.statistics.questions import Counts, Question, Shares, Values, complaint, estimates, exposure_ppm, tried
 from muster.plan.statistics.sample_ratio import Parts
 from muster.plan.statistics.verdict import Sample, Verdict, number
 
@@ -34,7 +34,7 @@ _NEVER = "a release with other pins: it is judged on its own evidence"
 
 @dataclass(frozen=True)
 class _Evidence:
-    """ln E of both tests; `reported` is "no worse" as if nothing were missing."""
+    """Log evidence of both tests; `reported` is "no worse" as if nothing were missing."""
 
     harm: float
     no_worse: float
@@ -54,7 +54,8 @@ def decide(question: Question, counts: Counts, terms: Terms, sample: tuple[Parts
     evidence = evidence_of(question, counts)
     verdict = _described(question, counts, terms, evidence)
     uneven = _uneven(sample)
-    if evidence.harm >= terms.harm_needed and not (uneven and question.against_control):
+    enough = tried(counts) >= terms.min_devices
+    if enough and evidence.harm >= terms.harm_needed and not (uneven and question.against_control):
         return _harm(verdict)
     held = uneven or _no_control(question, counts) or _no_reports(verdict)
     if held:
@@ -62,20 +63,15 @@ def decide(question: Question, counts: Counts, terms: Terms, sample: tuple[Parts
     if evidence.no_worse >= terms.no_worse_needed and verdict.candidate_sample.judged >= terms.min_devices:
         reason = f"{_shown(verdict)}: no worse than {number(question.boundary)}"
         return replace(verdict, outcome="no-worse", reason=reason, lifted_by=_next_harm(question, counts, terms))
-    return _open(question, counts, terms, verdict, evidence)
+    return _open(question, counts, terms, verdict)
 
 
 def evidence_of(question: Question, counts: Counts) -> _Evidence:
     """Both e-processes of possible counts, without a verdict."""
-    reported = _without_missing(counts)
     # A question takes the counts that `complaint` checked to be its own.
-    ask = cast("Callable[[Counts], float]", question.no_worse)
-    no_worse = ask(counts)
-    return _Evidence(
-        cast("Callable[[Counts], float]", question.harm)(counts),
-        no_worse,
-        no_worse if reported == counts else ask(reported),
-    )
+    harm = cast("Callable[[Counts], float]", question.harm)
+    no_worse = cast("Callable[[Counts], float]", question.no_worse)
+    return _Evidence(harm(counts), no_worse(counts))
 
 
 def bounds(question: Question, counts: Counts, terms: Terms) -> tuple[float | None, float | None]:
@@ -186,15 +182,14 @@ def _harm(verdict: Verdict) -> Verdict:
     return replace(verdict, outcome="harm", reason=reason, lifted_by=_NEVER)
 
 
-def _open(question: Question, counts: Counts, terms: Terms, verdict: Verdict, evidence: _Evidence) -> Verdict:
+def _open(question: Question, counts: Counts, terms: Terms, verdict: Verdict) -> Verdict:
     sample = verdict.candidate_sample
-    missing = sample.missing + verdict.control_sample.missing
-    if missing and evidence.reported >= terms.no_worse_needed:
-        reason = f"{_shown(verdict)}; it would be no worse but for these {missing}"
-        return replace(verdict, outcome="cannot-tell", reason=reason, lifted_by="their telemetry")
-    few = ""
-    if sample.judged < terms.min_devices:
-        few = f"; {terms.min_devices} devices must have shown it before it is said to be no worse"
+    if sample.missing or verdict.control_sample.missing:
+        reported = evidence_of(question, _without_missing(counts))
+        if reported.harm >= terms.harm_needed or reported.no_worse >= terms.no_worse_needed:
+            reason = f"{_shown(verdict)}: decided but for these"
+            return replace(verdict, outcome="cannot-tell", reason=reason, lifted_by="their telemetry")
+    few = f"; {terms.min_devices} devices must have shown it first" if sample.judged < terms.min_devices else ""
     reason = f"{_shown(verdict)}: not decided against {number(question.boundary)}{few}"
     lifted_by = f"{_next_no_worse(question, counts, terms)}, or {_next_harm(question, counts, terms)}"
     return replace(verdict, reason=reason, lifted_by=lifted_by)
@@ -216,8 +211,9 @@ def _next_harm(question: Question, counts: Counts, terms: Terms) -> str:
         return "worse values from more devices"
 
     def decided(failures: int) -> bool:
+        more = _with(counts, Arm(failures, failures, failures))
         ask = cast("Callable[[Counts], float]", question.harm)
-        return ask(_with(counts, Arm(failures, failures, failures))) >= terms.harm_needed
+        return tried(more) >= terms.min_devices and ask(more) >= terms.harm_needed
 
     more = _fewest(decided)
     return "failures of more devices than are left" if more is None else f"harm after {more} more failures in a row"

@@ -28,7 +28,7 @@ class Terms:
 
     error_ppm     declared chance of halting a release that does no harm; and of advancing one that is too bad
     tests         guardrails × strata that the release can reach
-    min_devices   trials that must have ended before "no worse" is said
+    min_devices   devices that must have tried before harm is said, and whose trial must have ended before "no worse" is
     """
 
     error_ppm: int = 50_000
@@ -37,12 +37,12 @@ class Terms:
 
     @property
     def harm_needed(self) -> float:
-        """ln E that one question alone needs."""
+        """Log evidence that one question alone needs."""
         return self.no_worse_needed + math.log(max(self.tests, 1))
 
     @property
     def no_worse_needed(self) -> float:
-        """ln E that each question needs."""
+        """Log evidence that each question needs."""
         return math.log(PPM / self.error_ppm)
 
 

@@ -1,5 +1,7 @@
-"""The least sum of a rising and a falling function over numbered cells: what a comparison of two arms takes the least
-of, because it does not know where the control lies."""
+"""The least sum of a rising and a falling function over numbered cells.
+
+A comparison of two arms does not know where the control lies, and takes the least evidence over all places.
+"""
 
 from __future__ import annotations
 

@@ -46,14 +46,14 @@ def mean(histogram: Histogram) -> float | None:
 
 
 def harm_against_limit(histogram: Histogram, limit: float, *, higher_is_worse: bool = True) -> float:
-    """ln E that the mean is beyond the limit."""
+    """Log evidence that the mean is beyond the limit."""
     if not higher_is_worse:
         return harm_against_limit(_mirrored(histogram), 1 - limit)
     return _above(_values(histogram, missing_as=0), limit)
 
 
 def no_worse_than_limit(histogram: Histogram, limit: float, *, higher_is_worse: bool = True) -> float:
-    """ln E that the mean is within the limit; a missing report counts as the worst value."""
+    """Log evidence that the mean is within the limit; a missing report counts as the worst value."""
     if not higher_is_worse:
         return no_worse_than_limit(_mirrored(histogram), 1 - limit)
     return _below(_values(histogram, missing_as=LEVELS), limit)
@@ -62,7 +62,7 @@ def no_worse_than_limit(histogram: Histogram, limit: float, *, higher_is_worse: 
 def harm_against_control(
     candidate: Histogram, control: Histogram, margin: float, *, higher_is_worse: bool = True
 ) -> float:
-    """ln E that the candidate's mean is worse than the control's by more than the margin."""
+    """Log evidence that the candidate's mean is worse than the control's by more than the margin."""
     if not higher_is_worse:
         return harm_against_control(_mirrored(candidate), _mirrored(control), margin)
     ours, theirs = _values(candidate, missing_as=0), _values(control, missing_as=LEVELS)
@@ -74,7 +74,7 @@ def harm_against_control(
 def no_worse_than_control(
     candidate: Histogram, control: Histogram, margin: float, *, higher_is_worse: bool = True
 ) -> float:
-    """ln E that the candidate's mean is not worse than the control's by the margin."""
+    """Log evidence that the candidate's mean is not worse than the control's by the margin."""
     if not higher_is_worse:
         return no_worse_than_control(_mirrored(candidate), _mirrored(control), margin)
     ours, theirs = _values(candidate, missing_as=LEVELS), _values(control, missing_as=0)
@@ -96,7 +96,7 @@ def _mirrored(histogram: Histogram) -> Histogram:
 
 
 def _above(values: Values, bound: float) -> float:
-    """ln of the average wealth of who doubts that the mean is at most `bound`."""
+    """Log of the average wealth of who doubts that the mean is at most `bound`."""
     bound = max(bound, _LEAST)
     worth = [(level / LEVELS / bound - 1, count) for level, count in values.items()]
     wealth = [sum(count * math.log1p(fraction * gain) for gain, count in worth) for fraction in _FRACTIONS]

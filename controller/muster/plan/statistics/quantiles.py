@@ -59,21 +59,21 @@ def quantile(histogram: Histogram, share: float) -> float | None:
 
 
 def harm_against_limit(histogram: Histogram, share: float, limit: float) -> float:
-    """ln E that the quantile is above the limit."""
+    """Log evidence that the quantile is above the limit."""
     values = _Cumulative(histogram, missing_above=False)
     above = values.above(_position(limit), certainly=True)
     return log_evidence_at(above, values.devices, costs(1 - share))
 
 
 def no_worse_than_limit(histogram: Histogram, share: float, limit: float) -> float:
-    """ln E that the quantile is at most the limit."""
+    """Log evidence that the quantile is at most the limit."""
     values = _Cumulative(histogram, missing_above=True)
     above = values.above(_position(limit), certainly=False)
     return log_evidence_at(values.devices - above, values.devices, costs(share))
 
 
 def harm_against_control(candidate: Histogram, control: Histogram, share: float, ratio: float) -> float:
-    """ln E that the candidate's quantile is above `ratio` times the control's."""
+    """Log evidence that the candidate's quantile is above `ratio` times the control's."""
     ours, theirs = _Cumulative(candidate, missing_above=False), _Cumulative(control, missing_above=True)
     shift = _position(ratio)
     few, many = costs(share), costs(1 - share)
@@ -91,7 +91,7 @@ def harm_against_control(candidate: Histogram, control: Histogram, share: float,
 
 
 def no_worse_than_control(candidate: Histogram, control: Histogram, share: float, ratio: float) -> float:
-    """ln E that the candidate's quantile is at most `ratio` times the control's."""
+    """Log evidence that the candidate's quantile is at most `ratio` times the control's."""
     ours, theirs = _Cumulative(candidate, missing_above=True), _Cumulative(control, missing_above=False)
     shift = _position(ratio)
     few, many = costs(share), costs(1 - share)

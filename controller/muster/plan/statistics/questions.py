@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from muster.plan.statistics import means, quantiles, rates
-from muster.plan.statistics.counts import HIGHEST_BUCKET, LOWEST_BUCKET, PPM, Arm, Histogram, Step, edge
+from muster.plan.statistics.counts import HIGHEST_BUCKET, LOWEST_BUCKET, NO_VALUES, PPM, Arm, Histogram, Step, edge
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Shares:
 class Values:
     """One value per device: in buckets (`counts.bucket_of`) for quantiles, in levels (`means.level_of`) for means."""
 
-    candidate: Histogram = Histogram()
-    control: Histogram = Histogram()
+    candidate: Histogram = NO_VALUES
+    control: Histogram = NO_VALUES
 
 
 @dataclass(frozen=True)
@@ -228,6 +228,13 @@ def complaint(question: Question, counts: Counts) -> str | None:
     lowest_bucket, highest_bucket = (0, means.LEVELS) if of_mean else (LOWEST_BUCKET, HIGHEST_BUCKET)
     both = (counts.candidate, counts.control)
     return next((text for one in both if (text := one.complaint(lowest_bucket, highest_bucket))), None)
+
+
+def tried(counts: Counts) -> int:
+    """Devices of the candidate, whether their trial is over or not."""
+    if isinstance(counts, Shares):
+        return counts.candidate.tried
+    return counts.candidate.devices + counts.candidate.missing + counts.candidate.pending
 
 
 def exposure_ppm(counts: Counts) -> int:

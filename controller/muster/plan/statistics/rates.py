@@ -37,25 +37,26 @@ def _total(arms: Sequence[Arm]) -> Arm:
 
 
 def harm_against_limit(arm: Arm, limit: float) -> float:
-    """ln E that more than `limit` (a share) of the devices fail."""
+    """Log evidence that more than `limit` (a share) of the devices fail."""
     return log_evidence(arm.failed, [(limit, arm.tried)])
 
 
 def no_worse_than_limit(arm: Arm, limit: float) -> float:
-    """ln E that fewer than `limit` of the devices fail; a missing report counts as a failure."""
+    """Log evidence that fewer than `limit` of the devices fail; a missing report counts as a failure."""
     held = arm.concluded - arm.failed - arm.missing
     return log_evidence(held, [(1 - limit, arm.concluded)])
 
 
 def harm_against_control(steps: Sequence[Step], ratio: float, floor: float = 0.0) -> float:
-    """ln E that the candidate fails more than `ratio` times as often as the control, and more than `floor`."""
-    draws = [_draws(step, step.candidate.tried, step.control.concluded, ratio) for step in steps]
-    evidence = log_evidence(sum(step.candidate.failed for step in steps), draws)
+    """Log evidence that the candidate fails more than `ratio` times as often as the control, and more than `floor`."""
+    read = [Step(_missing_held(step.candidate), _missing_failed(step.control)) for step in steps]
+    draws = [_draws(step, step.candidate.tried, step.control.concluded, ratio) for step in read]
+    evidence = log_evidence(sum(step.candidate.failed for step in read), draws)
     return min(evidence, harm_against_limit(_total([step.candidate for step in steps]), floor)) if floor else evidence
 
 
 def no_worse_than_control(steps: Sequence[Step], ratio: float, floor: float = 0.0) -> float:
-    """ln E that the candidate fails less than `ratio` times as often as the control, or less than `floor`."""
+    """Log evidence that the candidate fails less than `ratio` times as often as the control, or less than `floor`."""
     read = [Step(_missing_failed(step.candidate), _missing_held(step.control)) for step in steps]
     draws = [
         (1 - chance, number)

@@ -36,7 +36,7 @@ Parts = tuple[Part, ...]
 
 
 def log_evidence(steps: Sequence[Parts]) -> float:
-    """ln E that devices are not seen in the offered shares."""
+    """Log evidence that devices are not seen in the offered shares."""
     return sum(_step(parts) for parts in steps)
 
 

@@ -39,7 +39,7 @@ def costs(chance: float) -> tuple[float, ...]:
 
 
 def log_evidence(events: int, draws: Sequence[Draws]) -> float:
-    """ln E that the event is more frequent than the chances say."""
+    """Log evidence that the event is more frequent than the chances say."""
     if not draws:
         return 0.0
     paid = [0.0] * NODES
@@ -58,6 +58,6 @@ def _average(events: int, paid: Sequence[float]) -> float:
 
 
 def log_sum(logs: Sequence[float]) -> float:
-    """ln Σ exp, without overflow."""
+    """Log of a sum of exponentials, without overflow."""
     top = max(logs)
     return top if math.isinf(top) else top + math.log(sum(math.exp(one - top) for one in logs))
