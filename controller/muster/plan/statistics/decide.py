@@ -34,11 +34,10 @@ _NEVER = "a release with other pins: it is judged on its own evidence"
 
 @dataclass(frozen=True)
 class _Evidence:
-    """Log evidence of both tests; `reported` is "no worse" as if nothing were missing."""
+    """Log evidence of both tests."""
 
     harm: float
     no_worse: float
-    reported: float
 
 
 @lru_cache(maxsize=4096)

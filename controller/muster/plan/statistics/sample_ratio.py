@@ -64,12 +64,16 @@ def complaint(steps: Sequence[Parts]) -> str | None:
 
 
 def furthest(steps: Sequence[Parts]) -> Part | None:
-    """The part that is furthest from its share, in standard deviations; None if nobody was seen."""
+    """The part that is furthest from its share, in standard deviations; None if nobody was seen.
+
+    Of two parts both are equally far off: the one that is not seen is named.
+    """
     distances = []
     for parts in steps:
         offered, total = sum(part.offered_ppm for part in parts), sum(part.seen for part in parts)
         for part in parts if total and offered else ():
             expected = total * part.offered_ppm / offered
             deviation = math.sqrt(max(expected * (1 - part.offered_ppm / offered), 1e-9))
-            distances.append((abs(part.seen - expected) / deviation, part.name, part))
-    return max(distances, key=lambda item: item[:2])[2] if distances else None
+            distance = round(abs(part.seen - expected) / deviation, 6)
+            distances.append((distance, expected - part.seen, part.name, part))
+    return max(distances, key=lambda item: item[:3])[3] if distances else None
