@@ -129,7 +129,7 @@ def play(seed: int, failing: float, order: str) -> tuple[float, float]:
 @pytest.mark.parametrize("order", ["candidates late", "candidates early", "both all the time"])
 @pytest.mark.parametrize("failing", [0.02, 0.3])
 def test_equal_arms_are_told_apart_as_rarely_as_declared(order: str, failing: float) -> None:
-    """In whatever order trials begin and end: 20 looks, and at most 5 % of 80 rollouts are ever called worse, or better."""
+    """In whatever order trials begin and end, at 20 looks: at most 5 % of 80 rollouts are called worse, or better."""
     played = [play(seed, failing, order) for seed in range(80)]
     assert sum(harm >= NEEDED for harm, _ in played) <= 4
     assert sum(no_worse >= NEEDED for _, no_worse in played) <= 4

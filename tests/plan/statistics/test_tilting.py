@@ -1,4 +1,4 @@
-"""The mixture that tests of shares are made of: a supermartingale, to the last digit, and the beta-binomial at one half."""
+"""The mixture of which tests of shares are made: a supermartingale to the last digit, the beta-binomial at one half."""
 
 from __future__ import annotations
 

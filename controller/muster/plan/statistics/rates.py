@@ -4,9 +4,9 @@ Fixed bound. Draws are devices, the chance is the bound. `tilting` proves it.
 
 Control: conditional on an event, which arm did it fall to? With exposure share s and a relative risk of at most r the
 chance that it is the candidate's is at most q = s·r / (s·r + 1 - s); the chance of an event itself, and all that moves
-both arms together (an outage, a heat wave), cancels. Works with a control that never failed. Draws are events (R. A.
-Johari et al. call this conditional sampling; the sequential form is the safe logrank test of J. ter Schure, M. F.
-Pérez-Ortiz, A. Ly and P. Grünwald, 2020, with devices instead of survival times).
+both arms together while both are watched (an outage, a heat wave), cancels. Works with a control that never failed.
+Draws are events (J. Przyborowski and H. Wilenski, *Homogeneity of results in testing samples from Poisson series*,
+1940; sequential: the safe logrank test of J. ter Schure, M. F. Pérez-Ortiz, A. Ly and P. Grünwald, 2020).
 
 Exposure shares that change. Each step of the rollout is a set of draws with its own s; all share one mixture over
 relative risks, so that evidence gathered at 5 % is not lost at 25 %. Within a step, s is read from the counts at the
