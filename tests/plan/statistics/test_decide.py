@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from muster.kinds.canonical import canonical_json
 from muster.plan.statistics.counts import Arm, Histogram, Step, bucket_of
-from muster.plan.statistics.decide import bounds, decide
+from muster.plan.statistics.decide import decide
+from muster.plan.statistics.explain import bounds, explain
 from muster.plan.statistics.family import Terms, together
 from muster.plan.statistics.questions import (
     Counts,
@@ -81,7 +82,8 @@ def test_outcomes(case: str) -> None:
 def test_bounds_are_on_the_side_of_the_verdict() -> None:
     """Harm: all that is possible lies beyond the boundary. No worse: within it."""
     for question, counts, outcome in CASES.values():
-        verdict = decide(question, counts, TERMS)
+        verdict = explain(question, counts, TERMS)
+        assert (outcome, verdict.boundary) == (verdict.outcome, question.boundary)
         if outcome == "harm" and isinstance(question, MeanLimit):
             assert verdict.upper < verdict.boundary
         elif outcome == "harm":
@@ -118,7 +120,7 @@ def test_enough_devices_must_have_shown_it() -> None:
 
 def test_what_would_change_it_does() -> None:
     """Undecided on nobody: after as many devices as it says, and on fewer not."""
-    verdict = decide(ShareLimit(0.02), Shares(), TERMS)
+    verdict = explain(ShareLimit(0.02), Shares(), TERMS)
     assert verdict.lifted_by == "no worse after 180 more devices that hold, or harm after 2 more failures in a row"
     assert decide(ShareLimit(0.02), shares(Step(Arm(180, 180))), TERMS).outcome == "no-worse"
     assert decide(ShareLimit(0.02), shares(Step(Arm(178, 178))), TERMS).outcome == "undecided"
@@ -162,9 +164,9 @@ def test_no_counts_and_no_question_raise(numbers: list[int], boundary: float, sh
     """Whatever a metric source answers: a verdict, and a record that the ledger takes."""
     arm, histogram = Arm(*numbers), Histogram(((numbers[0], numbers[1]), (numbers[2] % 101, numbers[3])), numbers[4])
     for question in (ShareLimit(boundary), ShareMargin(boundary, share)):
-        canonical_json(decide(question, Shares((Step(arm, arm),)), TERMS).record())
+        canonical_json(explain(question, Shares((Step(arm, arm),)), TERMS).record())
     for other in (MeanLimit(boundary), MeanMargin(boundary), QuantileLimit(share, boundary)):
-        canonical_json(decide(other, Values(histogram, histogram), TERMS).record())
+        canonical_json(explain(other, Values(histogram, histogram), TERMS).record())
 
 
 def verdict(outcome: str, harm: float, reason: str = "r") -> Verdict:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muster.plan.statistics.counts import Histogram
-from muster.plan.statistics.decide import bounds
+from muster.plan.statistics.explain import bounds
 from muster.plan.statistics.family import Terms
 from muster.plan.statistics.means import (
     CELLS,

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from muster.plan.statistics.counts import HIGHEST_BUCKET, LOWEST_BUCKET, Histogram, bucket_of, edge
-from muster.plan.statistics.decide import bounds
+from muster.plan.statistics.explain import bounds
 from muster.plan.statistics.family import Terms
 from muster.plan.statistics.least import SHARP
 from muster.plan.statistics.quantiles import (

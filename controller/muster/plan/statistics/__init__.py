@@ -12,5 +12,5 @@ Rules of this package:
 
 From the bottom up: `counts` (what is counted), `tilting` (the one mixture that all tests of shares are), `rates`,
 `means`, `quantiles` (one question each), `sample_ratio` (may the counts be believed?), `questions` and `decide`
-(counts → verdict), `family` (several verdicts, one error).
+(counts → verdict), `explain` (bounds, and what would change it), `family` (several verdicts, one error).
 """

@@ -6,6 +6,8 @@
 4. no worse     evidence within it, from enough ended trials, with every missing report taken as a failure
 5. otherwise    undecided; or cannot tell, if only missing telemetry keeps the question open
 
+`explain` adds what a record needs and a tick does not: bounds, and how many devices would change the verdict.
+
 A sample ratio that does not hold does not keep a release from being halted against a fixed bound: that compares
 nothing.
 """
@@ -27,8 +29,6 @@ from muster.plan.statistics.verdict import Sample, Verdict, number
 
 SAMPLE_RATIO_ERROR_PPM = 10_000
 """How often a sound rollout may be held for its sample ratio, at some time."""
-_HALVINGS = 24
-_MOST_DEVICES = 10_000_000
 _NEVER = "a release with other pins: it is judged on its own evidence"
 
 
@@ -61,7 +61,7 @@ def decide(question: Question, counts: Counts, terms: Terms, sample: tuple[Parts
         return replace(verdict, outcome="cannot-tell", reason=held[0], lifted_by=held[1])
     if evidence.no_worse >= terms.no_worse_needed and verdict.candidate_sample.judged >= terms.min_devices:
         reason = f"{_shown(verdict)}: no worse than {number(question.boundary)}"
-        return replace(verdict, outcome="no-worse", reason=reason, lifted_by=_next_harm(question, counts, terms))
+        return replace(verdict, outcome="no-worse", reason=reason, lifted_by="worse from more devices")
     return _open(question, counts, terms, verdict)
 
 
@@ -73,45 +73,8 @@ def evidence_of(question: Question, counts: Counts) -> _Evidence:
     return _Evidence(harm(counts), no_worse(counts))
 
 
-def bounds(question: Question, counts: Counts, terms: Terms) -> tuple[float | None, float | None]:
-    """Between which boundaries the truth lies: a confidence sequence. None: no bound yet.
-
-    Evidence of harm falls as the boundary rises, evidence of "no worse" rises with it: bisection.
-    """
-    up = question.span[0] > 0
-    low, high = (math.log(end) for end in question.span) if up else question.span
-    mirrored = getattr(question, "higher_is_worse", True) is False and not question.against_control
-
-    def value(position: float) -> float:
-        return math.exp(position) if up else position
-
-    def harm(position: float) -> bool:
-        ask = cast("Callable[[Counts], float]", question.at(value(position)).harm)
-        return ask(counts) >= terms.harm_needed
-
-    def no_worse(position: float) -> bool:
-        ask = cast("Callable[[Counts], float]", question.at(value(position)).no_worse)
-        return ask(counts) >= terms.no_worse_needed
-
-    below, above = (no_worse, harm) if mirrored else (harm, no_worse)
-    lower = _last(below, low, high)
-    upper = _last(above, high, low)
-    return None if lower is None else value(lower), None if upper is None else value(upper)
-
-
-def _last(rejected: Callable[[float], bool], start: float, end: float) -> float | None:
-    """The furthest position from `start` towards `end` that is still rejected; None if `start` is not."""
-    if not rejected(start):
-        return None
-    for _ in range(_HALVINGS):
-        middle = (start + end) / 2
-        start, end = (middle, end) if rejected(middle) else (start, middle)
-    return start
-
-
 def _described(question: Question, counts: Counts, terms: Terms, evidence: _Evidence) -> Verdict:
     estimate, control = estimates(question, counts)
-    lower, upper = bounds(question, counts, terms)
     return Verdict(
         outcome="undecided",
         reason="",
@@ -119,8 +82,6 @@ def _described(question: Question, counts: Counts, terms: Terms, evidence: _Evid
         boundary=question.boundary,
         estimate=estimate,
         control=control if question.against_control else None,
-        lower=lower,
-        upper=upper,
         harm=evidence.harm,
         no_worse=evidence.no_worse,
         harm_needed=terms.harm_needed,
@@ -190,8 +151,7 @@ def _open(question: Question, counts: Counts, terms: Terms, verdict: Verdict) ->
             return replace(verdict, outcome="cannot-tell", reason=reason, lifted_by="their telemetry")
     few = f"; {terms.min_devices} devices must have shown it first" if sample.judged < terms.min_devices else ""
     reason = f"{_shown(verdict)}: not decided against {number(question.boundary)}{few}"
-    lifted_by = f"{_next_no_worse(question, counts, terms)}, or {_next_harm(question, counts, terms)}"
-    return replace(verdict, reason=reason, lifted_by=lifted_by)
+    return replace(verdict, reason=reason, lifted_by="what more devices show")
 
 
 def _shown(verdict: Verdict) -> str:
@@ -199,54 +159,6 @@ def _shown(verdict: Verdict) -> str:
     text = f"{number(verdict.estimate) or 'nothing'} over {sample.judged} devices"
     if control.judged and verdict.control is not None:
         text += f", control {number(verdict.control)} over {control.judged}"
-    text += f" (between {number(verdict.lower) or 'open'} and {number(verdict.upper) or 'open'})"
     text += f", {sample.pending} trials not over" if sample.pending else ""
     silent = [(arm.missing, name) for arm, name in ((sample, "candidate"), (control, "control")) if arm.missing]
     return text + "".join(f", {count} of the {name} without a report of it" for count, name in silent)
-
-
-def _next_harm(question: Question, counts: Counts, terms: Terms) -> str:
-    if not isinstance(counts, Shares):
-        return "worse values from more devices"
-
-    def decided(failures: int) -> bool:
-        more = _with(counts, Arm(failures, failures, failures))
-        ask = cast("Callable[[Counts], float]", question.harm)
-        return tried(more) >= terms.min_devices and ask(more) >= terms.harm_needed
-
-    more = _fewest(decided)
-    return "failures of more devices than are left" if more is None else f"harm after {more} more failures in a row"
-
-
-def _next_no_worse(question: Question, counts: Counts, terms: Terms) -> str:
-    if not isinstance(counts, Shares):
-        return "values from more devices"
-
-    def decided(held: int) -> bool:
-        more = _with(counts, Arm(held, held))
-        enough = more.candidate.concluded - more.candidate.missing >= terms.min_devices
-        ask = cast("Callable[[Counts], float]", question.no_worse)
-        return enough and ask(more) >= terms.no_worse_needed
-
-    more = _fewest(decided)
-    return "more of both arms" if more is None else f"no worse after {more} more devices that hold"
-
-
-def _with(counts: Shares, more: Arm) -> Shares:
-    """The counts with more trials in the newest step."""
-    newest = counts.steps[-1] if counts.steps else Step()
-    return Shares((*counts.steps[:-1], replace(newest, candidate=newest.candidate + more)))
-
-
-def _fewest(decided: Callable[[int], bool]) -> int | None:
-    """The smallest number that decides, to two digits; None if ten million do not."""
-    high = 1
-    while not decided(high):
-        high *= 2
-        if high > _MOST_DEVICES:
-            return None
-    low = high // 2
-    while high - low > max(1, high // 100):
-        middle = (low + high) // 2
-        low, high = (low, middle) if decided(middle) else (middle, high)
-    return high

@@ -28,7 +28,7 @@ NODES = 24
 _FRACTIONS = tuple(math.sin(math.pi / 2 * (index + 0.5) / NODES) ** 2 for index in range(NODES))
 _LOG_NODES = math.log(NODES)
 _LEAST = 1e-9
-CELLS = 1_024
+CELLS = 512
 
 Values = Mapping[int, int]
 """Level (0 to `LEVELS`) → devices."""

@@ -28,6 +28,7 @@ class Verdict:
     estimate, control      what ended trials show in each arm; None: nothing yet
     boundary               beyond it is harm
     lower, upper           between these the true value lies, with the declared error, at all times together; None: open
+                           (`decide` does not ask, `explain` does)
     harm, no_worse         natural logarithms of the e-processes
     harm_needed, no_worse_needed   what they are compared with
     error_ppm              error that a verdict of harm spends of the release's declared one
