@@ -1,6 +1,7 @@
 """Plays healthy and bad rollouts against the statistics, and writes what it measured to docs/rollouts-statistics.md.
 
-`python docs/false_halts.py`: a quarter of an hour on one core. Exit 1 if healthy rollouts are halted more often than declared.
+`python docs/false_halts.py`: a quarter of an hour on one core.
+Exit 1 if healthy rollouts are halted more often than declared.
 """
 
 from __future__ import annotations
