@@ -1,0 +1,144 @@
+"""What the ledger can say: one table of events, from which the code, the documents and `muster events` take theirs.
+
+An event is stored under its `name`; people and alerts read its `reason`. A name that is not in the table cannot enter
+the ledger. Signing a checkpoint is the one use of a key that is no event: the checkpoint itself, which is pushed, names
+the key, and an event about it would ask for the next checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+About = Literal["decision", "preparation", "publication", "commit", "approval", "suspension", "alert", "key-use"]
+ABOUT: Final[tuple[About, ...]] = get_args(About)
+
+
+@dataclass(frozen=True)
+class EventKind:
+    """One kind of event: what it is about, its reason, the fields that its body always has, and what it means."""
+
+    name: str
+    reason: str
+    about: About
+    fields: tuple[str, ...]
+    meaning: str
+
+
+_TABLE: Final = (
+    EventKind(
+        "declared",
+        "CommitDeclared",
+        "commit",
+        ("commit", "previous"),
+        "the controller works from this commit from here on",
+    ),
+    EventKind(
+        "declaration-refused",
+        "CommitRefused",
+        "commit",
+        ("commit", "reason"),
+        "the newest commit does not pass the checks; the last valid one stays in force",
+    ),
+    EventKind(
+        "approval-seen",
+        "ApprovalSeen",
+        "approval",
+        ("commit", "by", "of", "at", "key", "line"),
+        "a signed approval of a commit that came in with the newly declared one; `line` is the digest of what was "
+        "signed, `key` the id of the key",
+    ),
+    EventKind(
+        "prepared",
+        "ArtifactPrepared",
+        "preparation",
+        ("release", "pins"),
+        "an artifact was rebuilt from its pins, and the bytes are those pinned",
+    ),
+    EventKind(
+        "not-prepared",
+        "ArtifactNotPrepared",
+        "preparation",
+        ("release", "pins", "reason"),
+        "a rebuild differs from the pins, or could not be made",
+    ),
+    EventKind(
+        "decided",
+        "VerdictChanged",
+        "decision",
+        ("subject", "outcome", "before", "commit", "record"),
+        "a guardrail came to another verdict than before; `record` has the numbers",
+    ),
+    EventKind(
+        "published",
+        "GenerationPublished",
+        "publication",
+        ("generation", "commit", "documents"),
+        "devices can fetch this generation",
+    ),
+    EventKind(
+        "suspended",
+        "ReleaseSuspended",
+        "suspension",
+        ("release", "reason"),
+        "no further device is given the release; those that have it return",
+    ),
+    EventKind(
+        "lifted",
+        "SuspensionLifted",
+        "suspension",
+        ("release", "reason"),
+        "the suspension is over: git says the same, or a person said so",
+    ),
+    EventKind(
+        "reverted",
+        "RevertCommitted",
+        "commit",
+        ("release", "commit", "reason"),
+        "the revert of a suspended release is on the branch",
+    ),
+    EventKind(
+        "key-used",
+        "KeyUsed",
+        "key-use",
+        ("key", "role", "subject"),
+        "a private key of the controller signed something; `key` is the id of its public half",
+    ),
+    EventKind(
+        "alerted",
+        "AlertRaised",
+        "alert",
+        ("alert", "key"),
+        "people are to be told; written with what they are told of",
+    ),
+    EventKind(
+        "alert-delivered",
+        "AlertDelivered",
+        "alert",
+        ("key", "channel"),
+        "a channel took an alert",
+    ),
+    EventKind(
+        "alert-given-up",
+        "AlertGivenUp",
+        "alert",
+        ("key", "channel", "reason"),
+        "a channel took an alert at no attempt; it lies on the dead-letter list",
+    ),
+)
+EVENT_KINDS: Final[Mapping[str, EventKind]] = {kind.name: kind for kind in _TABLE}
+REASONS: Final[Mapping[str, str]] = {kind.reason: kind.name for kind in _TABLE}
+
+
+def reason_of(event: str) -> str:
+    """The reason of a stored event; the name itself where a newer version wrote one that this one does not know."""
+    kind = EVENT_KINDS.get(event)
+    return kind.reason if kind else event
+
+
+def missing_fields(event: str, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Fields that an event of its kind has and this one does not. Raises `ValueError` for a name that is no event's."""
+    if event not in EVENT_KINDS:
+        raise ValueError(f"{event} is no event: add it to the table")
+    return tuple(name for name in EVENT_KINDS[event].fields if name not in body)
