@@ -17,12 +17,16 @@ from sqlalchemy import Engine
 
 from muster.apply import suspensions
 from muster.apply.admissions import Admissions
+from muster.apply.approvals_seen import enter_declared
 from muster.apply.builds import Builds
+from muster.apply.checkpoints import Checkpoints
 from muster.apply.execute import Executor, Failed
 from muster.apply.identity import Identity
+from muster.apply.key_uses import KeyUses
 from muster.apply.prepare import Prepared, Rebuilder
 from muster.apply.publish import Publisher
 from muster.apply.revert import Reverter
+from muster.apply.told import Told
 from muster.apply.tuf_keys import TufKeys
 from muster.artifacts.store import Store
 from muster.attest.keys import public_half
@@ -87,22 +91,27 @@ class Controller:
         store = Store(state / "store")
         self.settings = settings
         self.engine: Engine = open_storage(state)
-        self.publisher = Publisher(state / "public", TufKeys.load(state / "keys"))
         self._signer = public_half(signing_key)
+        key_uses = KeyUses(self.engine, self._signer)
+        self.publisher = Publisher(state / "public", TufKeys.load(state / "keys"), key_uses.enter)
         self._repository = Repository.mirror(settings.repository, state / "repository.git")
         self._loader = Loader()
         self._builds = Builds(on_end=wake)
+        identity = Identity(settings.author, settings.branch)
+        self.checkpoints = Checkpoints(self.engine, state / "repository.git", identity, signing_key)
+        self._events = Told(self.engine, self._repository, self._loader)
         self._rebuilder = Rebuilder(state, settings.sandbox)
         self._prepared = Prepared(store, state / "signatures", signing_key)
         self._executor = Executor(
             engine=self.engine,
             repository=self._repository,
-            reverter=Reverter(self._repository, self._loader, Identity(settings.author, settings.branch)),
+            reverter=Reverter(self._repository, self._loader, identity),
             store=store,
             prepared=self._prepared,
             admissions=Admissions(state / "admissions", signing_key),
             publisher=self.publisher,
             builds=self._builds,
+            key_uses=key_uses,
             build=self._rebuilder.rebuild,
             signer=self._signer,
         )
@@ -112,12 +121,13 @@ class Controller:
         try:
             return self._reconcile(now)
         finally:
+            self.checkpoints.start(now)
             # Whatever else goes wrong: what is published must not expire, or devices would see a freeze.
             if self.publisher.published().generation:
                 self.publisher.refresh(now)
 
     def _reconcile(self, now: datetime) -> Tick | None:
-        conditions = [self._fetch(now)]
+        conditions = [self._fetch(now), self._pushed(now)]
         fleet, declared = self._declared(now)
         conditions.append(declared)
         self._remember_declared(fleet, now)
@@ -128,6 +138,7 @@ class Controller:
         self._executor.record_published(now)
         self._name_releases(fleet, now)
         plan = make_plan(fleet, self._world(fleet, now), now)
+        self._events.decided(plan, now)
         failed = self._executor.execute(plan, fleet, now)
         self._say(conditions, plan, fleet, failed, now)
         return Tick(plan, failed)
@@ -146,6 +157,7 @@ class Controller:
 
     def close(self) -> None:
         """End a build that runs (it starts again with the next controller), and release the storage."""
+        self.checkpoints.stop()
         self._rebuilder.stop()
         self._builds.stop()
         self.engine.dispose()
@@ -176,11 +188,25 @@ class Controller:
             fleet = self._loader.commit(self._repository, head).fleet_or_refuse(f"commit {head[:12]}")
         except MusterError as error:
             message = f"{error.message}; the last valid commit stays in force"
+            self._events.refused(self.settings.branch, error.message, now)
             return self._last_valid(), condition(
                 "DeclarationValid", holds=False, reason="NotValid", message=message, now=now, generation=generation
             )
         return fleet, condition(
             "DeclarationValid", holds=True, reason="Loaded", message=head, now=now, generation=generation
+        )
+
+    def _pushed(self, now: datetime) -> Condition:
+        """Whether what the ledger holds reaches git; a push that is under way is no trouble."""
+        self.checkpoints.settle(now)
+        trouble = self.checkpoints.trouble
+        return condition(
+            "LedgerPushed",
+            holds=trouble is None,
+            reason="PushFailed" if trouble else "Pushed",
+            message=f"{trouble}; it is tried again, and nothing waits for it" if trouble else "checkpoints reach git",
+            now=now,
+            generation=self.publisher.published().generation,
         )
 
     def _last_valid(self) -> Fleet | None:
@@ -195,7 +221,10 @@ class Controller:
         with self.engine.connect() as connection:
             known = read_status(connection, "declared")
         if known != {"commit": fleet.commit}:
+            previous = known["commit"] if known else None
+            approvals = self._events.approvals(fleet, previous)
             with writing(self.engine) as connection:
+                enter_declared(connection, fleet.commit or "", previous, approvals, now)
                 write_status(connection, "declared", {"commit": fleet.commit}, now)
 
     def _name_releases(self, fleet: Fleet, now: datetime) -> None:

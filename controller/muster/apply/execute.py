@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from muster.apply import ledger, suspensions
 from muster.apply.admissions import Admissions
 from muster.apply.builds import Builds
+from muster.apply.key_uses import KeyUses
 from muster.apply.prepare import Prepared
 from muster.apply.publish import PublishedArtifact, Publisher
 from muster.apply.revert import Reverter
@@ -51,6 +52,7 @@ class Executor:
     admissions: Admissions
     publisher: Publisher
     builds: Builds
+    key_uses: KeyUses
     signer: str
     """Public half (PEM) of the key that `prepared` signs with."""
     build: Callable[[Release, bytes, bytes], None]
@@ -216,3 +218,6 @@ class Executor:
                 self.damaged.discard(release.spec.artifact.digest)
             with writing(self.engine) as connection:
                 ledger.append(connection, event, key, body, now)
+                if release and "admission" in body:
+                    self.key_uses.admission(connection, release, str(body["admission"]), now)
+        self.key_uses.enter_signatures(fleet.releases, self.prepared, now)

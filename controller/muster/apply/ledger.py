@@ -2,7 +2,7 @@
 
 Each row's digest covers the row before it, so that nothing in the middle can be changed unseen. The commits that the
 controller makes carry the newest digest as the trailer `Muster-Ledger`, and signed checkpoints of the chain are pushed
-with the rows to `refs/muster/ledger` (`muster.apply.checkpoints`). What can be said stands in `muster.kinds.event_kind`.
+with the rows to `refs/muster/ledger` (`muster.apply.checkpoints`). What can be said: `muster.kinds.event_kind`.
 
 An event has a key. Appending a key that is there already changes nothing: an effect that is repeated after a crash
 is recorded once.

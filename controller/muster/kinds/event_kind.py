@@ -45,9 +45,9 @@ _TABLE: Final = (
         "approval-seen",
         "ApprovalSeen",
         "approval",
-        ("commit", "by", "of", "at", "key", "line"),
-        "a signed approval of a commit that came in with the newly declared one; `line` is the digest of what was "
-        "signed, `key` the id of the key",
+        ("commit", "by", "of", "at", "note"),
+        "a signed approval of a commit that came in with the newly declared one; `note` is the digest of the git note "
+        "that it stands in",
     ),
     EventKind(
         "prepared",
@@ -102,8 +102,9 @@ _TABLE: Final = (
         "key-used",
         "KeyUsed",
         "key-use",
-        ("key", "role", "subject"),
-        "a private key of the controller signed something; `key` is the id of its public half",
+        ("key", "role", "subject", "signed"),
+        "a private key of the controller signs something; `key` is the id of its public half, `signed` the digest of "
+        "what is signed (of the signature, for artifacts)",
     ),
     EventKind(
         "alerted",
