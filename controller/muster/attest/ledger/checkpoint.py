@@ -7,6 +7,8 @@ before, so that they are a chain of their own: two that follow the same one are 
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +16,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from muster.attest.dsse import STATEMENT_TYPE, Hex, open_bundle, read_part, sign_payload
+from muster.attest.dsse import STATEMENT_TYPE, Hex, encode_bundle, open_bundle, read_part, sign_payload
 from muster.attest.ledger.segment import GENESIS
 from muster.kinds.canonical import canonical_json
 from muster.kinds.digest import Digest, digest_of, hex_of
@@ -100,6 +102,10 @@ def open_checkpoint(data: bytes, trusted: Mapping[str, str]) -> Checkpoint:
     Raises `UntrustedKey`, or `Refused` if this is none or its signature does not hold.
     """
     payload, signer = open_bundle(data, trusted, _HINT)
+    signature = json.loads(data)["dsseEnvelope"]["signatures"][0]["sig"]
+    if encode_bundle(payload, base64.b64decode(signature), signer) + b"\n" != data:
+        # No other file names the newest one by its digest: it must not have a second spelling.
+        raise Refused("not a checkpoint: it is not spelled as one", _HINT)
     statement = read_part(_Statement, payload, "checkpoint", _HINT)
     said = statement.predicate
     try:
