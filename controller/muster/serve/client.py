@@ -64,7 +64,10 @@ class ControllerClient:
 
     def pages(self, path: str, **query: str | int) -> Iterator[Any]:
         """The items of every page."""
-        after: Any = None
+        return self.pages_after(path, None, **query)
+
+    def pages_after(self, path: str, after: Any, **query: str | int) -> Iterator[Any]:
+        """The items of every page that follows `after`; None: of all."""
         while True:
             page = self.get(path, **query, **({} if after is None else {"after": after}))
             yield from page["items"]
