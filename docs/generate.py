@@ -14,7 +14,9 @@ from gate_pages import gates
 from recipe_pages import stages
 from sandbox_pages import escapes
 
+from muster.attest.ledger import chain
 from muster.cli import VERBS
+from muster.kinds.event_kind import EVENT_KINDS
 from muster.kinds.fleet import KINDS
 from muster.kinds.phases import mermaid
 from muster.source.codeowners import codeowners
@@ -43,6 +45,21 @@ def verbs() -> str:
     """The verbs as a table."""
     rows = "".join(f"| `muster {verb}` | {line} |\n" for verb, (_, line) in sorted(VERBS.items()))
     return f"| verb | what it does |\n|---|---|\n{rows}"
+
+
+def events() -> str:
+    """What the ledger can say, as a table."""
+    rows = "".join(
+        f"| `{kind.reason}` | {kind.about} | {', '.join(f'`{name}`' for name in kind.fields)} | {kind.meaning} |\n"
+        for kind in EVENT_KINDS.values()
+    )
+    return f"| reason | about | fields | |\n|---|---|---|---|\n{rows}"
+
+
+def flaws() -> str:
+    """What `muster ledger verify` finds: the table of the module that does."""
+    table = [line for line in (chain.__doc__ or "").splitlines() if line.startswith("|")]
+    return "".join(f"{' '.join(line.split())}\n" for line in table)
 
 
 def kinds() -> str:
@@ -132,6 +149,8 @@ GENERATED = {
     ("docs/architecture.md", "phases"): phases,
     ("docs/kinds.md", "kinds"): kinds,
     ("docs/gates.md", "gates"): gates,
+    ("docs/ledger.md", "events"): events,
+    ("docs/ledger.md", "flaws"): flaws,
     ("docs/reproducibility.md", "stages"): stages,
     ("docs/sandbox.md", "escapes"): escapes,
     ("README.md", "verbs"): verbs,

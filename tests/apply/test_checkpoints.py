@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from controllers import EVERYONE, Scene
 from muster.apply import ledger
@@ -61,6 +63,21 @@ def source(scene: Scene, key: bytes | None = None) -> Ledger:
     return Ledger(controller.engine, mirror, identity, key or StateKeys.of(scene.state).signing_key())
 
 
+def enter(pushed: Ledger, scene: Scene, *keys: str) -> None:
+    """Events of no consequence."""
+    with writing(pushed.engine) as connection:
+        for key in keys:
+            ledger.append(connection, "lifted", key, {"release": "a/1.0.0", "reason": "why"}, scene.now)
+
+
+def begun(scene: Scene) -> Ledger:
+    """A ledger whose first events are checkpointed."""
+    pushed = source(scene)
+    enter(pushed, scene, "one", "two", "three")
+    assert push_checkpoints(pushed, scene.now)
+    return pushed
+
+
 def test_what_a_controller_does_can_be_verified_in_the_repository_alone(scene: Scene) -> None:
     """Every kind of thing that happened is there, each with the fields of its kind, and nothing is wrong."""
     found = verified(halted(scene))
@@ -76,12 +93,10 @@ def test_what_a_controller_does_can_be_verified_in_the_repository_alone(scene: S
 
 def test_the_ref_only_grows(scene: Scene) -> None:
     """Each commit descends from the one before and leaves its segments as they were; without news there is none."""
-    pushed = source(halted(scene))
+    pushed = begun(scene)
     before = tip(Repository(scene.repository))
     assert not push_checkpoints(pushed, scene.now)
-    with writing(pushed.engine) as connection:
-        body = {"release": "a/1.0.0", "reason": "why"}
-        ledger.append(connection, "lifted", "one more", body, scene.now)
+    enter(pushed, scene, "one more")
     assert push_checkpoints(pushed, scene.now)
     changed = git(scene.repository, "diff", "--name-status", f"{before}..{REF}").splitlines()
     assert sorted(line.split("\t")[0] for line in changed) == ["A", "A", "M"]
@@ -91,13 +106,10 @@ def test_the_ref_only_grows(scene: Scene) -> None:
 
 def test_a_lost_mirror_takes_up_the_ledger_where_it_was(scene: Scene) -> None:
     """The mirror holds nothing of its own: the ledger goes on where the origin has it."""
-    import shutil
-
-    halted(scene)
+    begun(scene)
     shutil.rmtree(scene.state / "repository.git")
     pushed = source(scene)
-    with writing(pushed.engine) as connection:
-        ledger.append(connection, "lifted", "one more", {"release": "a/1.0.0", "reason": "why"}, scene.now)
+    enter(pushed, scene, "one more")
     assert push_checkpoints(pushed, scene.now)
     assert verified(scene).flaws == ()
 
@@ -126,30 +138,38 @@ def test_a_push_that_is_refused_is_tried_again_and_stops_nothing(scene: Scene) -
 
 def test_another_history_at_the_origin_is_told_and_never_written_over(scene: Scene) -> None:
     """Two controllers that both began a ledger: the second one does not push over the first."""
-    halted(scene)
+    begun(scene)
     theirs = git(scene.repository, "commit-tree", "HEAD^{tree}", "-m", "theirs")
     git(scene.repository, "update-ref", REF, theirs)
     pushed = source(scene)
-    with writing(pushed.engine) as connection:
-        ledger.append(connection, "lifted", "one more", {"release": "a/1.0.0", "reason": "why"}, scene.now)
+    enter(pushed, scene, "one more")
     with pytest.raises(Refused, match="another history"):
         push_checkpoints(pushed, scene.now)
     assert tip(Repository(scene.repository)) == theirs
 
 
+def test_a_ref_that_was_set_back_is_brought_forward(scene: Scene) -> None:
+    """What the origin lost, or somebody cut off, comes back with the next push."""
+    pushed = begun(scene)
+    for spoiled in ("delete", "back"):
+        if spoiled == "delete":
+            git(scene.repository, "update-ref", "-d", REF)
+        else:
+            git(scene.repository, "update-ref", REF, f"{REF}^")
+        enter(pushed, scene, spoiled)
+        assert push_checkpoints(pushed, scene.now)
+        assert verified(scene).flaws == ()
+
+
 def test_rows_that_do_not_continue_the_checkpoint_are_not_pushed(scene: Scene) -> None:
     """A state folder from an older backup: its rows are fewer, or others."""
-    from sqlalchemy import text
-
-    pushed = source(halted(scene))
+    pushed = begun(scene)
     before = tip(Repository(scene.repository))
     with writing(pushed.engine) as connection:
         connection.execute(text("DELETE FROM ledger WHERE sequence > 2"))
     with pytest.raises(Refused, match="truncated, or restored"):
         push_checkpoints(pushed, scene.now)
-    with writing(pushed.engine) as connection:
-        for number in range(60):
-            ledger.append(connection, "lifted", f"other {number}", {"release": "a/1.0.0", "reason": "why"}, scene.now)
+    enter(pushed, scene, *(f"other {number}" for number in range(3)))
     with pytest.raises(Refused, match="not the one that was checkpointed"):
         push_checkpoints(pushed, scene.now)
     assert tip(Repository(scene.repository)) == before
@@ -158,12 +178,10 @@ def test_rows_that_do_not_continue_the_checkpoint_are_not_pushed(scene: Scene) -
 def test_a_ledger_that_another_key_began_is_not_continued(scene: Scene) -> None:
     """A key that the fleet does not know: what is there is not its own."""
     pushed = source(scene, new_private_key())
-    with writing(pushed.engine) as connection:
-        ledger.append(connection, "lifted", "one", {"release": "a/1.0.0", "reason": "why"}, scene.now)
+    enter(pushed, scene, "one")
     assert push_checkpoints(pushed, scene.now)
     assert {flaw.reason for flaw in verified(scene).flaws} == {"CheckpointByAnotherKey"}
-    with writing(pushed.engine) as connection:
-        ledger.append(connection, "lifted", "two", {"release": "a/1.0.0", "reason": "why"}, scene.now)
+    enter(pushed, scene, "two")
     with pytest.raises(Refused, match="not trusted"):
         push_checkpoints(source(scene), scene.now)
 
@@ -171,8 +189,7 @@ def test_a_ledger_that_another_key_began_is_not_continued(scene: Scene) -> None:
 def test_an_origin_that_is_away_is_tried_again(scene: Scene) -> None:
     """No answer is no refusal."""
     pushed = source(scene)
-    with writing(pushed.engine) as connection:
-        ledger.append(connection, "lifted", "one", {"release": "a/1.0.0", "reason": "why"}, scene.now)
+    enter(pushed, scene, "one")
     away = scene.repository.rename(scene.folder / "away")
     with pytest.raises(TryAgain):
         push_checkpoints(pushed, scene.now)

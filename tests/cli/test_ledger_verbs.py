@@ -11,81 +11,28 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from controllers import EVERYONE, START, Scene
+from controllers import START, Scene
 from fleets import MODEL
+from ledgers import cloned, play
 from muster.apply import ledger
-from muster.attest.evidence import sign_evidence
-from muster.attest.keys import new_private_key, public_half
+from muster.attest.keys import public_half
 from muster.attest.ledger.in_git import REF
-from muster.attest.statements.admission import REBUILT, admission
+from muster.attest.state_keys import StateKeys
 from muster.cli import exit_code_of
-from muster.forge.git.approvals import approve
-from muster.kinds.digest import hex_of
 from muster.kinds.event_kind import EVENT_KINDS
 from muster.kinds.evidence import ADMISSION
-from muster.kinds.owners import Owners
-from muster.kinds.pull_request import Approval
-from muster.kinds.signing_key import SigningKey
 from muster.observe.storage import open_storage, writing
-from muster.source.git import Repository
-from scratch_repository import commit_all, git, write
-
-KEY = new_private_key()
-FETCH = (REF, "refs/notes/muster/approvals")
-
-
-def declare_ben(scene: Scene) -> None:
-    """Ben, whose key counts for approvals and evidence."""
-    key = {"metadata": {"name": "ben"}, "spec": {"publicKey": public_half(KEY), "uses": ["approvals", "evidence"]}}
-    people = {"people": [{"login": "ben", "approvalKeys": ["ben"]}], "policyOwners": ["ben"]}
-    scene.declare("policies/keys/ben.yaml", SigningKey.model_validate(key))
-    scene.declare("policies/owners.yaml", Owners.model_validate({"metadata": {"name": "owners"}, "spec": people}))
-    commit_all(scene.repository, "Ben")
-
-
-def merge_release(scene: Scene) -> str:
-    """1.1.0 goes to the canary: on a branch, with evidence, approved by Ben, merged. The merge's commit."""
-    git(scene.repository, "switch", "-q", "-c", "promote")
-    release = scene.release("1.1.0", {"canary": "100%"})
-    scene.declare(f"releases/{MODEL}/1.1.0.yaml", release)
-    digest = release.spec.artifact.digest
-    file = sign_evidence({release.name: digest}, ADMISSION, admission([REBUILT], START), KEY)
-    write(scene.repository, {f"evidence/{hex_of(digest)}/lab.json": file})
-    head = commit_all(scene.repository, "Release 1.1.0")
-    approve(Repository(scene.repository), Approval("ben", head, START, ""), KEY)
-    git(scene.repository, "switch", "-q", "main")
-    git(scene.repository, "merge", "-q", "--no-ff", "-m", "Merge 1.1.0", "promote")
-    return git(scene.repository, "rev-parse", "HEAD")
+from scratch_repository import git
 
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    """1.0.0 everywhere; an approved 1.1.0 harms the canary, is halted and reverted. Each thing a minute after another."""
-    scene = Scene.set(tmp_path_factory.mktemp("played"))
-    declare_ben(scene)
-    scene.commit_release("1.0.0", EVERYONE)
-    controller = scene.controller()
-    scene.tick(controller)
-    merge_release(scene)
-    scene.now = START + timedelta(minutes=10)
-    scene.tick(controller)
-    for number in range(2):
-        scene.report(controller, f"low-{number}", "cam-lowlight", "1.1.0", "rolled-back", "low_confidence")
-    scene.now = START + timedelta(minutes=20)
-    for _ in range(3):
-        scene.tick(controller)
-        controller.checkpoints.settle(scene.now, wait=True)
-    controller.close()
-    return scene
+    return play(tmp_path_factory.mktemp("played"))
 
 
 @pytest.fixture(scope="module")
 def clone(played: Scene) -> Path:
-    """What somebody has who only cloned, and fetched the ledger and the approvals."""
-    folder = played.folder / "clone"
-    git(played.folder, "clone", "-q", str(played.repository), str(folder))
-    git(folder, "fetch", "-q", "origin", *(f"{ref}:{ref}" for ref in FETCH))
-    return folder
+    return cloned(played)
 
 
 @pytest.fixture
@@ -142,8 +89,6 @@ def test_keys_and_digests_of_the_asker_count(ask: Any, played: Scene, scratch: P
     git(scratch, "commit", "-q", "--allow-empty", "-m", "nothing")
     said = ask("ledger", "verify", "--repository", str(scratch), code=1)
     assert {flaw["reason"] for flaw in said["flaws"]} == {"CheckpointByAnotherKey"}
-    from muster.attest.state_keys import StateKeys
-
     (tmp_path / "key.pem").write_text(public_half(StateKeys.of(played.state).signing_key()))
     assert ask("ledger", "verify", "--repository", str(scratch), "--key", str(tmp_path / "key.pem"))["holds"]
 
@@ -155,8 +100,8 @@ def test_keys_and_digests_of_the_asker_count(ask: Any, played: Scene, scratch: P
         ("DELETE FROM ledger WHERE sequence = 3", "EventMissing"),
         ("DELETE FROM ledger WHERE sequence > 3", "LedgerTruncated"),
         (
-            "UPDATE ledger SET sequence = CASE sequence WHEN 2 THEN -3 ELSE -2 END WHERE sequence IN (2, 3);"
-            "UPDATE ledger SET sequence = -sequence WHERE sequence < 0",
+            """UPDATE ledger SET sequence = CASE sequence WHEN 2 THEN -3 ELSE -2 END WHERE sequence IN (2, 3);
+            UPDATE ledger SET sequence = -sequence WHERE sequence < 0""",
             "EventsReordered",
         ),
     ],

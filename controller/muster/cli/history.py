@@ -30,8 +30,8 @@ def history(model: str | None, output: str, **options: Any) -> int:
     """Show every commit that changed a release of MODEL, with its rollouts, and what the controller did.
 
     Newest first. Commits come from the clone; events from the ledger of the state folder, or else of the clone. With
-    --at and --cohort, say instead which digest was desired there and then, who approved it and on what evidence: from the
-    clone and its refs/muster/ledger alone (or --from state), once that ledger is verified.
+    --at and --cohort, say instead which digest was desired there and then, who approved it and on what evidence: from
+    the clone and its refs/muster/ledger alone (or --from state), once that ledger is verified.
     """
     model = model or options["named"]
     if model is None:
