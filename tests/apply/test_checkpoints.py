@@ -95,7 +95,8 @@ def test_the_ref_only_grows(scene: Scene) -> None:
     """Each commit descends from the one before and leaves its segments as they were; without news there is none."""
     pushed = begun(scene)
     before = tip(Repository(scene.repository))
-    assert not push_checkpoints(pushed, scene.now)
+    assert push_checkpoints(pushed, scene.now) == 3
+    assert tip(Repository(scene.repository)) == before
     enter(pushed, scene, "one more")
     assert push_checkpoints(pushed, scene.now)
     changed = git(scene.repository, "diff", "--name-status", f"{before}..{REF}").splitlines()

@@ -20,6 +20,7 @@ from typing import Any, Final
 from sqlalchemy import Engine, func, select
 
 from muster.apply.identity import Identity
+from muster.attest.dsse import UntrustedKey
 from muster.attest.keys import key_id, public_half
 from muster.attest.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from muster.attest.ledger.in_git import NEWEST, REF, checkpoint_path, segment_path, tip, trust_at
@@ -50,8 +51,8 @@ class Ledger:
     signing_key: bytes
 
 
-def push_checkpoints(source: Ledger, now: datetime) -> bool:
-    """Checkpoint what the ledger has beyond the last one, and push it; False if there was nothing to do.
+def push_checkpoints(source: Ledger, now: datetime) -> int:
+    """Checkpoint what the ledger has beyond the last one, and push it; how many events the origin has then.
 
     Raises `Refused` (the rows do not continue what was checkpointed, the origin has another history or refuses),
     `TryAgain`, `Unusable`.
@@ -61,22 +62,26 @@ def push_checkpoints(source: Ledger, now: datetime) -> bool:
     if local is None and fetch_ref(repository, REF, REF):
         local = tip(repository)
         _set(repository, _PUSHED, local)
-    local = _extend(source, local, now)
-    if local is None or local == tip(repository, _PUSHED):
-        return False
-    _push(repository, local)
-    return True
+    local, length = _extend(source, local, now)
+    if local is not None and local != tip(repository, _PUSHED):
+        _push(repository, local)
+    return length
 
 
 def newest_checkpoint(source: Ledger, commit: str) -> Checkpoint:
     """The newest checkpoint of the ledger at a commit. Raises `Refused` if nobody whom the fleet knows signed it."""
     own = public_half(source.signing_key)
-    trusted = {key_id(own): own, **trust_at(source.repository, source.repository.resolve(source.identity.branch)).ever}
-    return open_checkpoint(source.repository.show_file(commit, NEWEST) or b"", trusted)
+    file = source.repository.show_file(commit, NEWEST) or b""
+    try:
+        return open_checkpoint(file, {key_id(own): own})
+    except UntrustedKey:
+        # The key was replaced: the fleet says which one it had.
+        head = source.repository.resolve(source.identity.branch)
+        return open_checkpoint(file, trust_at(source.repository, head).ever)
 
 
-def _extend(source: Ledger, local: str | None, now: datetime) -> str | None:
-    """Commit the rows after the newest checkpoint; the newest commit, None if the ledger is empty."""
+def _extend(source: Ledger, local: str | None, now: datetime) -> tuple[str | None, int]:
+    """Commit the rows after the newest checkpoint; the newest commit (None if the ledger is empty), and its length."""
     before = newest_checkpoint(source, local) if local else None
     with source.engine.connect() as connection:
         length = connection.execute(select(func.max(ledger.c.sequence))).scalar() or 0
@@ -89,7 +94,7 @@ def _extend(source: Ledger, local: str | None, now: datetime) -> str | None:
         file = sign_checkpoint(before, segment, (last, head), now, source.signing_key)
         before = open_checkpoint(file, {key_id(pem := public_half(source.signing_key)): pem})
         local = _commit(source, local, before, {"checkpoint": file, "segment": segment}, now)
-    return local
+    return local, before.length if before else 0
 
 
 def _must_continue(connection: Any, before: Checkpoint, length: int) -> None:
@@ -156,15 +161,21 @@ class Checkpoints:
         # A repository of its own: its calls run beside those of the loop.
         self._source = Ledger(engine, Repository(mirror), identity, signing_key)
         self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._running: concurrent.futures.Future[bool] | None = None
+        self._running: concurrent.futures.Future[int] | None = None
         self._failures = 0
+        self._pushed = 0
         self._not_before: datetime | None = None
         self.trouble: str | None = None
 
     def start(self, now: datetime) -> None:
         """Begin to push what is new, unless a push is under way or the pause after a failed one is not over."""
         self.settle(now)
-        if self._running is None and (self._not_before is None or now >= self._not_before):
+        if self._running is not None or (self._not_before is not None and now < self._not_before):
+            return
+        with self._source.engine.connect() as connection:
+            length = connection.execute(select(func.max(ledger.c.sequence))).scalar() or 0
+        # A tick that changes nothing asks git nothing.
+        if length != self._pushed:
             self._running = self._pool.submit(push_checkpoints, self._source, now)
 
     def settle(self, now: datetime, *, wait: bool = False) -> None:
@@ -172,6 +183,7 @@ class Checkpoints:
         if self._running is None or not (wait or self._running.done()):
             return
         error = self._running.exception()
+        self._pushed = self._pushed if error else self._running.result()
         self._running = None
         self.trouble = None if error is None else error.message if isinstance(error, MusterError) else repr(error)
         self._failures = self._failures + 1 if error else 0
