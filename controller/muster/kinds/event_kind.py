@@ -89,7 +89,14 @@ _TABLE: Final = (
         "SuspensionLifted",
         "suspension",
         ("release", "reason"),
-        "the suspension is over: git says the same, or a person said so",
+        "the suspension is over: git says the same",
+    ),
+    EventKind(
+        "resumed",
+        "ReleaseResumed",
+        "suspension",
+        ("release", "reason"),
+        "a person took a suspension back before git said the same",
     ),
     EventKind(
         "reverted",
