@@ -132,7 +132,7 @@ _TABLE: Final = (
         "AlertGivenUp",
         "alert",
         ("key", "channel", "reason"),
-        "a channel took an alert at no attempt; it lies on the dead-letter list",
+        "every attempt to give an alert to a channel failed; it lies on the dead-letter list",
     ),
 )
 EVENT_KINDS: Final[Mapping[str, EventKind]] = {kind.name: kind for kind in _TABLE}

@@ -135,6 +135,6 @@ def _suspended(rows: Sequence[Row], model: str) -> list[dict[str, str]]:
         release = str(row.body.get("release"))
         if row.event == "suspended" and release.startswith(f"{model}/"):
             found[release] = {"release": release, "since": row.at, "reason": str(row.body.get("reason"))}
-        elif row.event == "lifted":
+        elif row.event in ("lifted", "resumed"):
             found.pop(release, None)
     return list(found.values())

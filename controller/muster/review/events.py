@@ -81,7 +81,7 @@ def concerns(event: str, body: Mapping[str, Any], of: str) -> bool:
 
 def _subject(body: Mapping[str, Any]) -> str:
     named = (body.get(name) for name in ("release", "subject", "alert", "key", "commit", "artifact"))
-    return str(next((name for name in named if name), ""))
+    return str(next((name for name in named if name and not isinstance(name, Mapping)), ""))
 
 
 def _offers(documents: Any) -> str:
