@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 from muster.check.coverage import coverage_complaints
 from muster.check.freeze_complaints import freeze_complaints
 from muster.check.gates.declared import gate_complaints
+from muster.check.guardrail_problems import guardrail_complaints
 from muster.check.lineage import lineage_complaints
 from muster.check.people import Naming, people_complaints
 from muster.check.readiness import checklist_complaints
@@ -167,6 +168,7 @@ def _policy(declared: Declarations) -> Iterator[Complaint]:
     for path, policy in policies.items():
         yield from _tiers(path, policy, declared.class_names)
         yield from gate_complaints(path, policy)
+        yield from guardrail_complaints(path, policy)
 
 
 def _tiers(path: str, policy: Policy, classes: set[str]) -> Iterator[Complaint]:

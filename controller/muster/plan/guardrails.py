@@ -35,18 +35,28 @@ def judge(guardrail: Guardrail, release: str, device_class: str, exposure: Expos
     Integers only: failures · 1,000,000 > limit · tried. Harm needs `min_devices` failures' worth of trial, not of
     failure: with `min_devices: 2`, one failure among two devices that tried is judged, one among one is not.
     """
+    limit = guardrail.limit_ppm
+    if guardrail.metric != "failure-share" or limit is None:
+        # Phases say nothing about it, and what nobody judged must not pass.
+        reason = f"how far devices came says nothing about {guardrail.name} ({guardrail.metric})"
+        return Verdict(release, device_class, guardrail.name, "undecided", 0, exposure.tried, 0, reason)
+    return _failure_share(guardrail, limit, (release, device_class), exposure)
+
+
+def _failure_share(guardrail: Guardrail, limit: int, where: tuple[str, str], exposure: Exposure) -> Verdict:
     failures, tried = exposure.failures, exposure.tried
-    share = f"{failures} of {tried} devices that tried it failed in {device_class}"
-    limit = format_percent(guardrail.limit)
+    share = f"{failures} of {tried} devices that tried it failed in {where[1]}"
     codes = ", ".join(f"{code} ×{count}" for code, count in sorted(exposure.error_codes.items()))
     outcome: Outcome
     if tried < guardrail.min_devices:
         outcome = "undecided"
         reason = f"{share}; {guardrail.min_devices} devices must have tried it before {guardrail.name} is decided"
-    elif failures * PPM > guardrail.limit * tried:
+    elif failures * PPM > limit * tried:
         outcome = "harm"
-        reason = f"{share}, more than {guardrail.name} allows ({limit})" + (f": {codes}" if codes else "")
+        reason = f"{share}, more than {guardrail.name} allows ({format_percent(limit)})" + (
+            f": {codes}" if codes else ""
+        )
     else:
         outcome = "holds"
-        reason = f"{share}, within {guardrail.name} ({limit})"
-    return Verdict(release, device_class, guardrail.name, outcome, failures, tried, guardrail.limit, reason)
+        reason = f"{share}, within {guardrail.name} ({format_percent(limit)})"
+    return Verdict(*where, guardrail.name, outcome, failures, tried, limit, reason)

@@ -11,7 +11,8 @@ from guarded_fleet import fleet_of, found, guarded, owners, rules, tier
 from muster.check.change import difference
 from muster.check.paths import matches
 from muster.check.weakening import weakenings
-from muster.check.weakening.gates import looser_gate, looser_guardrail
+from muster.check.weakening.gates import looser_gate
+from muster.check.weakening.guardrails import looser_guardrail
 from muster.check.weakening.patterns import covers, may_overlap
 from muster.kinds.policy import Gate, Guardrail
 from muster.kinds.quantity import format_duration, measure_of
