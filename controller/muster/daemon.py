@@ -37,8 +37,10 @@ from muster.kinds.fleet import Fleet
 from muster.observe.counts import observed
 from muster.observe.status import read_status, write_status
 from muster.observe.storage import open_storage, writing
+from muster.observe.tallies import keep_judging
 from muster.plan.conditions import Condition, carry_over, condition, ready, unserved_classes
 from muster.plan.describe import loop_body, plan_body, release_pins
+from muster.plan.judging import judging_of
 from muster.plan.planner import Plan, make_plan
 from muster.plan.world import Published, World
 from muster.source.git import Repository
@@ -235,6 +237,7 @@ class Controller:
         if named != known:
             with writing(self.engine) as connection:
                 write_status(connection, "releases", named, now)
+        keep_judging(self.engine, judging_of(fleet), now)
 
     def _world(self, fleet: Fleet | None, now: datetime) -> World:
         published = self.publisher.published()

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from muster.kinds.desired import DesiredDocument
 from muster.kinds.phases import TRIED, Phase
+from muster.plan.tallies import Cell
 
 ModelClass = tuple[str, str]
 """(model, device class)"""
@@ -47,6 +48,8 @@ class Exposure:
     phases: Mapping[Phase, int] = field(default_factory=dict)
     recalled: int = 0
     error_codes: Mapping[str, int] = field(default_factory=dict)
+    silent: int = 0
+    """Of those that failed, devices that fell silent in mid-update, past a time limit."""
 
     @property
     def tried(self) -> int:
@@ -61,9 +64,10 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Observed:
-    """Counts per (release, device class)."""
+    """Counts per (release, device class), and the tally that they are sums of, for `plan.metric_source.TallySource`."""
 
     exposures: Mapping[tuple[str, str], Exposure] = field(default_factory=dict)
+    tally: Mapping[Cell, int] = field(default_factory=dict)
 
     def exposure(self, release: str, device_class: str) -> Exposure:
         """The counts, all zero where nothing was reported."""
