@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 
 from muster.kinds.phases import RUNNING, TIME_LIMITS
@@ -19,6 +19,12 @@ from muster.observe.tallies import move, read_judging, standing
 from muster.plan.measures import is_about, measures_of
 from muster.plan.tallies import RECALLED
 
+_INSERT = insert(outcomes)
+_WRITE = _INSERT.on_conflict_do_update(
+    index_elements=["device_id", "release"],
+    set_={name: _INSERT.excluded[name] for name in outcomes.c.keys() if name not in ("device_id", "release")},  # noqa: SIM118
+)
+_OF_DEVICE = select(outcomes).where(outcomes.c.device_id == bindparam("in_device"))
 _LEFT_FOR_GOOD = ("failed", "rolled-back")
 
 
@@ -30,7 +36,7 @@ class DeviceStandings:
         self._device = device
         self._declared = declared
         self._judging = read_judging(connection)
-        rows = connection.execute(select(outcomes).where(outcomes.c.device_id == device.device_id)).mappings()
+        rows = connection.execute(_OF_DEVICE, {"in_device": device.device_id}).mappings()
         self._before: dict[str, dict[str, Any]] = {row["release"]: dict(row) for row in rows}
         self._rows = dict(self._before)
 
@@ -62,12 +68,7 @@ class DeviceStandings:
         if not changed:
             return
         rows = [self._rows[release] for release in changed]
-        statement = insert(outcomes)
-        names = [name for name in rows[0] if name not in ("device_id", "release")]
-        statement = statement.on_conflict_do_update(
-            index_elements=["device_id", "release"], set_={name: statement.excluded[name] for name in names}
-        )
-        self._connection.execute(statement, rows)
+        self._connection.execute(_WRITE, rows)
         move(
             self._connection,
             [standing(self._before[release]) for release in changed if release in self._before],

@@ -39,6 +39,12 @@ from muster.plan.tallies import ENROLLED, PHASE, Cell, Standing, Tally, after_si
 _JUDGING = "judging"
 _KEY = tuple(Cell._fields)
 _BATCH = 5_000
+# Made once: a report that changes nothing else costs little more than its own row.
+_INSERT = insert(tallies)
+_ADD = _INSERT.on_conflict_do_update(index_elements=_KEY, set_={"count": tallies.c.count + _INSERT.excluded.count})
+_DROP_EMPTY = delete(tallies).where(
+    and_(*(tallies.c[name] == bindparam(f"in_{name}") for name in _KEY), tallies.c.count == 0)
+)
 
 
 def read_judging(connection: Connection) -> Judging:
@@ -103,15 +109,9 @@ def add(connection: Connection, change: Mapping[Cell, int]) -> None:
     rows = [{**cell._asdict(), "count": count} for cell, count in change.items() if count]
     if not rows:
         return
-    statement = insert(tallies)
-    statement = statement.on_conflict_do_update(
-        index_elements=_KEY, set_={"count": tallies.c.count + statement.excluded.count}
-    )
-    connection.execute(statement, rows)
-    if any(row["count"] < 0 for row in rows):
-        empty = and_(*(tallies.c[name] == bindparam(f"in_{name}") for name in _KEY), tallies.c.count == 0)
-        gone = [{f"in_{name}": row[name] for name in _KEY} for row in rows if row["count"] < 0]
-        connection.execute(delete(tallies).where(empty), gone)
+    connection.execute(_ADD, rows)
+    if gone := [{f"in_{name}": row[name] for name in _KEY} for row in rows if row["count"] < 0]:
+        connection.execute(_DROP_EMPTY, gone)
 
 
 def recount(connection: Connection) -> None:
