@@ -69,6 +69,10 @@ class ModelState(Declared):
     previous: Slot | None = None
     trial: Trial | None = None
     staging: Staging | None = None
+    crashes: int = 0
+    """How often the agent ended unasked since what runs was switched in."""
+    open: bool = False
+    """The agent runs it now; still so at the next start, if it ended unasked."""
     quarantine: dict[Digest, int] = Field(default_factory=dict)
     """Artifact → the generation at which it failed here."""
 

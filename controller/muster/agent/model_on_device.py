@@ -5,8 +5,11 @@ The rules are in `decide` and `health`; this module carries them out. Whatever f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
+from muster.agent.application import read_application
 from muster.agent.decide import Keep, Return, Stage, decide
 from muster.agent.device import Device
 from muster.agent.health import Healthy, Unhealthy, Window, judge
@@ -15,6 +18,7 @@ from muster.agent.loaded import LoadedModel, load_slot
 from muster.agent.moment import Moment
 from muster.agent.promotion import Promotion
 from muster.agent.setbacks import StepFailed
+from muster.agent.statistics import NOTHING
 from muster.agent.telemetry import Event, Readings
 from muster.agent.worker import Worker
 from muster.kinds.desired import DesiredDocument
@@ -26,6 +30,7 @@ MOST_STARTS = 3
 _MOST_STEPS = 6
 _REPLAYS = 8
 RECALLED = "recalled"
+_SWITCHED: Mapping[str, object] = MappingProxyType({"crashes": 0, "open": True})
 
 
 class ModelOnDevice:
@@ -50,6 +55,9 @@ class ModelOnDevice:
 
     def start(self, now: Moment) -> str | None:
         """Load what the journal says is running. Returns a code if something was lost. Raises `TryAgain`."""
+        if self.state.running is not None:
+            # Counted before it is loaded: a model that takes the agent down with it must not do so unseen.
+            self._keep({"open": True, "crashes": self.state.crashes + self.state.open})
         trial = self.state.trial
         if trial is not None and trial.starts >= MOST_STARTS:
             self._leave_trial("trial_interrupted")
@@ -67,8 +75,11 @@ class ModelOnDevice:
     def stop(self) -> None:
         """The agent ends because it was asked to: this start says nothing against the trial. Raises `TryAgain`."""
         trial = self.state.trial
+        changes: dict[str, object] = {"open": False} if self.state.open else {}
         if trial is not None and trial.starts:
-            self._commit({"trial": trial.model_copy(update={"starts": 0})})
+            changes["trial"] = trial.model_copy(update={"starts": 0})
+        if changes:
+            self._commit(changes)
 
     def follow(self, document: DesiredDocument, now: Moment) -> str | None:
         """Do what the document asks for, as far as it goes.
@@ -138,7 +149,7 @@ class ModelOnDevice:
         elif target != self.state.confirmed:
             changes |= {"confirmed": target, "previous": self.state.confirmed}
             events += [Event(target.entry, "activated"), Event(target.entry, "confirmed")]
-        self._commit(changes, *events, running=loaded)
+        self._commit({**changes, **_SWITCHED}, *events, running=loaded)
         self._window = None
         if step.proven:
             self._switch(loaded)
@@ -156,7 +167,7 @@ class ModelOnDevice:
             return
         recalled = [Event(left.entry, "rolled-back", RECALLED)] if left and step.recalled else []
         self._commit(
-            {"trial": Trial(slot=slot), "staging": None},
+            {"trial": Trial(slot=slot), "staging": None, **_SWITCHED},
             *recalled,
             Event(step.entry, "loaded"),
             Event(step.entry, "activated"),
@@ -174,7 +185,7 @@ class ModelOnDevice:
         self._window = None
         self._switch(loaded)
         left = Event(trial.slot.entry, "rolled-back", error_code)
-        self._keep({**changes, "trial": None, "quarantine": quarantine}, left)
+        self._keep({**changes, "trial": None, "quarantine": quarantine, **_SWITCHED}, left)
 
     def _load_confirmed(self) -> str | None:
         """Load what is confirmed. Returns a code if something was lost."""
@@ -227,7 +238,10 @@ class ModelOnDevice:
     def _commit(self, changes: dict[str, object], *events: Event, running: LoadedModel | None = None) -> None:
         state = self.state.model_copy(update=changes)
         readings = self._readings()
-        self._device.commit(state, events, replace(readings, running=running) if running else readings)
+        if running:
+            # What was counted so far is of the model that it takes the place of.
+            readings = replace(readings, running=running, figures=NOTHING)
+        self._device.commit(state, events, readings)
 
     def _keep(self, changes: dict[str, object], *events: Event) -> None:
         """Like `_commit`, for what must hold even if the disk refuses."""
@@ -246,4 +260,7 @@ class ModelOnDevice:
             downloads=self._device.state.downloads,
             peak_ram_mb=surroundings.peak_ram_mb(),
             thermal_state=surroundings.thermal_state(),
+            os_version=surroundings.os_version(),
+            crashes=self.state.crashes,
+            application=read_application(self._device.folder, self.name),
         )
