@@ -21,6 +21,13 @@ from muster.observe.standings import DeviceStandings
 from muster.observe.status import read_hearing, read_status, shortest_poll, write_hearing
 from muster.observe.storage import devices, iso, running
 
+# Made once: to build a statement of thirty columns costs more than to run it.
+_INSERT_RUNNING = insert(running)
+_WRITE_RUNNING = _INSERT_RUNNING.on_conflict_do_update(
+    index_elements=["device_id", "model"],
+    set_={column.name: _INSERT_RUNNING.excluded[column.name] for column in running.columns},
+)
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -74,6 +81,4 @@ def _note_running(connection: Connection, report: Report, device_class: str, at:
     # By name: what a report leaves out must be forgotten, not kept from the one before.
     columns = {column.name: getattr(report, column.name, None) for column in running.columns}
     columns |= {"device_class": device_class, "reported_at": iso(at)}
-    connection.execute(
-        insert(running).values(columns).on_conflict_do_update(index_elements=["device_id", "model"], set_=columns)
-    )
+    connection.execute(_WRITE_RUNNING, columns)
