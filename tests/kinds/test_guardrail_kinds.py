@@ -70,6 +70,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "what nobody can stay below": ({"metric": "confidence", "limit": "0%"}, "limit"),
     "a quantile of yes and no": ({"metric": "crash-share", "limit": "1%", "quantile": "50%"}, "quantile"),
     "a quantile without an end": ({"metric": "load-time", "limit": "1s", "quantile": "100%"}, "quantile"),
+    "a floor without a margin": ({"metric": "failure-share", "limit": "5%", "floor": "1%"}, "floor"),
+    "a floor of an amount": ({"metric": "load-time", "margin": "5%", "floor": "1%"}, "floor"),
     "no margin at all": ({"metric": "load-time", "margin": "0%"}, "margin"),
     "a code of another metric": ({"metric": "crash-share", "limit": "1%", "errorCode": "load_failed"}, "errorCode"),
     "a value without its key": ({"metric": "value", "limit": "1"}, "metric"),
@@ -102,6 +104,7 @@ def test_what_means_nothing(name: str) -> None:
         ({"limit": "40ms"}, {"limit": "40ms", "quantile": "25%"}, ["quantile"]),
         ({"limit": "40ms"}, {"limit": "40ms", "quantile": "99%"}, []),
         ({"limit": "40ms"}, {"limit": "40ms", "source": "theirs"}, ["source"]),
+        ({"margin": "5%"}, {"margin": "5%", "floor": "1%"}, ["floor"]),
     ],
 )
 def test_what_stops_later_is_looser(old: dict[str, Any], new: dict[str, Any], fields: list[str]) -> None:

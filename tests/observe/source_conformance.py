@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from muster.plan.metric_source import ArmCounts, CannotTell, Counts, CountsSource, EpochCounts, Question
+from muster.plan.metric_source import ArmCounts, CannotTell, Counts, CountsSource, Question, StepCounts
 from muster.plan.tallies import CODE, PHASE, Cell
 
 OLD, NEW, OTHER = "meter-reader/1.0.0", "meter-reader/1.1.0", "meter-reader/1.2.0"
@@ -65,41 +65,30 @@ class SourceConformance:
         """Tried, concluded and failed; mid-update and recalled devices are shown; who left is not still on it."""
         found = self.told(source, question("failure-share"))
         assert found.treated == ArmCounts(
-            tried=40,
-            concluded=33,
-            events=3,
-            epochs=(EpochCounts(5, 33, 3), EpochCounts(6, 37, 0)),
-            recalled=2,
-            under_way=50,
+            (StepCounts(5, tried=33, concluded=33, events=3), StepCounts(6, tried=7, recalled=2)), under_way=50
         )
-        assert found.control == ArmCounts(
-            tried=93, concluded=93, events=3, epochs=(EpochCounts(5, 133, 1), EpochCounts(6, 92, 2))
-        )
+        assert found.control == ArmCounts((StepCounts(5, tried=93, concluded=93, events=3),))
+        assert (found.treated.all.tried, found.treated.all.events) == (40, 3)
 
     def test_one_error_code_or_any(self, source: CountsSource) -> None:
         """Of the same devices."""
-        assert self.told(source, question("error-share")).treated.events == 3
-        assert self.told(source, question("error-share", error_code="load_failed")).treated.events == 2
+        assert self.told(source, question("error-share")).treated.all.events == 3
+        assert self.told(source, question("error-share", error_code="load_failed")).treated.all.events == 2
 
     def test_amounts_come_as_a_histogram(self, source: CountsSource) -> None:
         """By device, in both arms; who should have shown it and did not is missing."""
         found = self.told(source, question("p95-latency"))
-        assert (found.treated.histogram, found.treated.missing, found.treated.events) == ({205: 25}, 5, 0)
+        assert (found.treated.histogram, found.treated.all.missing, found.treated.all.events) == ({205: 25}, 5, 0)
         assert found.control.histogram == {200: 60, 210: 30}
 
     def test_yes_or_no(self, source: CountsSource) -> None:
         """Those that showed it are the events."""
-        assert self.told(source, question("crash-share")).treated.events == 4
+        assert self.told(source, question("crash-share")).treated.all.events == 4
 
     def test_other_strata_and_releases_do_not_count(self, source: CountsSource) -> None:
         """No device of the control is in the south."""
         found = self.told(source, question("failure-share", stratum=SOUTH))
-        assert (found.treated.tried, found.treated.events, found.control) == (
-            5,
-            0,
-            ArmCounts(epochs=found.control.epochs),
-        )
-        assert [epoch.exposed for epoch in found.control.epochs] == [0]
+        assert (found.treated.all.tried, found.treated.all.events, found.control) == (5, 0, ArmCounts())
 
     def test_nobody_is_an_answer(self, source: CountsSource) -> None:
         """Of a release that no device has, both arms are empty: that is known."""

@@ -35,6 +35,8 @@ def guardrail_problems(guardrail: Guardrail, policy: Policy) -> Iterator[Problem
     yield from _limit(guardrail)
     if guardrail.margin == 0:
         yield "margin", "no number of devices shows that nothing at all is worse", "write a margin above 0%"
+    if guardrail.floor is not None and (guardrail.margin is None or guardrail.kind.shape != "share"):
+        yield "floor", "a floor belongs to the margin of a share of devices", "leave floor out"
     yield from _quantile(guardrail)
     if guardrail.error_code is not None and guardrail.metric != "error-share":
         yield "errorCode", f"{guardrail.metric} is about no error code", "leave errorCode out"

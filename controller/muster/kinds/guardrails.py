@@ -112,8 +112,9 @@ class Guardrail(Declared):
     """One typed rule over field telemetry, decided per stratum of each device class while a rollout runs.
 
     `limit` is a fixed bound: "5%" of devices, "40ms", "64MiB". `margin` is against the concurrent control, devices of
-    the same stratum still on the superseded release: for shares and means so many points worse than there ("0.5%"),
-    for quantiles worse by this part of the control's ("10%"). With both, both must hold.
+    the same stratum still on the superseded release: shares and quantiles may be worse by this part of the control's
+    ("10%": 1.1 times), means by so many points ("0.5%"). With both, both must hold. `floor` is a share of devices that
+    is no harm, however few show it in the control.
 
     `quantile` says which quantile over devices; `errorCode` and `key` say which code and which declared number is
     meant; `source` names the metric source that is asked, the built-in one unless said. `severity: warn` tells people,
@@ -124,6 +125,7 @@ class Guardrail(Declared):
     metric: GuardrailMetric
     limit: Limit | None = None
     margin: Percent | None = None
+    floor: Percent | None = None
     quantile: Percent | None = None
     error_code: ErrorCode | None = None
     key: Name | None = None
@@ -160,8 +162,7 @@ class Guardrail(Declared):
 class NumericKey(Declared):
     """A number that applications of the fleet report under `values`.
 
-    `scale`: a `share` runs from 0 to 1, an `amount` from 0 to 10^15 in whole units; finer ones are reported in a
-    smaller unit. Two per cent is how finely amounts are told apart.
+    `scale`: a `share` runs from 0 to 1, an `amount` from 0 to 10^15. Two per cent is how finely amounts are told apart.
     """
 
     name: Name

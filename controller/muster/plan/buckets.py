@@ -1,43 +1,41 @@
-"""Buckets: what a device showed, as a small whole number, so that devices can be counted by it.
+"""Buckets: what a device showed, as a whole number, so that devices can be counted by it.
 
-A share is told apart by thousandths. An amount falls into one of about 1,700 buckets that each end 2 % above their
-beginning (below 50, one unit above), so that a quantile read off them is right to 2 %. Integers only: two machines
-never disagree about a bucket.
+A share is told apart by hundredths, an amount by the 32nd part of a doubling: a bucket ends 2.19 % above its beginning,
+so that a quantile read off buckets is right to that (OpenTelemetry's exponential histogram at scale 5,
+https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from functools import cache
+import math
+from typing import Final
 
-SHARES = 1_000
-MOST = 10**15
-
-
-def share_bucket(ppm: int) -> int:
-    """0 to 1,000, half up."""
-    return (min(max(ppm, 0), 1_000_000) + 500) // 1_000
+LEVELS: Final = 100
+SCALE: Final = 32
+LOWEST, HIGHEST = -20 * SCALE, 50 * SCALE
+"""A millionth of a unit, and 10^15 units: what lies outside counts in the outermost bucket."""
 
 
-def share_of(bucket: int) -> float:
-    """The share in the middle of a bucket."""
-    return bucket / SHARES
+def level_of(share: float) -> int:
+    """0 to `LEVELS`."""
+    return round(max(0.0, min(1.0, share)) * LEVELS)
 
 
-def amount_bucket(amount: int) -> int:
-    """The bucket of a whole amount from 0 to `MOST`; what lies beyond falls into the last."""
-    return bisect_right(_edges(), min(max(amount, 0), MOST)) - 1
+def bucket_of(amount: float) -> int:
+    """The bucket of an amount: `edge(bucket) < amount <= edge(bucket + 1)`. Zero, and what is below: the lowest."""
+    if not amount > edge(LOWEST):
+        return LOWEST
+    if amount > edge(HIGHEST):
+        return HIGHEST
+    bucket = math.ceil(math.log2(amount) * SCALE) - 1
+    # The logarithm of an amount beside an edge may round to its other side.
+    if amount <= edge(bucket):
+        bucket -= 1
+    elif amount > edge(bucket + 1):
+        bucket += 1
+    return max(LOWEST, bucket)
 
 
-def amount_range(bucket: int) -> tuple[int, int]:
-    """The least amount in the bucket, and the least above it."""
-    edges = _edges()
-    return edges[bucket], edges[bucket + 1]
-
-
-@cache
-def _edges() -> tuple[int, ...]:
-    edges = [0]
-    while edges[-1] <= MOST:
-        edges.append(max(edges[-1] + 1, edges[-1] * 51 // 50))
-    return tuple(edges)
+def edge(bucket: int) -> float:
+    """The lower edge of a bucket."""
+    return math.exp2(bucket / SCALE)

@@ -12,7 +12,7 @@ from typing import Final
 from muster.kinds.phases import RUNNING
 from muster.kinds.ppm import PPM
 from muster.kinds.telemetry import Report
-from muster.plan.buckets import amount_bucket, share_bucket
+from muster.plan.buckets import bucket_of, level_of
 
 _TENTHS: Final = 10
 
@@ -35,7 +35,7 @@ def measures_of(report: Report, provider: str | None, keys: Mapping[str, str]) -
 
 
 def _scaled(value: float, scale: str) -> int:
-    return share_bucket(round(min(value, 1.0) * PPM)) if scale == "share" else amount_bucket(round(value))
+    return level_of(value) if scale == "share" else bucket_of(value)
 
 
 def _crashed(report: Report) -> int | None:
@@ -47,11 +47,11 @@ def _hot(report: Report) -> int | None:
 
 
 def _microseconds(milliseconds: float | None) -> int | None:
-    return None if milliseconds is None else amount_bucket(round(milliseconds * 1_000))
+    return None if milliseconds is None else bucket_of(milliseconds * 1_000)
 
 
 def _bytes(megabytes: float | None) -> int | None:
-    return None if megabytes is None else amount_bucket(round(megabytes * 2**20))
+    return None if megabytes is None else bucket_of(megabytes * 2**20)
 
 
 def _dropped(report: Report) -> int | None:
@@ -59,11 +59,11 @@ def _dropped(report: Report) -> int | None:
 
 
 def _ratio(part: int, whole: int) -> int | None:
-    return share_bucket(part * PPM // whole) if whole else None
+    return level_of(part / whole) if whole else None
 
 
 def _share(ppm: int | None) -> int | None:
-    return None if ppm is None else share_bucket(ppm)
+    return None if ppm is None else level_of(ppm / PPM)
 
 
 def _confidence(report: Report) -> int | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from muster.kinds.guardrails import GUARDRAIL_KINDS
-from muster.kinds.phases import TRIED
+from muster.kinds.phases import TIME_LIMITS, TRIED
 from muster.plan.tallies import BY_PHASE, CODE, MISSING, PHASE, RECALLED, Cell, Tally
 
 _YES_OR_NO = frozenset(metric for metric, kind in GUARDRAIL_KINDS.items() if kind.shape == "share") - BY_PHASE
@@ -36,31 +36,38 @@ class Question:
 
 
 @dataclass(frozen=True)
-class EpochCounts:
-    """One generation: devices that were on the release then, and those of them that showed the event in it."""
+class StepCounts:
+    """Devices that came to the release at one generation, that is in one step of the rollout.
+
+    `tried` activated it or failed to; `concluded` of them have shown how it ends (confirmed, or failed); `events` of
+    these showed what is asked for, and `missing` did not report it. `recalled` were told to leave: shown, not counted.
+    """
 
     generation: int
-    exposed: int
-    events: int
+    tried: int = 0
+    concluded: int = 0
+    events: int = 0
+    missing: int = 0
+    recalled: int = 0
 
 
 @dataclass(frozen=True)
 class ArmCounts:
-    """One arm, in devices.
+    """One arm, in devices, by step. Those who came before the question's `since` count in its first step.
 
-    `tried` activated the release or failed to; `concluded` of them have shown how it ends (confirmed, or failed); the
-    others are under way. `histogram` counts devices by bucket for readings that are measured, `missing` those that
-    should have shown the reading and did not. `recalled` and `under_way` (mid-update) are shown, never counted.
+    `histogram` counts devices by bucket for readings that are measured. `under_way` are in mid-update: shown only.
     """
 
-    tried: int = 0
-    concluded: int = 0
-    events: int = 0
-    epochs: tuple[EpochCounts, ...] = ()
+    steps: tuple[StepCounts, ...] = ()
     histogram: Mapping[int, int] = field(default_factory=dict)
-    missing: int = 0
-    recalled: int = 0
     under_way: int = 0
+
+    @property
+    def all(self) -> StepCounts:
+        """All steps together, under the newest generation."""
+        newest = max((step.generation for step in self.steps), default=0)
+        names = ("tried", "concluded", "events", "missing", "recalled")
+        return StepCounts(newest, **{name: sum(getattr(step, name) for step in self.steps) for name in names})
 
 
 @dataclass(frozen=True)
@@ -119,53 +126,34 @@ class TallySource:
             if cell.generation >= question.since
         ]
         treated = [(cell, count) for cell, count in cells if cell.release == question.release]
-        control = [(cell, count) for cell, count in cells if cell.release in question.control]
-        generations = sorted({cell.generation for cell, _ in (*treated, *control)})
-        still_on = [(cell, count) for cell, count in control if not cell.left]
-        return Counts(
-            _arm(treated, treated, generations, question),
-            _arm(still_on, control, generations, question),
-        )
+        control = [(cell, count) for cell, count in cells if cell.release in question.control and not cell.left]
+        return Counts(_arm(treated, question), _arm(control, question))
 
 
-_Cells = Collection[tuple[Cell, int]]
-
-
-def _arm(cells: _Cells, ever: _Cells, generations: Collection[int], question: Question) -> ArmCounts:
-    """`ever` also holds devices that left since: they were exposed while they were there."""
-    phases: dict[str, int] = {}
+def _arm(cells: Collection[tuple[Cell, int]], question: Question) -> ArmCounts:
+    by_step: dict[int, list[tuple[Cell, int]]] = {}
     histogram: dict[int, int] = {}
-    missing = 0
+    for cell, count in cells:
+        by_step.setdefault(max(cell.entered, question.since), []).append((cell, count))
+        if cell.what == question.reading and cell.bucket != MISSING:
+            histogram[int(cell.bucket)] = histogram.get(int(cell.bucket), 0) + count
+    under_way = sum(count for cell, count in cells if cell.what == PHASE and cell.bucket in TIME_LIMITS)
+    steps = tuple(_step(generation, found, question) for generation, found in sorted(by_step.items()))
+    return ArmCounts(steps, dict(sorted(histogram.items())), under_way)
+
+
+def _step(generation: int, cells: Collection[tuple[Cell, int]], question: Question) -> StepCounts:
+    phases: dict[str, int] = {}
+    events = missing = 0
     for cell, count in cells:
         if cell.what == PHASE:
             phases[cell.bucket] = phases.get(cell.bucket, 0) + count
-        elif cell.what == question.reading and cell.bucket == MISSING:
-            missing += count
-        elif cell.what == question.reading:
-            histogram[int(cell.bucket)] = histogram.get(int(cell.bucket), 0) + count
+        missing += count if (cell.what, cell.bucket) == (question.reading, MISSING) else 0
+        events += count if _is_event(cell, question) else 0
     tried = sum(count for phase, count in phases.items() if phase in TRIED)
-    recalled = phases.get(RECALLED, 0)
-    return ArmCounts(
-        tried=tried,
-        concluded=tried - phases.get("activated", 0),
-        events=sum(count for cell, count in cells if _is_event(cell, question)),
-        epochs=tuple(_epoch(generation, ever, question) for generation in generations),
-        histogram=dict(sorted(histogram.items())),
-        missing=missing,
-        recalled=recalled,
-        under_way=sum(phases.values()) - tried - recalled,
-    )
-
-
-def _epoch(generation: int, cells: _Cells, question: Question) -> EpochCounts:
-    """A device that came before `since` is exposed from there on."""
-    exposed = sum(
-        count
-        for cell, count in cells
-        if cell.what == PHASE and cell.bucket in TRIED and cell.entered <= generation <= cell.generation
-    )
-    events = sum(count for cell, count in cells if cell.generation == generation and _is_event(cell, question))
-    return EpochCounts(generation, exposed, events)
+    # What a device shows while its trial goes on is shown: that ends it.
+    concluded = min(tried, max(tried - phases.get("activated", 0), events + missing))
+    return StepCounts(generation, tried, concluded, min(events, tried), missing, phases.get(RECALLED, 0))
 
 
 def _is_event(cell: Cell, question: Question) -> bool:

@@ -79,6 +79,8 @@ def _bounds(old: Guardrail, new: Guardrail) -> Iterator[Looser]:
     if old.margin is not None and (new.margin is None or new.margin > old.margin):
         after = GONE if new.margin is None else format_percent(new.margin)
         yield Looser("guardrail", "margin", format_percent(old.margin), after)
+    if (new.floor or 0) > (old.floor or 0):
+        yield Looser("guardrail", "floor", format_percent(old.floor or 0), format_percent(new.floor or 0))
 
 
 def _shown_limit(guardrail: Guardrail) -> str:
