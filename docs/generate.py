@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gate_pages import gates
+from guardrail_pages import guardrails, time_limits
 from recipe_pages import stages
 from sandbox_pages import escapes
 
@@ -151,6 +152,8 @@ GENERATED = {
     ("docs/gates.md", "gates"): gates,
     ("docs/ledger.md", "events"): events,
     ("docs/ledger.md", "flaws"): flaws,
+    ("docs/guardrails.md", "guardrails"): guardrails,
+    ("docs/guardrails.md", "time-limits"): time_limits,
     ("docs/reproducibility.md", "stages"): stages,
     ("docs/sandbox.md", "escapes"): escapes,
     ("README.md", "verbs"): verbs,

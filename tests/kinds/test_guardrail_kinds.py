@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from muster.check.guardrail_problems import guardrail_problems
 from muster.check.weakening.guardrails import looser_guardrail
-from muster.kinds.guardrails import GUARDRAIL_KINDS, Guardrail, GuardrailMetric
+from muster.kinds.guardrails import GUARDRAIL_KINDS, Guardrail, GuardrailMetric, NumericKey, kind_of
 from muster.kinds.policy import Policy
 from muster.kinds.telemetry import Report
 
@@ -43,6 +43,14 @@ def test_old_yaml_keeps_its_meaning() -> None:
     assert (old.limit_ppm, old.min_devices, old.margin, old.severity) == (2_500, 2, None, "halt")
     assert Guardrail(name="g", metric="failure-share", limit=2_500, min_devices=2) == old
     assert Guardrail.model_validate_json(old.model_dump_json()) == old
+
+
+def test_a_declared_number_is_what_its_key_says() -> None:
+    """A share is judged by its mean, an amount by a quantile; and either may be better the more it is."""
+    idle = NumericKey(name="idle", scale="share", worse="less")
+    found = kind_of(guardrail(metric="value", key="idle", limit="0.5"), [idle, *POLICY.spec.numeric_keys])
+    assert (found.shape, found.worse) == ("mean", "less")
+    assert kind_of(guardrail(metric="load-time", limit="1s"), [idle]) == GUARDRAIL_KINDS["load-time"]
 
 
 def test_limits_are_of_their_metrics_dimension() -> None:

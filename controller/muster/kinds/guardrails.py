@@ -11,8 +11,8 @@ says what the figure is read from, of which shape it is, and which direction is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
@@ -168,6 +168,14 @@ class NumericKey(Declared):
     name: Name
     scale: Literal["share", "amount"]
     worse: Worse = "more"
+
+
+def kind_of(guardrail: Guardrail, keys: Collection[NumericKey]) -> GuardrailKind:
+    """Its row of the table; for a declared number, as the declaration of its key says."""
+    key = next((key for key in keys if guardrail.metric == "value" and key.name == guardrail.key), None)
+    if key is None:
+        return guardrail.kind
+    return replace(guardrail.kind, shape="mean" if key.scale == "share" else "quantile", worse=key.worse)
 
 
 class MetricSource(Declared):
