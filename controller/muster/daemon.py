@@ -17,6 +17,9 @@ from sqlalchemy import Engine
 
 from muster.apply import suspensions
 from muster.apply.admissions import Admissions
+from muster.apply.alerts.courier import Courier, Surroundings
+from muster.apply.alerts.destination import networks
+from muster.apply.alerts.telling import Telling, alerts_delivered
 from muster.apply.approvals_seen import enter_declared
 from muster.apply.builds import Builds
 from muster.apply.checkpoints import Checkpoints
@@ -60,6 +63,8 @@ class Settings:
     author: str = "Muster controller <muster@localhost>"
     sandbox: Level = Level.LANDLOCK
     """The weakest sandbox that a build is run in."""
+    alert_networks: tuple[str, ...] = ()
+    """Networks beyond public addresses that alerts may be sent into, such as `10.1.0.0/16`."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,8 @@ class Controller:
         self._events = Told(self.engine, self._repository, self._loader)
         self._rebuilder = Rebuilder(state, settings.sandbox)
         self._prepared = Prepared(store, state / "signatures", signing_key)
+        self._telling = Telling(self._repository)
+        self.courier = Courier(self.engine, Surroundings.of(networks(settings.alert_networks), state, self._signer))
         self._executor = Executor(
             engine=self.engine,
             repository=self._repository,
@@ -114,6 +121,7 @@ class Controller:
             publisher=self.publisher,
             builds=self._builds,
             key_uses=key_uses,
+            telling=self._telling,
             build=self._rebuilder.rebuild,
             signer=self._signer,
         )
@@ -136,6 +144,7 @@ class Controller:
         if fleet is None:
             self._say(conditions, None, None, (), now)
             return None
+        self.courier.declare(fleet.channels)
         self._executor.settle(fleet, now)
         self._executor.record_published(now)
         self._name_releases(fleet, now)
@@ -160,6 +169,7 @@ class Controller:
     def close(self) -> None:
         """End a build that runs (it starts again with the next controller), and release the storage."""
         self.checkpoints.stop()
+        self.courier.stop()
         self._rebuilder.stop()
         self._builds.stop()
         self.engine.dispose()
@@ -265,14 +275,18 @@ class Controller:
         """Write down what this tick found, for `serve` and the command line."""
         world = self._world(fleet, now)
         generation = world.published.generation
+        ground = self._telling.ground(fleet, generation, now) if fleet else None
         conditions = [*conditions, _steps(failed, now, generation)]
         if fleet is not None:
             conditions.append(_served(fleet, world, now))
         with writing(self.engine) as connection:
+            conditions.append(alerts_delivered(connection, now, generation))
             before = read_status(connection, "loop") or {}
             old = {item["type"]: item for item in before.get("conditions", [])}
             carried = carry_over([*conditions, ready(conditions, now, generation)], old)
             write_status(connection, "loop", loop_body(plan, world, carried, now), now)
+            if ground is not None:
+                self._telling.conditions(connection, ground, carried)
             if plan is not None and fleet is not None:
                 write_status(
                     connection, "plan", plan_body(plan, {failure.action: failure.reason for failure in failed}), now
@@ -351,6 +365,7 @@ class Loop:
 
     def run(self, on_tick: Callable[[Tick | None, float], None] = lambda _tick, _seconds: None) -> None:
         """Tick until stopped. What goes wrong in a tick is logged and tried again: the loop does not end by itself."""
+        self.controller.courier.start()
         while not self._stop.is_set():
             started = datetime.now(UTC)
             done = None
@@ -360,6 +375,7 @@ class Loop:
                 log.warning("tick: %s", error.message)
             except Exception:
                 log.exception("tick: internal error")
+            self.controller.courier.wake()
             on_tick(done, (datetime.now(UTC) - started).total_seconds())
             self._wake.wait(self._settings.interval.total_seconds() * self._jitter.uniform(0.9, 1.1))
             self._wake.clear()

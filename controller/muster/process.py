@@ -81,6 +81,7 @@ def _reconcile_held(settings: Settings) -> int:
             elif not done.plan.actions or done.failed:
                 return 1
     finally:
+        controller.courier.deliver_due(datetime.now(UTC))
         controller.close()
 
 

@@ -6,6 +6,7 @@ whole, commits depend on their inputs alone, and an event enters the ledger unde
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from sqlalchemy import Engine
 
 from muster.apply import ledger, suspensions
 from muster.apply.admissions import Admissions
+from muster.apply.alerts.making import Ground
+from muster.apply.alerts.telling import Telling
 from muster.apply.builds import Builds
 from muster.apply.key_uses import KeyUses
 from muster.apply.prepare import Prepared
@@ -53,6 +56,7 @@ class Executor:
     publisher: Publisher
     builds: Builds
     key_uses: KeyUses
+    telling: Telling
     signer: str
     """Public half (PEM) of the key that `prepared` signs with."""
     build: Callable[[Release, bytes, bytes], None]
@@ -67,27 +71,34 @@ class Executor:
                 self._carry_out(action, plan, fleet, now)
             except MusterError as error:
                 failed.append(Failed(action, error.message, error.hint))
+                if isinstance(action, Revert):
+                    # Told at the next tick if the storage refuses now: the revert fails again then.
+                    with contextlib.suppress(TryAgain):
+                        self._tell_held_up(action.release, fleet, error, now)
         return tuple(failed)
 
     def _carry_out(self, action: Action, plan: Plan, fleet: Fleet, now: datetime) -> None:
         match action:
             case Suspend():
-                self._suspend(action, plan, now)
+                self._suspend(action, plan, fleet, now)
             case Publish():
                 self._publish(action, fleet, now)
             case Revert():
                 self._revert(action, plan, fleet, now)
             case Lift():
-                self._lift(action, plan, now)
+                self._lift(action, plan, fleet, now)
             case Prepare():
                 self._prepare(action, fleet)
 
-    def _suspend(self, action: Suspend, plan: Plan, now: datetime) -> None:
-        verdicts = [dataclasses.asdict(v) for v in plan.verdicts if v.release == action.release]
+    def _suspend(self, action: Suspend, plan: Plan, fleet: Fleet, now: datetime) -> None:
+        found = [verdict for verdict in plan.verdicts if verdict.release == action.release]
+        suspension, ground = Suspension(action.release, action.reason, now, "guardrail"), self._ground(fleet, now)
         with writing(self.engine) as connection:
-            if suspensions.suspend(connection, Suspension(action.release, action.reason, now, "guardrail")):
+            if suspensions.suspend(connection, suspension):
+                verdicts = [dataclasses.asdict(verdict) for verdict in found]
                 body = {"release": action.release, "reason": action.reason, "commit": plan.commit, "verdicts": verdicts}
                 ledger.append(connection, "suspended", f"suspended:{action.release}:{now.isoformat()}", body, now)
+                self.telling.suspended(connection, ground, suspension, found)
 
     def _publish(self, action: Publish, fleet: Fleet, now: datetime) -> None:
         by_artifact = {release.spec.artifact.digest: release for release in fleet.releases}
@@ -165,25 +176,39 @@ class Executor:
         with writing(self.engine) as connection:
             suspensions.record_revert(connection, action.release, commit)
         self.reverter.push(commit, plan.commit)
-        self._record_reverted(action.release, commit, action.reason, now)
+        self._record_reverted(suspension or Suspension(action.release, action.reason, at, ""), commit, fleet, now)
 
-    def _record_reverted(self, release: str, commit: str, reason: str, now: datetime) -> None:
+    def _record_reverted(self, suspension: Suspension, commit: str, fleet: Fleet, now: datetime) -> None:
+        release, ground = suspension.release, self._ground(fleet, now)
         with writing(self.engine) as connection:
-            body = {"release": release, "commit": commit, "reason": reason}
+            body = {"release": release, "commit": commit, "reason": suspension.reason}
             ledger.append(connection, "reverted", f"reverted:{release}:{commit}", body, now)
+            self.telling.reverted(connection, ground, suspension, commit)
 
-    def _lift(self, action: Lift, plan: Plan, now: datetime) -> None:
+    def _tell_held_up(self, release: str, fleet: Fleet, error: MusterError, now: datetime) -> None:
+        ground = self._ground(fleet, now)
+        with writing(self.engine) as connection:
+            suspension = suspensions.load_suspensions(connection).get(release)
+            if suspension is not None:
+                self.telling.held_up(connection, ground, suspension, error)
+
+    def _ground(self, fleet: Fleet, now: datetime) -> Ground:
+        return self.telling.ground(fleet, self.publisher.published().generation, now)
+
+    def _lift(self, action: Lift, plan: Plan, fleet: Fleet, now: datetime) -> None:
         with self.engine.connect() as connection:
             suspension = suspensions.load_suspensions(connection).get(action.release)
         if suspension is None:
             return
         if suspension.revert and self.reverter.is_in(suspension.revert, plan.commit):
-            self._record_reverted(action.release, suspension.revert, suspension.reason, now)
+            self._record_reverted(suspension, suspension.revert, fleet, now)
+        ground = self._ground(fleet, now)
         with writing(self.engine) as connection:
             suspensions.lift(connection, action.release)
             key = f"lifted:{action.release}:{suspension.at.isoformat()}"
             body = {"release": action.release, "reason": action.reason, "commit": plan.commit}
             ledger.append(connection, "lifted", key, body, now)
+            self.telling.lifted(connection, ground, suspension, action.reason)
 
     def _prepare(self, action: Prepare, fleet: Fleet) -> None:
         release = fleet.release(action.release)
@@ -216,8 +241,11 @@ class Executor:
                 body["artifact"] = release.spec.artifact.digest
                 body["admission"] = self.admissions.admit(release, now)
                 self.damaged.discard(release.spec.artifact.digest)
+            ground = self._ground(fleet, now)
             with writing(self.engine) as connection:
                 ledger.append(connection, event, key, body, now)
                 if release and "admission" in body:
                     self.key_uses.admission(connection, release, str(body["admission"]), now)
+                if reason is not None:
+                    self.telling.not_prepared(connection, ground, release.name if release else None, pins, reason)
         self.key_uses.enter_signatures(fleet.releases, self.prepared, now)

@@ -19,6 +19,7 @@ from muster.kinds.errors import MusterError
 # verb -> (module:function, one line of help). The line stands here so that `muster --help` imports no verb.
 VERBS: dict[str, tuple[str, str]] = {
     "agent": ("muster.cli.agent:agent", "Run on a device: enrol, fetch, verify, load, report."),
+    "alerts": ("muster.cli.alerts:alerts", "Show what people were told and what did not reach them; send it again."),
     "approve": ("muster.cli.approve:approve", "Approve a commit with your own key, without any forge."),
     "build": ("muster.cli.build:build", "Build a release's artifact, or prove that it rebuilds."),
     "builder": ("muster.cli.builder:builder", "Keep and make the environments that builds run in."),

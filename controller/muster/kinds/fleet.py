@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from muster.kinds.digest import version_key
 
 if TYPE_CHECKING:
+    from muster.kinds.channel import Channel
     from muster.kinds.checklist import Checklist
     from muster.kinds.cohort import Cohort
     from muster.kinds.components import Components
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 AnyResource: TypeAlias = (
     "Release | DeviceClass | Cohort | Policy | Owners | Checklist"
-    " | Freeze | Waiver | PolicyTest | SigningKey | TrustedIdentity | Components"
+    " | Freeze | Waiver | PolicyTest | SigningKey | TrustedIdentity | Components | Channel"
 )
 
 _MODULES = {
@@ -42,6 +43,7 @@ _MODULES = {
     "SigningKey": "signing_key",
     "TrustedIdentity": "trusted_identity",
     "Components": "components",
+    "Channel": "channel",
 }
 
 
@@ -81,6 +83,7 @@ class Fleet:
     waivers: tuple[Waiver, ...] = ()
     policy_tests: tuple[PolicyTest, ...] = ()
     identities: tuple[TrustedIdentity, ...] = ()
+    channels: tuple[Channel, ...] = ()
 
     @classmethod
     def of(cls, resources: Iterable[AnyResource], commit: str | None = None) -> Fleet:
@@ -102,6 +105,7 @@ class Fleet:
             waivers=_by_name(found["Waiver"]),
             policy_tests=_by_name(found["PolicyTest"]),
             identities=_by_name(found["TrustedIdentity"]),
+            channels=_by_name(found["Channel"]),
         )
 
     @property

@@ -162,6 +162,34 @@ ledger = Table(
     Column("digest", String, nullable=False),
 )
 
+# What people are told, once under each key; `subject` and `closed_at` are of conditions, which begin and end.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("reason", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("at", String, nullable=False, index=True),
+    Column("closed_at", String),
+    Column("body", JSON, nullable=False),
+    Index("alerts_by_subject", "subject", "at"),
+)
+
+# Which alert goes to which channel, and how far that came: waiting, delivered, dead.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("key", String, nullable=False),
+    Column("channel", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("since", String, nullable=False),
+    Column("next_at", String, nullable=False),
+    Column("last_error", String),
+    PrimaryKeyConstraint("key", "channel"),
+    Index("deliveries_by_state", "state", "next_at"),
+)
+
 # What the loop last said of itself, for `serve` and the command line; one row a subject.
 status = Table(
     "status",

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
-from muster.forge.forge import MOST_COMMITS, Capabilities, CheckRun, Forge, has_marker
+from muster.forge.forge import MOST_COMMITS, Capabilities, CheckRun, CommitStatus, Forge, has_marker
 from muster.forge.github.address import PUBLIC, Address
 from muster.forge.github.answers import (
     CommentAnswer,
@@ -122,6 +122,11 @@ class GitHub(Forge):
                         self._client.send("PATCH", path, {"body": body}, repeatable=True)
                     return
         self._client.send("POST", listed, {"body": body}, repeatable=False)
+
+    def _post_status(self, commit: str, status: CommitStatus) -> None:
+        body = {"state": status.state, "context": status.context, "description": status.description}
+        # Posted twice, the newer one of its context is shown.
+        self._client.send("POST", self._at("statuses", commit), body, repeatable=True)
 
     def _find(self, reference: str) -> str:
         """The number, as text."""
