@@ -22,6 +22,7 @@ from muster.kinds.errors import Refused, TryAgain, Unusable
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+MOST_TRIED: Final = 4
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -55,8 +56,11 @@ def parse_url(text: str) -> httpx.URL:
     return url
 
 
-async def destination(url: httpx.URL, opened: Sequence[Network]) -> Destination:
-    """Where to connect for `url`. Raises `Refused` if that is nowhere it may go, `TryAgain` if no name server tells."""
+async def destinations(url: httpx.URL, opened: Sequence[Network]) -> tuple[Destination, ...]:
+    """Where to connect for `url`, best first, four at most.
+
+    Raises `Refused` if that is nowhere it may go, `TryAgain` if no name server tells.
+    """
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
         found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
@@ -73,9 +77,11 @@ async def destination(url: httpx.URL, opened: Sequence[Network]) -> Destination:
             else "plain http is sent only into networks that the operator opened",
             "use a public https address, or open the network: muster run --alert-network 10.1.0.0/16",
         )
-    literal = str(allowed[0])
-    return Destination(
-        url.copy_with(host=literal), url.netloc.decode("ascii"), None if url.host == literal else url.host
+    literals = dict.fromkeys(str(address) for address in allowed)
+    host = url.netloc.decode("ascii")
+    return tuple(
+        Destination(url.copy_with(host=literal), host, None if url.host == literal else url.host)
+        for literal in list(literals)[:MOST_TRIED]
     )
 
 

@@ -52,10 +52,12 @@ def _of_file(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Unusable(f"cannot read {FOLDER}/{path.name} in the state folder: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
             raise Unusable(f"{FOLDER}/{path.name} in the state folder is no file")
-        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise Refused(f"others can read {FOLDER}/{path.name} in the state folder", f"chmod 600 {path}")
-        return file.read(LARGEST + 2).decode("utf-8", "replace")
+        return os.read(descriptor, LARGEST + 2).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)

@@ -7,6 +7,7 @@ else is no; what would be refused in the same way again is not tried again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import ssl
@@ -17,7 +18,7 @@ from typing import Final
 
 import httpx
 
-from muster.apply.alerts.destination import Network, destination
+from muster.apply.alerts.destination import Destination, Network, destinations
 from muster.apply.alerts.messages import Message, common_headers
 from muster.kinds.errors import MusterError
 
@@ -63,9 +64,17 @@ async def post(url: httpx.URL, message: Message, opened: Sequence[Network], seco
 
 
 async def _exchange(url: httpx.URL, message: Message, opened: Sequence[Network]) -> Outcome:
-    to = await destination(url, opened)
+    *others, last = await destinations(url, opened)
+    for to in others:
+        # Nothing was sent yet: another address of the same host may be reached.
+        with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
+            return await _exchange_with(to, message)
+    return await _exchange_with(last, message)
+
+
+async def _exchange_with(to: Destination, message: Message) -> Outcome:
     async with httpx.AsyncClient(
-        verify=ssl.create_default_context() if url.scheme == "https" else False,
+        verify=ssl.create_default_context() if to.url.scheme == "https" else False,
         follow_redirects=False,
         trust_env=False,
         timeout=httpx.Timeout(SECONDS, connect=10.0),
