@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from muster.forge.forge import MARKER, Annotation, CheckRun, Forge
+from muster.forge.forge import LONGEST_DESCRIPTION, MARKER, Annotation, CheckRun, CommitStatus, Forge
 from muster.kinds.errors import MusterError, Unusable
 
 AUTHOR = "ada"
@@ -39,6 +39,9 @@ class Site(Protocol):
 
     def checks(self) -> dict[str, tuple[str, str]]:
         """What is shown at the head: name -> (conclusion, title)."""
+
+    def statuses(self, commit: str) -> dict[str, tuple[str, str]]:
+        """What is shown on a commit: context -> (state, description)."""
 
 
 class ForgeConformance:
@@ -164,6 +167,30 @@ class ForgeConformance:
         site.forge.post_checks(request, [_run("muster", "success")])
         assert site.checks() == {"muster": ("success", "it is success")}
         assert len(site.comments()) == 1
+
+    def test_a_status_is_shown_on_its_commit(self, site: Site) -> None:
+        """Contexts stand side by side, the newest of each counts, and no other commit is touched."""
+        base, head = site.heads()
+        for state in ("pending", "failure"):
+            site.forge.post_status(head, CommitStatus("muster / a", state, f"it is {state}"))
+        site.forge.post_status(head, CommitStatus("muster / a: b", "success", "fine"))
+        assert site.statuses(head) == {"muster / a": ("failure", "it is failure"), "muster / a: b": ("success", "fine")}
+        assert site.statuses(base) == {}
+
+    def test_a_status_is_bounded_plain_text(self, site: Site) -> None:
+        """A long or hostile description is cut and escaped."""
+        _, head = site.heads()
+        site.forge.post_status(head, CommitStatus("muster", "error", "a\x1b[2J\nb" + "x" * 1_000))
+        ((state, text),) = site.statuses(head).values()
+        assert state == "error"
+        assert len(text) == LONGEST_DESCRIPTION
+        assert text.isprintable()
+
+    @pytest.mark.parametrize("commit", ["main", "c" * 39, "c" * 40, "--help"])
+    def test_a_status_needs_a_commit(self, site: Site, commit: str) -> None:
+        """No branch, no short id, none that is not there."""
+        with pytest.raises(Unusable):
+            site.forge.post_status(commit, CommitStatus("muster", "success", "fine"))
 
     def test_two_runs_of_one_name_are_refused(self, site: Site) -> None:
         """One would hide the other."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from muster.forge.forge import Capabilities, CheckRun, Forge
+from muster.forge.forge import Capabilities, CheckRun, CommitStatus, Forge
 from muster.kinds.errors import Unusable
 from muster.kinds.pull_request import Approval, PullRequest
 
 
 @dataclass
 class SimulatedForge(Forge):
-    """`requests` by reference; `checks` by (head, name); one comment for each reference."""
+    """`requests` by reference; `checks` by (head, name), `statuses` by (commit, context); one comment each."""
 
     requests: dict[str, PullRequest] = field(default_factory=dict)
     checks: dict[tuple[str, str], CheckRun] = field(default_factory=dict)
     comments: dict[str, str] = field(default_factory=dict)
+    statuses: dict[tuple[str, str], CommitStatus] = field(default_factory=dict)
     name: str = "simulated"
     capabilities: Capabilities = field(default=Capabilities(65_535, annotations=True, narrowed_approvals=True))
 
@@ -40,6 +41,11 @@ class SimulatedForge(Forge):
 
     def _post_checks(self, request: PullRequest, runs: Sequence[CheckRun]) -> None:
         self.checks.update({(request.head, run.name): run for run in runs})
+
+    def _post_status(self, commit: str, status: CommitStatus) -> None:
+        if commit not in {one for request in self.requests.values() for one in (request.base, request.head)}:
+            raise Unusable("no such commit", "add a request that has it")
+        self.statuses[commit, status.context] = status
 
     def _post_comment(self, request: PullRequest, body: str) -> None:
         reference = next(name for name, known in self.requests.items() if known.head == request.head)

@@ -45,6 +45,7 @@ class SimulatedGitHub(httpx.BaseTransport):
     comments: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     check_runs: list[dict[str, Any]] = field(default_factory=list)
+    statuses: list[dict[str, Any]] = field(default_factory=list)
     login: str | None = "muster-app[bot]"
     next_answers: list[httpx.Response | Exception] = field(default_factory=list)
     asked: list[tuple[str, str, int]] = field(default_factory=list)
@@ -72,6 +73,8 @@ class SimulatedGitHub(httpx.BaseTransport):
             ("POST", f"/issues/{number}/comments"): self._comment,
             ("POST", "/check-runs"): self._check_run,
         }
+        if request.method == "POST" and path.startswith("/statuses/"):
+            return self._status(path.removeprefix("/statuses/"), body)
         if (request.method, path) in writes:
             return writes[request.method, path](body)
         if request.method == "PATCH":
@@ -127,6 +130,12 @@ class SimulatedGitHub(httpx.BaseTransport):
         made = {"id": len(self.check_runs) + 1, **body}
         self.check_runs.append(made)
         return httpx.Response(201, json=made)
+
+    def _status(self, sha: str, body: dict[str, Any]) -> httpx.Response:
+        if sha not in {self.base, *(commit["sha"] for commit in self.commits)} or len(body["description"]) > 140:
+            return httpx.Response(422, json={"message": f"No commit found for SHA: {sha}"})
+        self.statuses.append({"id": len(self.statuses) + 1, "sha": sha, **body})
+        return httpx.Response(201, json=self.statuses[-1])
 
     def _patch(self, path: str, body: dict[str, Any]) -> httpx.Response:
         what, _, number = path.rpartition("/")

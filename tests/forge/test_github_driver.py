@@ -47,6 +47,10 @@ class GitHubSite:
     def checks(self) -> dict[str, tuple[str, str]]:
         return {run["name"]: (run["conclusion"], run["output"]["title"]) for run in self.github.check_runs}
 
+    def statuses(self, commit: str) -> dict[str, tuple[str, str]]:
+        shown = [status for status in self.github.statuses if status["sha"] == commit]
+        return {status["context"]: (status["state"], status["description"]) for status in shown}
+
 
 class TestGitHub(ForgeConformance):
     def make_site(self, folder: Path) -> GitHubSite:  # noqa: ARG002 - it needs none

@@ -42,6 +42,10 @@ class MemorySite:
     def checks(self) -> dict[str, tuple[str, str]]:
         return {name: (run.conclusion, run.title) for (_, name), run in self.forge.checks.items()}
 
+    def statuses(self, commit: str) -> dict[str, tuple[str, str]]:
+        shown = {context: one for (at, context), one in self.forge.statuses.items() if at == commit}
+        return {context: (one.state, one.description) for context, one in shown.items()}
+
 
 class TestSimulatedForge(ForgeConformance):
     def make_site(self, folder: Path) -> MemorySite:  # noqa: ARG002 - it needs none

@@ -166,13 +166,15 @@ ledger = Table(
 alerts = Table(
     "alerts",
     metadata,
-    Column("key", String, primary_key=True),
+    # What is told of in one tick has one time; this is its order.
+    Column("sequence", Integer, primary_key=True),
+    Column("key", String, nullable=False, unique=True),
     Column("reason", String, nullable=False),
     Column("subject", String, nullable=False),
     Column("at", String, nullable=False, index=True),
     Column("closed_at", String),
     Column("body", JSON, nullable=False),
-    Index("alerts_by_subject", "subject", "at"),
+    Index("alerts_by_subject", "subject", "sequence"),
 )
 
 # Which alert goes to which channel, and how far that came: waiting, delivered, dead.

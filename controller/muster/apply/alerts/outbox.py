@@ -65,7 +65,7 @@ def due(connection: Connection, now: datetime, limit: int = 100, without: Iterab
         before.c.next_at > iso(now),
         told_before.c.key == before.c.key,
         told_before.c.subject == alerts.c.subject,
-        told_before.c.at < alerts.c.at,
+        told_before.c.sequence < alerts.c.sequence,
     )
     rows = connection.execute(
         select(deliveries, alerts.c.body)
@@ -76,7 +76,7 @@ def due(connection: Connection, now: datetime, limit: int = 100, without: Iterab
             deliveries.c.channel.not_in(list(without)),
             ~behind,
         )
-        .order_by(alerts.c.at, deliveries.c.key)
+        .order_by(alerts.c.sequence, deliveries.c.channel)
         .limit(limit)
     ).mappings()
     return tuple(
@@ -129,7 +129,7 @@ def newest_about(connection: Connection, subject: str) -> tuple[Alert, datetime 
     row = connection.execute(
         select(alerts.c.body, alerts.c.closed_at)
         .where(alerts.c.subject == subject, alerts.c.key.not_like("%:resolved"))
-        .order_by(alerts.c.at.desc())
+        .order_by(alerts.c.sequence.desc())
         .limit(1)
     ).first()
     if row is None:
@@ -153,9 +153,8 @@ class Standing:
 
 def standing(connection: Connection, now: datetime) -> Standing:
     """How deliveries stand."""
-    counts: dict[str, int] = dict(
-        connection.execute(select(deliveries.c.state, func.count()).group_by(deliveries.c.state)).tuples().all()
-    )
+    rows = connection.execute(select(deliveries.c.state, func.count()).group_by(deliveries.c.state))
+    counts: dict[str, int] = {row[0]: row[1] for row in rows}
     late = connection.execute(
         select(func.count()).where(deliveries.c.state == "waiting", deliveries.c.since < iso(now - LATE))
     ).scalar_one()
@@ -164,7 +163,7 @@ def standing(connection: Connection, now: datetime) -> Standing:
 
 def listed(connection: Connection, limit: int = MOST_SHOWN, state: str | None = None) -> list[dict[str, Any]]:
     """Alerts with their deliveries, newest first; with `state` only those with such a delivery."""
-    wanted = select(alerts).order_by(alerts.c.at.desc(), alerts.c.key).limit(min(limit, MOST_SHOWN))
+    wanted = select(alerts).order_by(alerts.c.sequence.desc()).limit(min(limit, MOST_SHOWN))
     if state is not None:
         wanted = wanted.where(exists().where(and_(deliveries.c.key == alerts.c.key, deliveries.c.state == state)))
     rows = connection.execute(wanted).mappings().all()

@@ -106,5 +106,5 @@ def _with_codes(connection: Connection, ground: Ground, release: str) -> Ground:
         select(outcomes.c.error_code, func.count())
         .where(outcomes.c.release == release, outcomes.c.error_code.is_not(None))
         .group_by(outcomes.c.error_code)
-    ).tuples()
-    return Ground(ground.fleet, ground.components, ground.generation, ground.now, dict(rows.all()))
+    )
+    return Ground(ground.fleet, ground.components, ground.generation, ground.now, {row[0]: row[1] for row in rows})

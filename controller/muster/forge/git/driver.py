@@ -109,10 +109,10 @@ class PlainGit(Forge):
     def _post_status(self, commit: str, status: CommitStatus) -> None:
         if self._repository.git("cat-file", "-e", f"{commit}^{{commit}}").code != 0:
             raise Unusable(f"{commit} is no commit of this repository", "fetch it first")
-        mark = f"{status.context}: "
         lines = read_note(self._repository, STATUSES, commit).splitlines()
-        kept = [line for line in lines if line and not line.partition(" ")[2].startswith(mark)]
-        text = "\n".join([*kept, f"{status.state} {mark}{status.description}"])
+        # Neither text holds a tab: both are printable.
+        kept = [line for line in lines if line and line.split("\t")[1:2] != [status.context]]
+        text = "\n".join([*kept, f"{status.state}\t{status.context}\t{status.description}"])
         replace_note(self._repository, STATUSES, commit, f"{text}\n", self._now())
 
     def _shown(self, request: PullRequest) -> tuple[str, str]:
