@@ -45,7 +45,8 @@ def put(connection: Connection, alert: Alert, channels: Iterable[Channel], now: 
     for channel in channels:
         if channel.spec.tells(alert.reason, alert.severity, owner):
             address(connection, alert.key, channel.metadata.name, now)
-    ledger.append(connection, "alerted", f"alerted:{alert.key}", {"alert": alert.body(), "key": alert.key}, now)
+    body = {"alert": alert.body(), "key": alert.key, "release": alert.release}
+    ledger.append(connection, "alerted", f"alerted:{alert.key}", body, now)
     return True
 
 
@@ -94,7 +95,7 @@ def delivered(connection: Connection, delivery: Delivery, now: datetime) -> None
     """A channel took it."""
     _settle(connection, delivery, state="delivered", last_error=None, next_at=iso(now))
     key = delivery.alert.key
-    body = {"key": key, "channel": delivery.channel}
+    body = {"key": key, "channel": delivery.channel, "release": delivery.alert.release}
     ledger.append(connection, "alert-delivered", f"alert-delivered:{key}:{delivery.channel}", body, now)
 
 
@@ -111,6 +112,7 @@ def not_delivered(
     _settle(connection, delivery, state=state, last_error=why[:500], next_at=iso(at or now))
     if at is None:
         body = {"key": key, "channel": delivery.channel, "reason": why[:500], "attempts": attempts}
+        body["release"] = delivery.alert.release
         event_key = f"alert-given-up:{key}:{delivery.channel}:{now.isoformat()}"
         ledger.append(connection, "alert-given-up", event_key, body, now)
     return at
