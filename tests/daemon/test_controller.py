@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,9 @@ def test_harm_is_suspended_published_and_reverted_in_one_tick(scene: Scene) -> N
     with controller.engine.connect() as connection:
         entered = [event.event for event in ledger.events(connection)]
         assert ledger.verify_chain(connection) == len(entered)
-    happened = [event for event in entered if event not in ("declared", "decided", "key-used")]
+    told = [before for before, event in pairwise(entered) if event == "alerted"]
+    assert told == ["suspended", "reverted", "lifted"]
+    happened = [event for event in entered if event not in ("declared", "decided", "key-used", "alerted")]
     assert happened == ["published", "published", "suspended", "published", "reverted", "published", "lifted"]
 
 
