@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,6 +44,7 @@ from muster.observe.tallies import keep_judging
 from muster.plan.conditions import Condition, carry_over, condition, ready, unserved_classes
 from muster.plan.describe import loop_body, plan_body, release_pins
 from muster.plan.judging import judging_of
+from muster.plan.judged_since import judged_since
 from muster.plan.planner import Plan, make_plan
 from muster.plan.world import Published, World
 from muster.source.git import Repository
@@ -253,6 +254,7 @@ class Controller:
         published = self.publisher.published()
         with self.engine.connect() as connection:
             suspended = suspensions.load_suspensions(connection)
+            resumed = suspensions.load_resumptions(connection)
             return World(
                 signer=self._signer,
                 published=published,
@@ -261,7 +263,8 @@ class Controller:
                 building=self._builds.building(),
                 damaged=frozenset(self._executor.damaged),
                 suspensions=suspended,
-                observed=observed(connection, now, _since(fleet, published, suspended)),
+                resumed=resumed,
+                observed=observed(connection, now, judged_since(fleet, published, suspended, resumed, now)),
             )
 
     def _say(
@@ -318,22 +321,6 @@ def _steps(failed: tuple[Failed, ...], now: datetime, generation: int) -> Condit
         now=now,
         generation=generation,
     )
-
-
-def _since(fleet: Fleet | None, published: Published, suspended: Collection[str]) -> dict[tuple[str, str], int]:
-    """The generation from which on each release is judged on each device class: when it came (back) on offer.
-
-    What is not published yet comes with the next generation; what is suspended keeps the evidence against it.
-    """
-    since = {
-        (release.name, runtime.device_class): published.generation + 1
-        for release in (fleet.releases if fleet else ())
-        for runtime in release.spec.runtimes
-        if release.name not in suspended
-    }
-    for (_, device_class), document in published.documents.items():
-        since |= {(entry.release, device_class): entry.since for entry in document.entries}
-    return since
 
 
 def _polls(published: Published) -> dict[str, int]:

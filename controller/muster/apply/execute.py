@@ -29,6 +29,7 @@ from muster.kinds.errors import MusterError, TryAgain, Unusable
 from muster.kinds.fleet import Fleet
 from muster.kinds.release import Release
 from muster.observe.storage import writing
+from muster.plan.lapse import Lapse
 from muster.plan.planner import Action, Lift, Plan, Prepare, Publish, Revert, Suspend, signs_for
 from muster.plan.world import Suspension
 from muster.source.git import Repository
@@ -79,6 +80,8 @@ class Executor:
 
     def _carry_out(self, action: Action, plan: Plan, fleet: Fleet, now: datetime) -> None:
         match action:
+            case Lapse():
+                self._lapse(action, plan, now)
             case Suspend():
                 self._suspend(action, plan, fleet, now)
             case Publish():
@@ -99,6 +102,14 @@ class Executor:
                 body = {"release": action.release, "reason": action.reason, "commit": plan.commit, "verdicts": verdicts}
                 ledger.append(connection, "suspended", f"suspended:{action.release}:{now.isoformat()}", body, now)
                 self.telling.suspended(connection, ground, suspension, found)
+
+    def _lapse(self, action: Lapse, plan: Plan, now: datetime) -> None:
+        with writing(self.engine) as connection:
+            if not suspensions.end_if_over(connection, action.release, now):
+                return
+            suspensions.record_resumption(connection, action.release, action.generation, now)
+            body = {"release": action.release, "reason": action.reason, "commit": plan.commit}
+            ledger.append(connection, "lapsed", f"lapsed:{action.release}:{now.isoformat()}", body, now)
 
     def _publish(self, action: Publish, fleet: Fleet, now: datetime) -> None:
         by_artifact = {release.spec.artifact.digest: release for release in fleet.releases}
@@ -170,11 +181,14 @@ class Executor:
         with self.engine.connect() as connection:
             suspension = suspensions.load_suspensions(connection).get(action.release)
             chain = ledger.head(connection)
-        at = suspension.at if suspension else now
-        commit = self.reverter.commit(action, plan.commit, f"Muster-Ledger: {chain}", at)
+        if suspension is None:
+            # Somebody resumed the release since the plan was made.
+            return
+        commit = self.reverter.commit(action, plan.commit, f"Muster-Ledger: {chain}", suspension.at)
         # Before the push, so that a kill in between leaves a trace of what was pushed (see `_lift`).
         with writing(self.engine) as connection:
-            suspensions.record_revert(connection, action.release, commit)
+            if not suspensions.record_revert(connection, action.release, commit):
+                return
         self.reverter.push(commit, plan.commit)
         self._record_reverted(suspension or Suspension(action.release, action.reason, at, ""), commit, fleet, now)
 

@@ -150,6 +150,27 @@ suspensions = Table(
     Column("revert", String),
 )
 
+# Suspensions by hand that end by themselves. `since`: device class → generation at which the release came on offer.
+timed_suspensions = Table(
+    "timed_suspensions",
+    metadata,
+    Column("release", String, primary_key=True),
+    Column("reason", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("by", String, nullable=False),
+    Column("until", String, nullable=False),
+    Column("since", JSON, nullable=False),
+)
+
+# Releases that came out of a suspension, and the generation that was published then.
+resumptions = Table(
+    "resumptions",
+    metadata,
+    Column("release", String, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("generation", Integer, nullable=False),
+)
+
 ledger = Table(
     "ledger",
     metadata,

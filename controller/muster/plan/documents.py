@@ -81,7 +81,6 @@ def _document(
     generation: int,
 ) -> DesiredDocument:
     class_name = device_class.metadata.name
-    published = world.published.documents.get((model, class_name))
     entries, halted = [], []
     for release in on_offer(fleet, world, suspensions, model, class_name):
         artifact = release.spec.artifact.digest
@@ -90,7 +89,7 @@ def _document(
                 Halt(release=release.name, artifact=artifact, reason=suspensions[release.name].reason[:2_000])
             )
         elif is_ready(world, release):
-            entries.append(_entry(fleet, release, class_name, published, generation))
+            entries.append(_entry(fleet, world, release, class_name, generation))
     releases = fleet.releases_of(model, class_name)
     intervals = [tier.health.poll_interval for release in releases if (tier := fleet.tier(release))]
     return DesiredDocument(
@@ -107,18 +106,17 @@ def _document(
     )
 
 
-def _entry(
-    fleet: Fleet, release: Release, device_class: str, published: DesiredDocument | None, generation: int
-) -> Entry:
+def _entry(fleet: Fleet, world: World, release: Release, device_class: str, generation: int) -> Entry:
     runtime = release.runtime_for(device_class)
     tier = fleet.tier(release)
     if runtime is None or tier is None:
         raise ValueError(f"{release.name} does not go to {device_class}, or its tier is not in the policy")
+    published = world.published.documents.get((release.model, device_class))
     before = next((entry for entry in published.entries if entry.release == release.name), None) if published else None
     return Entry(
         release=release.name,
         version=release.version,
-        since=before.since if before and before.artifact == release.spec.artifact else generation,
+        since=before.since if before and _goes_on(before, release, world) else generation,
         artifact=release.spec.artifact,
         model_hash=release.spec.stages.quantized,
         config_version=release.spec.config_version,
@@ -128,6 +126,11 @@ def _entry(
         salt=release.salt,
         ppm={name: ppm for name, ppm in release.spec.rollout.cohorts.items() if ppm},
     )
+
+
+def _goes_on(before: Entry, release: Release, world: World) -> bool:
+    """True if the release has been on offer since, with the same artifact, and no suspension of it ended meanwhile."""
+    return before.artifact == release.spec.artifact and before.since > world.resumed.get(release.name, 0)
 
 
 def kept_document(

@@ -2,11 +2,12 @@
 
 Steps, in this order and under these names in code, docs and `muster plan`:
 
-1. judge     guardrails of every release on offer → verdicts; harm suspends the release
-2. publish   the desired documents, if they say something else than what is published
-3. revert    a commit for every suspended release that git still offers
-4. lift      suspensions of releases that git no longer offers
-5. prepare   artifacts that a declared release needs and that are not yet built, verified and signed
+1. lapse     suspensions whose time has come: the release is offered anew
+2. judge     guardrails of every release on offer → verdicts; harm suspends the release
+3. publish   the desired documents, if they say something else than what is published
+4. revert    a commit for every release that is suspended for good and that git still offers
+5. lift      suspensions of releases that git no longer offers
+6. prepare   artifacts that a declared release needs and that are not yet built, verified and signed
 
 Preparing comes last because it takes longest: nothing waits for a build but the release that needs it.
 """
@@ -19,9 +20,11 @@ from datetime import datetime
 
 from muster.kinds.desired import DesiredDocument
 from muster.kinds.fleet import Fleet
+from muster.kinds.moment import utc_text
 from muster.kinds.release import Release
 from muster.plan.documents import desired_documents, kept_document, on_offer, reaches
 from muster.plan.guardrails import Verdict, judge
+from muster.plan.lapse import Lapse, lapse
 from muster.plan.world import ModelClass, Suspension, World
 
 
@@ -68,7 +71,7 @@ class Lift:
     reason: str
 
 
-Action = Suspend | Publish | Revert | Lift | Prepare
+Action = Lapse | Suspend | Publish | Revert | Lift | Prepare
 
 
 @dataclass(frozen=True)
@@ -94,17 +97,19 @@ class Plan:
 
 def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
     """Decide everything. The executor makes no choices."""
+    lapses, world = lapse(world, now)
     verdicts, new = _judge(fleet, world, now)
     suspensions = {**world.suspensions, **new}
     prepare, prepare_waits = _prepare(fleet, world, suspensions)
     publish, publish_waits = _publish(fleet, world, suspensions)
     offered = {release.name: release for release in fleet.releases if _is_offered(fleet, release)}
-    actions: list[Action] = [Suspend(suspension.release, suspension.reason) for suspension in new.values()]
+    actions: list[Action] = [*lapses]
+    actions += [Suspend(suspension.release, suspension.reason) for suspension in new.values()]
     actions += publish
     actions += [
         Revert(name, offered[name].path, suspension.reason)
         for name, suspension in sorted(suspensions.items())
-        if name in offered
+        if name in offered and suspension.until is None
     ]
     actions += [
         Lift(name, "git no longer offers it to any device")
@@ -112,9 +117,17 @@ def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
         if name not in offered and not _is_published(world, name)
     ]
     actions += prepare
-    waits = [*_judge_waits(verdicts), *publish_waits, *prepare_waits]
+    waits = [*_judge_waits(verdicts), *_suspended_waits(suspensions), *publish_waits, *prepare_waits]
     generation = next((step.generation for step in publish), world.published.generation)
     return Plan(fleet.commit or "", generation, tuple(actions), tuple(waits), verdicts)
+
+
+def _suspended_waits(suspensions: Mapping[str, Suspension]) -> list[Wait]:
+    return [
+        Wait("publish", name, f"suspended by {item.by}: {item.reason}", f"{utc_text(item.until)}, or muster resume")
+        for name, item in sorted(suspensions.items())
+        if item.until is not None
+    ]
 
 
 def _is_offered(fleet: Fleet, release: Release) -> bool:
@@ -134,14 +147,15 @@ def _judge(fleet: Fleet, world: World, now: datetime) -> tuple[tuple[Verdict, ..
     """Judge what is on offer, and what comes on offer because something above it is suspended.
 
     The worst class decides: one verdict of harm suspends a release everywhere. A release that nothing would replace is
-    judged too: its halt is better than its harm.
+    judged too: its halt is better than its harm. So is one that is suspended for a time: harm ends that for good.
     """
+    for_good = {name for name, suspension in world.suspensions.items() if suspension.until is None}
     new: dict[str, Suspension] = {}
     while True:
         verdicts = _verdicts(fleet, world, {**world.suspensions, **new})
         harmed: dict[str, list[str]] = {}
         for verdict in verdicts:
-            if verdict.outcome == "harm" and verdict.release not in world.suspensions:
+            if verdict.outcome == "harm" and verdict.release not in for_good:
                 harmed.setdefault(verdict.release, []).append(verdict.reason)
         if harmed.keys() <= new.keys():
             return verdicts, new

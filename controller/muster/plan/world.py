@@ -29,13 +29,20 @@ class Published:
 
 @dataclass(frozen=True)
 class Suspension:
-    """The brake on one release: why, since when, and the commit that made git say the same (None: still to come)."""
+    """The brake on one release: why, since when, and the commit that made git say the same (None: still to come).
+
+    With `until`, somebody holds the release for a time: git goes on saying what will be true again, so nothing is
+    reverted. `since` is then, per device class, the generation at which the release had come on offer: the evidence of
+    this attempt, by which guardrails go on judging it.
+    """
 
     release: str
     reason: str
     at: datetime
     by: str
     revert: str | None = None
+    until: datetime | None = None
+    since: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -91,4 +98,9 @@ class World:
     damaged: frozenset[str] = frozenset()
     """Digests of artifacts whose bytes were found altered or gone: not to be named until they are built again."""
     suspensions: Mapping[str, Suspension] = field(default_factory=dict)
+    resumed: Mapping[str, int] = field(default_factory=dict)
+    """Releases that came out of a suspension, and the generation that was published then.
+
+    They are offered anew from a later one on, and judged by what devices show from there.
+    """
     observed: Observed = Observed()
