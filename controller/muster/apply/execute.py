@@ -31,7 +31,7 @@ from muster.kinds.release import Release
 from muster.observe.storage import writing
 from muster.plan.lapse import Lapse
 from muster.plan.planner import Action, Lift, Plan, Prepare, Publish, Revert, Suspend, signs_for
-from muster.plan.world import Suspension
+from muster.plan.world import GUARDRAIL, Suspension
 from muster.source.git import Repository
 
 
@@ -95,7 +95,7 @@ class Executor:
 
     def _suspend(self, action: Suspend, plan: Plan, fleet: Fleet, now: datetime) -> None:
         found = [verdict for verdict in plan.verdicts if verdict.release == action.release]
-        suspension, ground = Suspension(action.release, action.reason, now, "guardrail"), self._ground(fleet, now)
+        suspension, ground = Suspension(action.release, action.reason, now, GUARDRAIL), self._ground(fleet, now)
         with writing(self.engine) as connection:
             if suspensions.suspend(connection, suspension):
                 verdicts = [dataclasses.asdict(verdict) for verdict in found]

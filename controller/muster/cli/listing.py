@@ -119,7 +119,9 @@ def print_status(status: Mapping[str, Any]) -> None:
     for condition in status.get("conditions", []):
         click.echo(f"  {condition['type']}: {condition['status']} ({condition['reason']}) {condition['message']}")
     for suspension in status.get("suspensions", []):
-        click.echo(f"  suspended: {suspension['release']} since {suspension['at']}: {suspension['reason']}")
+        until = f" until {suspension['until']}" if suspension.get("until") else ""
+        who = f"since {suspension['at']}{until} by {suspension.get('by', '?')}"
+        click.echo(f"  suspended: {suspension['release']} {who}: {suspension['reason']}")
     if not status["fleet"]:
         click.echo("no device is enrolled")
         return

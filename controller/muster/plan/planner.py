@@ -25,7 +25,7 @@ from muster.kinds.release import Release
 from muster.plan.documents import desired_documents, kept_document, on_offer, reaches
 from muster.plan.guardrails import Verdict, judge
 from muster.plan.lapse import Lapse, lapse
-from muster.plan.world import ModelClass, Suspension, World
+from muster.plan.world import GUARDRAIL, ModelClass, Suspension, World
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _judge(fleet: Fleet, world: World, now: datetime) -> tuple[tuple[Verdict, ..
         if harmed.keys() <= new.keys():
             return verdicts, new
         new |= {
-            release: Suspension(release=release, reason="; ".join(reasons), at=now, by="guardrail")
+            release: Suspension(release=release, reason="; ".join(reasons), at=now, by=GUARDRAIL)
             for release, reasons in harmed.items()
         }
 

@@ -27,6 +27,10 @@ class Published:
     artifacts: frozenset[str] = frozenset()
 
 
+GUARDRAIL = "guardrail"
+"""Who suspends, where no person does. No person can be called so: a person is a name and an address."""
+
+
 @dataclass(frozen=True)
 class Suspension:
     """The brake on one release: why, since when, and the commit that made git say the same (None: still to come).
