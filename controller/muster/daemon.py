@@ -23,6 +23,7 @@ from muster.apply.alerts.telling import Telling, alerts_delivered
 from muster.apply.approvals_seen import enter_declared
 from muster.apply.builds import Builds
 from muster.apply.checkpoints import Checkpoints
+from muster.apply.drift import find_drift, record_drift
 from muster.apply.execute import Executor, Failed
 from muster.apply.identity import Identity
 from muster.apply.key_uses import KeyUses
@@ -41,10 +42,11 @@ from muster.observe.counts import observed
 from muster.observe.status import read_status, write_status
 from muster.observe.storage import open_storage, writing
 from muster.observe.tallies import keep_judging
-from muster.plan.conditions import Condition, carry_over, condition, ready, unserved_classes
+from muster.plan.conditions import Condition, carry_over, condition, drift_condition, ready, unserved_classes
 from muster.plan.describe import loop_body, plan_body, release_pins
-from muster.plan.judging import judging_of
+from muster.plan.drifted import Drift
 from muster.plan.judged_since import judged_since
+from muster.plan.judging import judging_of
 from muster.plan.planner import Plan, make_plan
 from muster.plan.world import Published, World
 from muster.source.git import Repository
@@ -264,6 +266,7 @@ class Controller:
                 damaged=frozenset(self._executor.damaged),
                 suspensions=suspended,
                 resumed=resumed,
+                named=read_status(connection, "releases") or {},
                 observed=observed(connection, now, judged_since(fleet, published, suspended, resumed, now)),
             )
 
@@ -282,11 +285,19 @@ class Controller:
         conditions = [*conditions, _steps(failed, now, generation)]
         if fleet is not None:
             conditions.append(_served(fleet, world, now))
+        drifted: tuple[Drift, ...] = ()
+        if fleet is not None:
+            with self.engine.connect() as connection:
+                drifted = find_drift(connection, fleet, now)
         with writing(self.engine) as connection:
             conditions.append(alerts_delivered(connection, now, generation))
+            record_drift(connection, drifted, now)
+            # What devices drifted to keeps the loop from nothing.
+            summary = ready(conditions, now, generation)
+            conditions += [drift_condition(drifted, now, generation)] if fleet is not None else []
             before = read_status(connection, "loop") or {}
             old = {item["type"]: item for item in before.get("conditions", [])}
-            carried = carry_over([*conditions, ready(conditions, now, generation)], old)
+            carried = carry_over([*conditions, summary], old)
             write_status(connection, "loop", loop_body(plan, world, carried, now), now)
             if ground is not None:
                 self._telling.conditions(connection, ground, carried)

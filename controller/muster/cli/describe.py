@@ -44,8 +44,19 @@ def describe(what: str, name: str | None, output: str, **options: Any) -> int:
     found = [state for state in client.pages("/v1/devices", limit=1_000) if state["deviceId"] == name]
     if not found:
         raise Refused(f"device {name} is not enrolled", "list those that are: muster get devices")
+    drifted = client.get("/v1/drift", names=0)["items"]
+    found = [{**state, "drift": _drift_of(state, drifted)} for state in found]
     emit(found, output, lambda: _print_nested(found[0] if len(found) == 1 else {s["model"]: s for s in found}))
     return 0
+
+
+def _drift_of(state: dict[str, Any], drifted: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """In what a device runs what git never declared for it, and what is done about that."""
+    said = state["telemetry"]
+    runs = {"modelHash": "model_hash", "configVersion": "config_version", "runtimeVersion": "runtime_version"}
+    what = {key: said[name] for key, name in runs.items()}
+    found = _find(drifted, deviceClass=state["deviceClass"], model=state["model"], runs=what)
+    return {key: found[key] for key in ("difference", "since")} if found else None
 
 
 def _release(name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +105,7 @@ def _on_class(release: Release, name: str, status: dict[str, Any], published: di
     }
 
 
-def _find(rows: list[dict[str, Any]], **key: str) -> dict[str, Any]:
+def _find(rows: list[dict[str, Any]], **key: Any) -> dict[str, Any]:
     """The row with these values; empty if there is none."""
     return next((row for row in rows if all(row[name] == value for name, value in key.items())), {})
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from muster.kinds.cohort import MOST_COHORTS, MOST_ENTRIES, Selector
 from muster.kinds.device_class import Provider
 from muster.kinds.digest import Commit, Digest, ExactVersion, Name, Version
+from muster.kinds.drift import DriftRules
 from muster.kinds.quantity import Duration
 from muster.kinds.release import Artifact, Salt
 from muster.kinds.resource import AsTuple, Declared, Text
@@ -55,8 +56,12 @@ class Halt(Declared):
     reason: Text
 
 
+def _absent(value: object) -> bool:
+    return value is None
+
+
 class DesiredDocument(Declared):
-    """Entries run from newest to oldest."""
+    """Entries run from newest to oldest. Without `drift`, every device takes what is declared, whatever it runs."""
 
     api_version: Literal["muster/v1"] = "muster/v1"
     kind: Literal["DesiredDocument"] = "DesiredDocument"
@@ -68,6 +73,8 @@ class DesiredDocument(Declared):
     cohorts: Annotated[tuple[OrderedCohort, ...], AsTuple, Field(max_length=MOST_COHORTS)]
     entries: Annotated[tuple[Entry, ...], AsTuple, Field(max_length=MOST_ENTRIES)]
     halted: Annotated[tuple[Halt, ...], AsTuple, Field(max_length=MOST_ENTRIES)] = ()
+    # Left out where it says nothing: agents of before do not know it.
+    drift: Annotated[DriftRules | None, Field(exclude_if=_absent)] = None
 
     @property
     def target(self) -> str:

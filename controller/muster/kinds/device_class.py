@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from muster.kinds.digest import DeviceId, ExactVersion, Name
+from muster.kinds.drift import MOST_RULES, DriftAction, DriftRule
 from muster.kinds.quantity import Duration, Rate, Size
 from muster.kinds.resource import AsTuple, Declared, Resource, Text
 
@@ -71,6 +72,9 @@ class DeviceClassSpec(Declared):
     `cpu` is the model of qemu's whose instructions the devices have. With it, gates about answers are asked for the
     class too, and only what was measured with those instructions, or on a reference device, answers them.
     `referenceDevices` are the devices of the class whose agents measure for all of them.
+
+    `drift`: what is done about a device that runs what git never declared for it; `driftRules`, in order, say otherwise
+    for single fields.
     """
 
     hardware: Text
@@ -83,6 +87,8 @@ class DeviceClassSpec(Declared):
     may_be_empty: bool = False
     cpu: EmulatedCpu | None = None
     reference_devices: Annotated[tuple[DeviceId, ...], AsTuple, Field(max_length=64)] = ()
+    drift: DriftAction = "Correct"
+    drift_rules: Annotated[tuple[DriftRule, ...], AsTuple, Field(max_length=MOST_RULES)] = ()
 
 
 class DeviceClass(Resource):

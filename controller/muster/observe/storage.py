@@ -93,6 +93,8 @@ running = Table(
     Column("values", JSON),
     Column("reported_at", String, nullable=False),
     PrimaryKeyConstraint("device_id", "model"),
+    # What there is to run, is found by walking this: see `observe.drift`.
+    Index("running_by_what", "device_class", "model", "model_hash", "config_version", "runtime_version", "device_id"),
 )
 
 IN_UPDATE = ", ".join(f"'{phase}'" for phase in TIME_LIMITS)

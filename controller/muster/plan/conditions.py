@@ -6,14 +6,18 @@ are two axes and stay two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from muster.kinds.fleet import Fleet
+from muster.plan.drifted import Drift
 from muster.plan.planner import Plan, Prepare, Publish, Suspend
 from muster.plan.world import Published, World
+
+_TOLD = 8
+"""Of what drifted, in a message."""
 
 Sync = Literal["Synced", "OutOfSync", "Unknown"]
 Health = Literal["Healthy", "Progressing", "Degraded", "Suspended", "Missing", "Unknown"]
@@ -83,4 +87,23 @@ def unserved_classes(fleet: Fleet, published: Published) -> tuple[str, ...]:
         for model in device_class.spec.models
         if not device_class.spec.may_be_empty
         and not ((document := published.documents.get((model, device_class.metadata.name))) and document.entries)
+    )
+
+
+def drift_condition(found: Sequence[Drift], now: datetime, generation: int) -> Condition:
+    """`Drifted` is True while devices drift and that is not ignored. It does not keep the loop from being ready."""
+    told = [one for one in found if one.difference.action != "Ignore"]
+    counts = [
+        f"{one.devices} of {one.device_class} ({one.model}: {one.difference.field}, {one.difference.action})"
+        for one in told[:_TOLD]
+    ]
+    more = [f"{len(told) - _TOLD} more"] if len(told) > _TOLD else []
+    message = f"devices run what git never declared for them: {', '.join([*counts, *more])}"
+    return condition(
+        "Drifted",
+        holds=bool(told),
+        reason="Undeclared" if told else "AsDeclared",
+        message=message if told else "no device runs what git never declared for it",
+        now=now,
+        generation=generation,
     )

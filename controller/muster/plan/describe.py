@@ -66,13 +66,14 @@ def _action_body(action: Any) -> dict[str, Any]:
     return body
 
 
-def release_pins(fleet: Fleet) -> dict[str, dict[str, str]]:
+def release_pins(fleet: Fleet) -> dict[str, dict[str, Any]]:
     """What a device that runs a release reports, by release."""
     return {
         release.name: {
             "model_hash": release.spec.stages.quantized,
             "config_version": release.spec.config_version,
             "artifact": release.spec.artifact.digest,
+            "runtimes": {runtime.device_class: runtime.version for runtime in release.spec.runtimes},
         }
         for release in fleet.releases
     }

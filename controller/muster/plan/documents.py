@@ -9,6 +9,7 @@ from muster.kinds.device_class import DeviceClass
 from muster.kinds.fleet import Fleet
 from muster.kinds.quantity import PPM, parse_duration
 from muster.kinds.release import Release
+from muster.plan.drifted import rules_of, travels
 from muster.plan.world import ModelClass, Suspension, World
 
 # A class whose releases name no tier of the policy cannot pass `check`; this only keeps the function total.
@@ -90,6 +91,7 @@ def _document(
             )
         elif is_ready(world, release):
             entries.append(_entry(fleet, world, release, class_name, generation))
+    rules = rules_of(device_class, model, world.named)
     releases = fleet.releases_of(model, class_name)
     intervals = [tier.health.poll_interval for release in releases if (tier := fleet.tier(release))]
     return DesiredDocument(
@@ -103,6 +105,7 @@ def _document(
         ),
         entries=tuple(entries),
         halted=tuple(halted),
+        drift=rules if travels(rules) else None,
     )
 
 

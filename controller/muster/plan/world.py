@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from muster.kinds.desired import DesiredDocument
 from muster.kinds.phases import TRIED, Phase
@@ -108,3 +109,5 @@ class World:
     They are offered anew from a later one on, and judged by what devices show from there.
     """
     observed: Observed = Observed()
+    named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Release → what a device that runs it reports, of every release that was ever declared."""

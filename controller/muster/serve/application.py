@@ -104,6 +104,7 @@ def build_application(
             Route("/v1/published", operators.published),
             Route("/v1/field", operators.field),
             Route("/v1/devices", operators.devices),
+            Route("/v1/drift", operators.drift),
             Route("/v1/ledger", operators.ledger),
             Route("/v1/suspend", by_hand.suspend, methods=["POST"]),
             Route("/v1/resume", by_hand.resume, methods=["POST"]),

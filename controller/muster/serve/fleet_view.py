@@ -8,10 +8,12 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from muster.observe import drift
 from muster.observe.convergence import DeviceState, converge, device_states
 from muster.observe.counts import first_failures, observed
 from muster.observe.status import read_status
 from muster.plan.describe import as_json
+from muster.plan.drift import Runs
 from muster.plan.world import Published
 
 
@@ -46,6 +48,13 @@ class FleetView:
     def desired(self) -> Published:
         """What devices can fetch now, as documents."""
         return self._published()
+
+    def drift(self, names: int) -> dict[str, Any]:
+        """What devices run that git never declared for them, with the first `names` of each."""
+        with self._engine.connect() as connection:
+            said = read_status(connection, "drift") or {"items": [], "of": 0}
+            items = [{**item, "names": drift.names(connection, _seen(item), names)} for item in said["items"]]
+        return {"items": items, "of": said["of"]}
 
     def published(self) -> dict[str, Any]:
         """What devices can fetch now."""
@@ -108,3 +117,9 @@ class FleetView:
                 for (release, device_class), exposure in sorted(exposures.items())
             ],
         }
+
+
+def _seen(item: dict[str, Any]) -> drift.Seen:
+    runs = item["runs"]
+    what = Runs(runs["modelHash"], runs["configVersion"], runs["runtimeVersion"])
+    return item["deviceClass"], item["model"], what

@@ -21,6 +21,7 @@ from muster.serve.field_view import FieldView
 from muster.serve.fleet_view import FleetView
 
 PAGE = 1_000
+MOST_NAMES = 100
 
 
 class OperatorRoutes:
@@ -64,6 +65,12 @@ class OperatorRoutes:
         device_class = request.query_params.get("class")
         states = await asyncio.to_thread(self._view.devices, device_class, after, limit)
         return JSONResponse(page(as_json(states), limit, "deviceId"))
+
+    async def drift(self, request: Request) -> JSONResponse:
+        """GET /v1/drift?names=: what devices run that git never declared for them, with the first names of each."""
+        self.authorize(request)
+        names = _number(request, "names", 20, MOST_NAMES)
+        return JSONResponse(await asyncio.to_thread(self._view.drift, names))
 
     async def ledger(self, request: Request) -> JSONResponse:
         """GET /v1/ledger?after=&limit=: events, oldest first."""
