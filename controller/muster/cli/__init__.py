@@ -37,6 +37,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "measure": ("muster.cli.measure:measure", "Measure a release as a device class runs it, and sign that."),
     "plan": ("muster.cli.plan:plan", "Show what the controller would do, and what it waits for."),
     "policy": ("muster.cli.policy:policy", "Try the policies on small changes and compare."),
+    "promote": ("muster.cli.promote:promote", "Commit the next step of a release, if the gate would let it pass."),
     "rebuild": ("muster.cli.rebuild:rebuild", "Be a rebuilder: build what has no verdict of yours, and sign one."),
     "release": ("muster.cli.release:release", "Write a release file with every pin filled in."),
     "report": ("muster.cli.report:report", "Report how well the fleet delivers."),
