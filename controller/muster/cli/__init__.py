@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "policy": ("muster.cli.policy:policy", "Try the policies on small changes and compare."),
     "promote": ("muster.cli.promote:promote", "Commit the next step of a release, if the gate would let it pass."),
     "rebuild": ("muster.cli.rebuild:rebuild", "Be a rebuilder: build what has no verdict of yours, and sign one."),
+    "rehearse": ("muster.cli.rehearse:rehearse", "Try the way back of a model, and sign how it came out."),
     "release": ("muster.cli.release:release", "Write a release file with every pin filled in."),
     "report": ("muster.cli.report:report", "Report how well the fleet delivers."),
     "resume": ("muster.cli.by_hand:resume", "Offer a suspended release again, judged from there on."),

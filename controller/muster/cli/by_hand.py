@@ -53,7 +53,7 @@ def suspend(release: str, why: str, until: str | None, output: str, **options: A
     """
     now = datetime.now(UTC)
     end = _moment(until, now) if until else None
-    asked = {"release": release, "why": why, "by": _who(options["by"]), "until": end.isoformat() if end else None}
+    asked = {"release": release, "why": why, "by": who_asks(options["by"]), "until": end.isoformat() if end else None}
     said = _ask("/v1/suspend", asked, options)
     emit(said, output, lambda: _print_suspended(said))
 
@@ -63,7 +63,7 @@ def suspend(release: str, why: str, until: str | None, output: str, **options: A
 @click.option("--over-guardrail", is_flag=True, help="Also if it was a guardrail that suspended the release.")
 def resume(release: str, why: str, over_guardrail: bool, output: str, **options: Any) -> None:
     """Offer a suspended release again, under a new generation: it is judged by what devices show from there on."""
-    asked = {"release": release, "why": why, "by": _who(options["by"]), "overGuardrail": over_guardrail}
+    asked = {"release": release, "why": why, "by": who_asks(options["by"]), "overGuardrail": over_guardrail}
     said = _ask("/v1/resume", asked, options)
     emit(said, output, lambda: _print_resumed(said))
 
@@ -116,7 +116,8 @@ def _write(path: str, asked: dict[str, Any], state: Path) -> dict[str, Any]:
     return said
 
 
-def _who(text: str | None) -> str:
+def who_asks(text: str | None) -> str:
+    """`text`, or whose git this is, or the user of this machine: "Name <address>"."""
     if text is not None:
         return text
     machine = f"{_user()} <{_user()}@{socket.gethostname() or 'localhost'}>"
