@@ -83,7 +83,16 @@ def test_what_a_controller_does_can_be_verified_in_the_repository_alone(scene: S
     found = verified(halted(scene))
     assert found.flaws == ()
     events = [row.event for row in found.rows]
-    assert {"declared", "published", "decided", "suspended", "reverted", "lifted", "key-used"} == set(events)
+    assert set(events) == {
+        "declared",
+        "published",
+        "decided",
+        "suspended",
+        "reverted",
+        "lifted",
+        "key-used",
+        "alerted",
+    }
     assert [missing_fields(row.event, row.body) for row in found.rows] == [()] * len(events)
     roles = {row.body["role"] for row in found.rows if row.event == "key-used"}
     assert roles == {"artifacts", "tuf-targets", "tuf-snapshot", "tuf-timestamp"}

@@ -190,7 +190,7 @@ class Executor:
             if not suspensions.record_revert(connection, action.release, commit):
                 return
         self.reverter.push(commit, plan.commit)
-        self._record_reverted(suspension or Suspension(action.release, action.reason, at, ""), commit, fleet, now)
+        self._record_reverted(suspension, commit, fleet, now)
 
     def _record_reverted(self, suspension: Suspension, commit: str, fleet: Fleet, now: datetime) -> None:
         release, ground = suspension.release, self._ground(fleet, now)

@@ -99,6 +99,27 @@ _TABLE: Final = (
         "a person took a suspension back before git said the same",
     ),
     EventKind(
+        "lapsed",
+        "SuspensionLapsed",
+        "suspension",
+        ("release", "reason"),
+        "a suspension that a person made for a time is over; the release is offered again, under a new generation",
+    ),
+    EventKind(
+        "drifted",
+        "DeviceDrifted",
+        "decision",
+        ("deviceClass", "model", "field"),
+        "devices run what git never declared for them",
+    ),
+    EventKind(
+        "drift-ended",
+        "DriftEnded",
+        "decision",
+        ("deviceClass", "model", "field"),
+        "no device of that place runs it any longer",
+    ),
+    EventKind(
         "reverted",
         "RevertCommitted",
         "commit",

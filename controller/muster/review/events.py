@@ -60,6 +60,8 @@ def summary(event: str, body: Mapping[str, Any]) -> str:
             text = f"{body.get('by')} approved {body.get('of') or 'the change'} on {_short(body.get('commit'))}"
         case "decided":
             text = f"{body.get('subject')}: {body.get('before') or 'undecided'} → {body.get('outcome')}"
+        case "drifted" | "drift-ended":
+            text = f"{body.get('field')} of {body.get('model')} on {body.get('deviceClass')}"
         case "key-used":
             text = f"{body.get('role')} key signs {body.get('subject')}"
         case _:
