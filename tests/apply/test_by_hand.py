@@ -65,7 +65,8 @@ def halted(controller: Controller) -> list[str]:
 def events(controller: Controller) -> list[tuple[str, dict[str, Any]]]:
     with controller.engine.connect() as connection:
         ledger.verify_chain(connection)
-        return [(event.event, dict(event.body)) for event in ledger.events(connection)]
+        found = [(event.event, dict(event.body)) for event in ledger.events(connection)]
+    return [(name, body) for name, body in found if name not in ("declared", "decided", "key-used", "alerted")]
 
 
 def fail(scene: Scene, controller: Controller, first: int = 0) -> None:

@@ -52,7 +52,7 @@ def test_a_commit_is_published_once(scene: Scene) -> None:
     assert scene.tick(controller) == []
     assert (controller.publisher.published().generation, versions(controller)) == (1, ["1.0.0"])
     assert said(controller, "commit") == commit
-    assert {name for name, status in conditions(controller).items() if status != "True"} == {"Drifted"}
+    assert {name for name, status in conditions(controller).items() if status != "True"} == set()
 
 
 def test_a_bad_commit_changes_nothing(scene: Scene) -> None:

@@ -41,7 +41,7 @@ def condition(controller: Controller) -> dict[str, str]:
     with controller.engine.connect() as connection:
         conditions = {item["type"]: item for item in read_status(connection, "loop")["conditions"]}
     assert conditions["Ready"]["status"] == "True"
-    return dict(conditions["Drifted"])
+    return dict(conditions["RunsAsDeclared"])
 
 
 def happened(controller: Controller) -> list[tuple[str, str]]:
@@ -59,14 +59,14 @@ def test_from_the_first_device_to_the_last(scene: Scene) -> None:
     runs(controller, "good")
     runs(controller, "empty", model_hash=None, config_version=None)
     scene.tick(controller)
-    assert condition(controller)["status"] == "False"
+    assert condition(controller)["status"] == "True"
     for name in ("b", "a"):
         runs(controller, name, model_hash=FOREIGN)
     runs(controller, "c", "cam-lowlight", runtime_version="1.30.0")
     since = scene.now
     scene.tick(controller)
     said = condition(controller)
-    assert (said["status"], said["reason"]) == ("True", "Undeclared")
+    assert (said["status"], said["reason"]) == ("False", "Drifted")
     assert "2 of cam-day (meter-reader: artifact, Correct), 1 of cam-lowlight" in said["message"]
     scene.tick(scene.controller())
     items = FleetView(controller.engine, controller.publisher.published).drift(1)["items"]
@@ -98,7 +98,7 @@ def test_a_release_that_is_gone_from_git_was_declared(scene: Scene) -> None:
     scene.tick(controller)
     restarted = scene.controller()
     scene.tick(restarted)
-    assert condition(restarted)["status"] == "False"
+    assert condition(restarted)["status"] == "True"
 
 
 def test_the_rules_travel_to_devices_that_may_keep_something(scene: Scene) -> None:
@@ -129,7 +129,7 @@ def test_what_is_ignored_is_listed_and_told_nobody(scene: Scene) -> None:
     scene.tick(controller)
     runs(controller, "a", model_hash=FOREIGN)
     scene.tick(controller)
-    assert condition(controller)["status"] == "False"
+    assert condition(controller)["status"] == "True"
     items = FleetView(controller.engine, controller.publisher.published).drift(5)["items"]
     assert [(item["difference"]["action"], item["devices"]) for item in items] == [("Ignore", 1)]
 

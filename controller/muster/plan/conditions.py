@@ -91,7 +91,7 @@ def unserved_classes(fleet: Fleet, published: Published) -> tuple[str, ...]:
 
 
 def drift_condition(found: Sequence[Drift], now: datetime, generation: int) -> Condition:
-    """`Drifted` is True while devices drift and that is not ignored. It does not keep the loop from being ready."""
+    """False while devices drift and that is not ignored. It does not keep the loop from being ready."""
     told = [one for one in found if one.difference.action != "Ignore"]
     counts = [
         f"{one.devices} of {one.device_class} ({one.model}: {one.difference.field}, {one.difference.action})"
@@ -100,9 +100,9 @@ def drift_condition(found: Sequence[Drift], now: datetime, generation: int) -> C
     more = [f"{len(told) - _TOLD} more"] if len(told) > _TOLD else []
     message = f"devices run what git never declared for them: {', '.join([*counts, *more])}"
     return condition(
-        "Drifted",
-        holds=bool(told),
-        reason="Undeclared" if told else "AsDeclared",
+        "RunsAsDeclared",
+        holds=not told,
+        reason="Drifted" if told else "AsDeclared",
         message=message if told else "no device runs what git never declared for it",
         now=now,
         generation=generation,
