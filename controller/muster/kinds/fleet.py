@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from muster.kinds.policy import Policy, Tier
     from muster.kinds.policy_test import PolicyTest
     from muster.kinds.release import Release
+    from muster.kinds.scenario import Scenario
     from muster.kinds.signing_key import KeyUse, SigningKey
     from muster.kinds.trusted_identity import IdentityUse, TrustedIdentity
     from muster.kinds.waiver import Waiver
 
 AnyResource: TypeAlias = (
     "Release | DeviceClass | Cohort | Policy | Owners | Checklist"
-    " | Freeze | Waiver | PolicyTest | SigningKey | TrustedIdentity | Components | Channel"
+    " | Freeze | Waiver | PolicyTest | SigningKey | TrustedIdentity | Components | Channel | Scenario"
 )
 
 _MODULES = {
@@ -44,6 +45,7 @@ _MODULES = {
     "TrustedIdentity": "trusted_identity",
     "Components": "components",
     "Channel": "channel",
+    "Scenario": "scenario",
 }
 
 

@@ -1,0 +1,72 @@
+"""Cohort assignment over arrays: the arithmetic of `plan.assignment`, for all devices at once.
+
+Held against the scalar functions in tests/simulate/test_simulated_assignment.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from muster.kinds.desired import DesiredDocument
+from muster.plan.assignment import BUCKETS
+
+_CHUNK = 200_000
+NOTHING = 255
+
+
+def device_id(number: int) -> str:
+    """The id of a simulated device."""
+    return f"simulated-{number:08}"
+
+
+def buckets(salt: str, devices: int) -> npt.NDArray[np.uint32]:
+    """The bucket of every device for one salt."""
+    state = hashlib.sha256(f"cohort/v1|{salt}|".encode())
+    found = np.empty(devices, np.uint32)
+    for start in range(0, devices, _CHUNK):
+        end = min(start + _CHUNK, devices)
+        digests = b"".join([_first_bytes(state, number) for number in range(start, end)])
+        found[start:end] = scaled(np.frombuffer(digests, ">u8").astype(np.uint64))
+    return found
+
+
+def _first_bytes(state: hashlib._Hash, number: int) -> bytes:
+    one = state.copy()
+    one.update(device_id(number).encode())
+    return one.digest()[:8]
+
+
+def scaled(u: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
+    """`(u * BUCKETS) >> 64` without 128-bit numbers: the halves of u are multiplied one by one, and nothing is lost.
+
+    BUCKETS < 2^20, so that neither product reaches 2^52.
+    """
+    high = (u >> np.uint64(32)) * np.uint64(BUCKETS)
+    low = (u & np.uint64(0xFFFFFFFF)) * np.uint64(BUCKETS)
+    return ((high + (low >> np.uint64(32))) >> np.uint64(32)).astype(np.uint32)
+
+
+def chosen(
+    document: DesiredDocument,
+    cohort_of: npt.NDArray[np.uint8],
+    of_salt: Callable[[str], npt.NDArray[np.uint32]],
+    releases: Sequence[str],
+) -> npt.NDArray[np.uint8]:
+    """`choose` for many devices: the number of each one's release in `releases`, or NOTHING.
+
+    `cohort_of` is the number of each device's cohort among the document's cohorts.
+    """
+    found = np.full(len(cohort_of), NOTHING, np.uint8)
+    for entry in reversed(document.entries):
+        ppm = np.array([entry.ppm.get(cohort.name, 0) for cohort in document.cohorts], np.uint32)
+        number = releases.index(entry.release)
+        if (ppm == BUCKETS).all():
+            # Every bucket is below it: whoever has an id is in.
+            found[:] = number
+        else:
+            found[of_salt(entry.salt) < ppm[cohort_of]] = number
+    return found
