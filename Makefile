@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check fix docs env models lock peers fuzz benchmarks repro aarch64
+.PHONY: demo test check fix docs env models lock peers fuzz benchmarks simulate repro aarch64
 
 demo: env
 	$(BIN)/muster demo $(DEMO)
@@ -73,6 +73,12 @@ benchmarks: env
 	$(BIN)/python benchmarks/check_speed.py
 	$(BIN)/python benchmarks/signing_speed.py
 	$(BIN)/python benchmarks/build_speed.py
+	$(BIN)/python benchmarks/plan_scale.py
+
+# Every shipped scenario with ten million simulated devices, beside the policies that users have today; writes the tables
+# of docs/rollouts.md. Takes about twenty minutes on two cores.
+simulate: env
+	$(BIN)/muster simulate scenarios/[!p]*.yaml --page docs/rollouts.md
 
 # Debian programs and npm packages that some tests measure us against; those tests skip with their reason where they are
 # missing. Packages named in tests/<part>/peers/ are installed below .peers/<part>/.

@@ -48,6 +48,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "schemas": ("muster.cli.schemas:schemas", "Write the JSON Schemas of the kinds."),
     "suspend": ("muster.cli.by_hand:suspend", "Stop a release on every device, for a time or for good."),
     "sign": ("muster.cli.sign:sign", "Sign an artifact for people, with a key or keyless."),
+    "simulate": ("muster.cli.simulate:simulate", "Play a rollout on millions of simulated devices."),
     "trace": ("muster.cli.trace:trace", "Walk from a device or a digest to data, and back."),
     "verify": ("muster.cli.verify:verify", "Verify an artifact's digest and signature."),
     "wait": ("muster.cli.wait:wait", "Wait until the fleet runs what git declares."),

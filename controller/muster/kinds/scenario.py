@@ -192,13 +192,19 @@ class ScenarioSpec(Declared):
 
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 1
     devices: Annotated[int, Field(ge=100, le=MOST_DEVICES)] = 10_000_000
-    duration: Duration = 72 * _HOUR
+    duration: Duration = 96 * _HOUR
     tick: Duration = 5 * _MINUTE
     artifact_size: Size = 4 * 2**20
     population: Population = Field(default_factory=Population)
     releases: Annotated[tuple[SimulatedRelease, ...], AsTuple, Field(min_length=2, max_length=8)]
     troubles: Annotated[tuple[Trouble, ...], AsTuple, Field(max_length=16)] = ()
     restarts: bool = False
+
+    @property
+    def halts_called_for(self) -> tuple[int, ...]:
+        """Numbers of the releases that somebody should halt: harmful ones, and what arrives corrupt."""
+        corrupt = any(one.what == "corrupt-cdn" for one in self.troubles)
+        return tuple(number for number, release in enumerate(self.releases) if number and (release.harmful or corrupt))
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:

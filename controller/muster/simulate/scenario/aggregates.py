@@ -90,7 +90,8 @@ class Timeline:
 
     def at(self, tick: int) -> npt.NDArray[np.int64]:
         """[cell, moment] at the end of this tick."""
-        return self.sums[min(tick, len(self.sums) - 1)].astype(np.int64)
+        found: npt.NDArray[np.int64] = self.sums[min(tick, len(self.sums) - 1)].astype(np.int64)
+        return found
 
 
 def phases_of(counts: npt.NDArray[np.int64], *, heard: bool) -> dict[Phase, int]:

@@ -6,7 +6,7 @@ Held against the scalar functions in tests/simulate/test_simulated_assignment.py
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -53,12 +53,13 @@ def scaled(u: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
 def chosen(
     document: DesiredDocument,
     cohort_of: npt.NDArray[np.uint8],
-    of_salt: Callable[[str], npt.NDArray[np.uint32]],
+    of_salt: Mapping[str, npt.NDArray[np.uint32]],
     releases: Sequence[str],
 ) -> npt.NDArray[np.uint8]:
     """`choose` for many devices: the number of each one's release in `releases`, or NOTHING.
 
-    `cohort_of` is the number of each device's cohort among the document's cohorts.
+    `cohort_of` is the number of each device's cohort among the document's cohorts. `of_salt` holds the buckets for the
+    salt of every entry that does not go to everybody.
     """
     found = np.full(len(cohort_of), NOTHING, np.uint8)
     for entry in reversed(document.entries):
@@ -68,5 +69,5 @@ def chosen(
             # Every bucket is below it: whoever has an id is in.
             found[:] = number
         else:
-            found[of_salt(entry.salt) < ppm[cohort_of]] = number
+            found[of_salt[entry.salt] < ppm[cohort_of]] = number
     return found

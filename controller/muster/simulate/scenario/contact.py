@@ -102,7 +102,8 @@ class Contact:
         """The longest pause between two polls that a device is used to."""
         habit = self.devices.habit[indices]
         off = self.devices.periods[habit] - self.devices.lengths[habit]
-        return np.maximum(off, self.interval)
+        found: Seconds = np.maximum(off, self.interval)
+        return found
 
     def _next(self, times: Seconds, place: npt.NDArray[np.int64]) -> Seconds:
         return times + (place - times) % self.interval

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from muster.kinds.cohort import Cohort
+from muster.kinds.desired import DesiredDocument
 from muster.kinds.device_class import DeviceClass
 from muster.kinds.digest import digest_of
 from muster.kinds.errors import Unusable
@@ -18,6 +19,8 @@ from muster.kinds.quantity import PPM, format_percent
 from muster.kinds.release import Inference, Release
 from muster.kinds.scenario import ScenarioSpec
 from muster.kinds.signing_key import SigningKey
+from muster.plan.documents import desired_documents
+from muster.plan.world import World
 
 MODEL = "simulated"
 CANARY, REST = "canary", "fleet"
@@ -50,6 +53,14 @@ class Declared:
         """A release with every pin filled in from its version."""
         version = self.spec.releases[index].version
         return Release.model_validate(_release(version, self.tier.name, self.spec, cohorts))
+
+    def example_document(self) -> DesiredDocument:
+        """A document with every release on offer: what a device fetches when something changed."""
+        share = {CANARY: PPM, REST: PPM}
+        half = {CANARY: PPM, REST: PPM // 2}
+        fleet = self.commit({number: half if number else share for number in range(len(self.spec.releases))}, 1)
+        world = World(signer=self.signer, prepared=frozenset(release.pins for release in fleet.releases))
+        return next(iter(desired_documents(fleet, world, {}, 1).values()))
 
     def name(self, index: int) -> str:
         """The name of a release."""

@@ -11,7 +11,7 @@ from muster.kinds.scenario import ScenarioSpec
 from muster.simulate.scenario.aggregates import Timeline
 from muster.simulate.scenario.contact import NEVER, Contact, spans
 from muster.simulate.scenario.draws import Indices
-from muster.simulate.scenario.latency import LEVELS, Histogram, Latencies, everybody
+from muster.simulate.scenario.latency import Histogram, Latencies, everybody
 from muster.simulate.scenario.population import MICROSECONDS, Devices
 from muster.simulate.scenario.trials import Batch, Moment, Trials, leave, rates_of
 
@@ -77,9 +77,7 @@ class Field:
         batch = self.trials.offer(release, indices, tick * self.tick, generation)
         self.offered.append(Offered(batch, self._timeline(batch)))
 
-    def recall(
-        self, release: int, which: npt.NDArray[np.bool_], tick: int, download_seconds: int = 0
-    ) -> None:
+    def recall(self, release: int, which: npt.NDArray[np.bool_], tick: int, download_seconds: int = 0) -> None:
         """Those of these devices that were offered the release leave it."""
         for one in self.offered:
             if one.batch.release == release:
@@ -93,22 +91,18 @@ class Field:
         zero = np.zeros((self.devices.cells, Moment.LEFT_EARLY + 1), np.int64)
         return sum((one.timeline.at(tick) for one in self.offered if one.batch.release == release), zero)
 
-    def latencies(self, release: int, tick: int) -> Histogram:
-        """[cell, level] of what devices that confirmed a release report; of the oldest, what all others report."""
-        if release:
-            ours = [one for one in self.offered if one.batch.release == release]
-            return sum((self._latencies(one).now(self.trials.rates[release], tick) for one in ours), self._no_values())
+    def latencies(self, tick: int) -> Histogram:
+        """[cell, level] of what the devices report that are on no newer release than the oldest."""
         if self._everybody is None:
             self._everybody = everybody(self.devices)
-        moved = [one for one in self.offered if one.batch.release]
-        plain = self.trials.rates[0]
-        gone = sum((self._latencies(one).now(plain, tick) for one in moved), self._no_values())
-        return np.maximum(self._everybody - gone, 0)
+        found = self._everybody.copy()
+        for one in self.offered:
+            if one.batch.release:
+                found -= self.latencies_of(one).now(self.trials.rates[0], tick)
+        return np.maximum(found, 0, out=found)
 
-    def _no_values(self) -> Histogram:
-        return np.zeros((self.devices.cells, LEVELS), np.int64)
-
-    def _latencies(self, one: Offered) -> Latencies:
+    def latencies_of(self, one: Offered) -> Latencies:
+        """Of one batch; made when it is first asked for."""
         if one.latencies is None:
             one.latencies = Latencies(one.batch, self.devices, self.tick, self.ticks)
         return one.latencies

@@ -37,7 +37,8 @@ def levels(devices: Devices, indices: Indices) -> npt.NDArray[np.int64]:
     spread = np.array([one.spread / PPM for one in spec])[of_class]
     drawn = np.clip(devices.draw(indices, "latency"), 1e-9, 1 - 1e-9)
     found = np.floor((median + spread * ndtri(drawn)) / np.log(STEP))
-    return np.clip(found, 0, LEVELS - 1).astype(np.int64)
+    clipped: npt.NDArray[np.int64] = np.clip(found, 0, LEVELS - 1).astype(np.int64)
+    return clipped
 
 
 def everybody(devices: Devices) -> npt.NDArray[np.int64]:

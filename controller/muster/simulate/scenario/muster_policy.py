@@ -18,15 +18,14 @@ from muster.kinds.fleet import Fleet
 from muster.kinds.ppm import PPM
 from muster.plan.planner import Action, Lift, Plan, Publish, Revert, Suspend, make_plan
 from muster.plan.world import ModelClass, Published, Suspension, World
-from muster.simulate.scenario.aggregates import Aggregates, Shown, Stratum, observed, phases_of
+from muster.simulate.scenario.aggregates import observed
 from muster.simulate.scenario.assignment import chosen
 from muster.simulate.scenario.declared import CANARY, REST, Declared
 from muster.simulate.scenario.field import Field
-from muster.simulate.scenario.latency import level_values
 from muster.simulate.scenario.population import MICROSECONDS
 from muster.simulate.scenario.record import Record
 from muster.simulate.scenario.steps import steps_of
-from muster.simulate.scenario.trials import Moment
+from muster.simulate.scenario.told import Told
 
 BEGINNING: Final = datetime(2026, 1, 5, tzinfo=UTC)
 _MOST_RESTARTS = 50
@@ -58,7 +57,8 @@ class MusterPolicy:
         self._fleet: tuple[int, Fleet] | None = None
         self._reverts: list[int] = []
         self._cohort = np.where(self.place.devices.canary, 0, 1).astype(np.uint8)
-        self._present = self._count_present()
+        figures = any("latency" in guardrail.metric for guardrail in self.declared.tier.guardrails)
+        self._told = Told(self.place, self._names, figures=figures)
 
     def play(self, tick: int) -> None:
         """One tick: git moves, the planner decides, its plan is carried out."""
@@ -87,7 +87,7 @@ class MusterPolicy:
 
     def _plan(self, tick: int) -> Plan:
         now = BEGINNING + timedelta(seconds=tick * self.place.tick)
-        self._world = replace(self._world, observed=observed(self.aggregates(tick)))
+        self._world = replace(self._world, observed=observed(self._told.aggregates(tick)))
         return make_plan(self._head(), self._world, now)
 
     def _head(self) -> Fleet:
@@ -141,13 +141,9 @@ class MusterPolicy:
         desired = self.place.runs.copy()
         for (_, name), document in published.documents.items():
             here = np.flatnonzero(self.place.devices.cell // 2 == self.place.devices.classes.index(name))
-            wanted = chosen(
-                document,
-                self._cohort[here],
-                lambda salt, here=here: self.place.devices.buckets(salt)[here],
-                self._names,
-            )
-            desired[here] = wanted
+            salts = {entry.salt for entry in document.entries if set(entry.ppm.values()) != {PPM}}
+            of_salt = {salt: self.place.devices.buckets(salt)[here] for salt in salts}
+            desired[here] = chosen(document, self._cohort[here], of_salt, self._names)
         self.place.move(desired, tick, published.generation)
 
     def _advance(self, plan: Plan, tick: int) -> None:
@@ -167,52 +163,6 @@ class MusterPolicy:
             and self.place.heard(tick)
         ):
             self._widen(number, step + 1, tick)
-
-    def aggregates(self, tick: int) -> Aggregates:
-        """What has been reported until now, by stratum."""
-        devices, heard = self.place.devices, self.place.heard(tick)
-        shown: dict[Stratum, Shown] = {}
-        moved = np.zeros(devices.cells, np.int64)
-        for number in range(1, len(self._names)):
-            entered: dict[int, np.ndarray[tuple[int, int], np.dtype[np.int64]]] = {}
-            for one in self.place.offered:
-                if one.batch.release == number:
-                    sums = one.timeline.at(tick)
-                    entered[one.batch.generation] = entered.get(one.batch.generation, 0) + sums
-            for generation, sums in entered.items():
-                moved += sums[:, Moment.CONFIRMED]
-                for cell in range(devices.cells):
-                    if sums[cell].any():
-                        shown[self._stratum(number, cell, generation)] = Shown(
-                            phases_of(sums[cell], heard=heard),
-                            int(sums[cell, Moment.LEFT_EARLY]),
-                            int(sums[cell, Moment.CRASHED]),
-                        )
-        for cell in range(devices.cells):
-            still = int(max(self._present[cell] - moved[cell], 0))
-            if still:
-                shown[self._stratum(0, cell, 1)] = Shown({"healthy": still})
-        return Aggregates(shown, heard)
-
-    def values(self, number: int, tick: int) -> dict[tuple[str, str], dict[int, int]]:
-        """Latencies that devices on a release report: (device class, labels) → µs → devices."""
-        counted, amounts = self.place.latencies(number, tick), level_values()
-        found: dict[tuple[str, str], dict[int, int]] = {}
-        for cell in range(self.place.devices.cells):
-            stratum = self._stratum(number, cell, 0)
-            levels = np.flatnonzero(counted[cell])
-            found[stratum.device_class, stratum.labels] = {int(amounts[i]): int(counted[cell, i]) for i in levels}
-        return found
-
-    def _stratum(self, number: int, cell: int, entered: int) -> Stratum:
-        devices = self.place.devices
-        return Stratum(self._names[number], devices.classes[cell // 2], devices.stratum(cell), entered)
-
-    def _count_present(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Devices by cell that are ever on line."""
-        devices = self.place.devices
-        ever = devices.lengths[devices.habit] > 0
-        return np.bincount(devices.cell[ever], minlength=devices.cells)
 
     def _say(self, tick: int, what: str) -> None:
         self.record.lines.append(f"{timedelta(seconds=tick * self.place.tick)} {what}")

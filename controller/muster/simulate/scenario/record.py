@@ -13,10 +13,7 @@ from muster.simulate.scenario.trials import Moment
 
 @dataclass
 class Record:
-    """Ticks in which a policy did things, by release.
-
-    `stays`: this policy does not send back the devices that have a halted release already.
-    """
+    """Ticks in which a policy did things, by release."""
 
     policy: str
     offered: dict[int, int] = field(default_factory=dict)
@@ -37,8 +34,8 @@ class Record:
 class Outcome:
     """Figures of one policy in one scenario. Times in seconds; None: it did not happen before the end.
 
-    detection    from the first offer of the (first) harmful release to its halt
-    exposed      devices that activated a harmful release; of a scenario without one, the candidate
+    detection    from the first offer of a release whose halt is called for to its halt; of several, the longest
+    exposed      devices that activated a release whose halt is called for; without one, any new release
     harmed       devices to which a release did what the first release would not have done
     false_halts  halts of releases that do no harm
     back         from the halt until the last recoverable device had left the release
@@ -63,16 +60,17 @@ class Outcome:
 def outcome(record: Record, place: Field, traffic: tuple[float, float, float]) -> Outcome:
     """Count what became of every device."""
     releases = place.spec.releases
+    called_for = place.spec.halts_called_for
     harmful = [number for number, release in enumerate(releases) if release.harmful]
-    watched = harmful or list(range(1, len(releases)))
+    watched = list(called_for) or list(range(1, len(releases)))
     first = next((number for number in watched if number in record.halted), None)
     return Outcome(
         policy=record.policy,
-        detection=_detection(record, place, harmful),
+        detection=_detection(record, place, called_for),
         revert_ticks=record.reverted[first] - record.halted[first] if first in record.reverted and first else None,
         exposed=sum(len(place.moments(number, Moment.TRIED)) for number in watched),
         harmed=sum(len(place.moments(number, Moment.HARMED)) for number in range(1, len(releases))),
-        false_halts=sum(not releases[number].harmful for number in record.halted),
+        false_halts=sum(number not in called_for for number in record.halted),
         back=_back(record, place, watched),
         left_behind=_left_behind(place, harmful),
         steps=max((record.steps.get(number, 0) for number in watched), default=0),
@@ -83,9 +81,9 @@ def outcome(record: Record, place: Field, traffic: tuple[float, float, float]) -
     )
 
 
-def _detection(record: Record, place: Field, harmful: list[int]) -> int | None:
-    """The longest of all harmful releases; None if one of them was offered and never halted."""
-    offered = [number for number in harmful if number in record.offered]
+def _detection(record: Record, place: Field, called_for: tuple[int, ...]) -> int | None:
+    """The longest of all halts that were called for; None if one of them never came."""
+    offered = [number for number in called_for if number in record.offered]
     if not offered or any(number not in record.halted for number in offered):
         return None
     return max(record.halted[number] - record.offered[number] for number in offered) * place.tick

@@ -45,7 +45,7 @@ def online_by_tick(place: Field) -> npt.NDArray[np.float64]:
     return found
 
 
-def traffic(place: Field, document: DesiredDocument | None) -> tuple[float, float, float]:
+def traffic(place: Field, document: DesiredDocument) -> tuple[float, float, float]:
     """Mean and highest requests per second (over a tick; after an outage, over a second), and gigabytes."""
     polls = online_by_tick(place) / place.poll_interval
     asked = np.zeros(place.ticks)
@@ -58,7 +58,7 @@ def traffic(place: Field, document: DesiredDocument | None) -> tuple[float, floa
     peak = max([float(rates.max()), *(herd(place, span) for span in place.contact.away)])
     offers = sum(len(place.moments(number, Moment.SEEN)) for number in range(1, len(place.spec.releases)))
     artifacts = sum(one.batch.downloads for one in place.offered) * place.spec.artifact_size
-    documents = offers * len(canonical_json(document.model_dump(mode="json"))) if document else 0
+    documents = offers * len(canonical_json(document.model_dump(mode="json")))
     return float(rates.mean()), peak, (artifacts + documents) / 1e9
 
 
