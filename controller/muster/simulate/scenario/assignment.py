@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from muster.kinds.desired import DesiredDocument
+from muster.kinds.desired import DesiredDocument, Entry
 from muster.plan.assignment import BUCKETS
 
 _CHUNK = 200_000
@@ -50,6 +50,11 @@ def scaled(u: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
     return ((high + (low >> np.uint64(32))) >> np.uint64(32)).astype(np.uint32)
 
 
+def goes_to_everybody(document: DesiredDocument, entry: Entry) -> bool:
+    """True if every bucket is below the entry's share, in every cohort: no device needs its bucket to know."""
+    return all(entry.ppm.get(cohort.name, 0) == BUCKETS for cohort in document.cohorts)
+
+
 def chosen(
     document: DesiredDocument,
     cohort_of: npt.NDArray[np.uint8],
@@ -63,11 +68,10 @@ def chosen(
     """
     found = np.full(len(cohort_of), NOTHING, np.uint8)
     for entry in reversed(document.entries):
-        ppm = np.array([entry.ppm.get(cohort.name, 0) for cohort in document.cohorts], np.uint32)
         number = releases.index(entry.release)
-        if (ppm == BUCKETS).all():
-            # Every bucket is below it: whoever has an id is in.
+        if goes_to_everybody(document, entry):
             found[:] = number
         else:
+            ppm = np.array([entry.ppm.get(cohort.name, 0) for cohort in document.cohorts], np.uint32)
             found[of_salt[entry.salt] < ppm[cohort_of]] = number
     return found

@@ -19,7 +19,7 @@ from muster.kinds.ppm import PPM
 from muster.plan.planner import Action, Lift, Plan, Publish, Revert, Suspend, make_plan
 from muster.plan.world import ModelClass, Published, Suspension, World
 from muster.simulate.scenario.aggregates import observed
-from muster.simulate.scenario.assignment import chosen
+from muster.simulate.scenario.assignment import chosen, goes_to_everybody
 from muster.simulate.scenario.declared import CANARY, REST, Declared
 from muster.simulate.scenario.field import Field
 from muster.simulate.scenario.population import MICROSECONDS
@@ -141,7 +141,7 @@ class MusterPolicy:
         desired = self.place.runs.copy()
         for (_, name), document in published.documents.items():
             here = np.flatnonzero(self.place.devices.cell // 2 == self.place.devices.classes.index(name))
-            salts = {entry.salt for entry in document.entries if set(entry.ppm.values()) != {PPM}}
+            salts = {entry.salt for entry in document.entries if not goes_to_everybody(document, entry)}
             of_salt = {salt: self.place.devices.buckets(salt)[here] for salt in salts}
             desired[here] = chosen(document, self._cohort[here], of_salt, self._names)
         self.place.move(desired, tick, published.generation)
