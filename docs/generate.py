@@ -34,6 +34,7 @@ EXAMPLES = {
     "Owners": "policies/owners.yaml",
     "Checklist": "policies/checklist.yaml",
     "PolicyTest": "policies/tests/complete-release.yaml",
+    "Scenario": "scenarios/bad-on-bad.yaml",
 }
 
 
