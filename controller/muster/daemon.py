@@ -6,10 +6,11 @@ A trigger (a ref that changed, a report, a build that ended) only wakes the loop
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from muster.apply.identity import Identity
 from muster.apply.key_uses import KeyUses
 from muster.apply.prepare import Prepared, Rebuilder
 from muster.apply.publish import Publisher
+from muster.apply.published_steps import PublishedSteps
 from muster.apply.revert import Reverter
 from muster.apply.told import Told
 from muster.apply.tuf_keys import TufKeys
@@ -38,7 +40,10 @@ from muster.attest.state_keys import StateKeys
 from muster.build.sandbox.confinement import Level
 from muster.kinds.errors import MusterError
 from muster.kinds.fleet import Fleet
+from muster.observe.answers import answers
 from muster.observe.counts import observed
+from muster.observe.prometheus_source import PrometheusSource
+from muster.observe.sources import open_sources
 from muster.observe.status import read_status, write_status
 from muster.observe.storage import open_storage, writing
 from muster.observe.tallies import keep_judging
@@ -110,6 +115,7 @@ class Controller:
         identity = Identity(settings.author, settings.branch)
         self.checkpoints = Checkpoints(self.engine, state / "repository.git", identity, signing_key)
         self._events = Told(self.engine, self._repository, self._loader)
+        self._steps = PublishedSteps()
         self._rebuilder = Rebuilder(state, settings.sandbox)
         self._prepared = Prepared(store, state / "signatures", signing_key)
         self._telling = Telling(self._repository)
@@ -151,7 +157,7 @@ class Controller:
         self._executor.settle(fleet, now)
         self._executor.record_published(now)
         self._name_releases(fleet, now)
-        plan = make_plan(fleet, self._world(fleet, now), now)
+        plan = make_plan(fleet, self._asked(fleet, now), now)
         self._events.decided(plan, now)
         failed = self._executor.execute(plan, fleet, now)
         self._say(conditions, plan, fleet, failed, now)
@@ -161,7 +167,7 @@ class Controller:
         """The plan for the newest commit that is valid, without carrying it out."""
         fetched = self._fetch(now)
         fleet, declared = self._declared(now)
-        plan = make_plan(fleet, self._world(fleet, now), now) if fleet else None
+        plan = make_plan(fleet, self._asked(fleet, now), now) if fleet else None
         return Preview(plan, tuple(item.message for item in (fetched, declared) if item.status != "True"))
 
     @property
@@ -268,7 +274,21 @@ class Controller:
                 resumed=resumed,
                 named=read_status(connection, "releases") or {},
                 observed=observed(connection, now, judged_since(fleet, published, suspended, resumed, now)),
+                steps=self._steps.steps(connection),
             )
+
+    def _asked(self, fleet: Fleet, now: datetime) -> World:
+        """The world with what declared metric sources answer."""
+        world = self._world(fleet, now)
+        if not any(policy.spec.metric_sources for policy in fleet.policies):
+            return world
+        sources = open_sources(fleet, world.observed.tally, os.environ, lambda: now)
+        try:
+            return replace(world, answers=answers(fleet, world, sources, now))
+        finally:
+            for source in sources.values():
+                if isinstance(source, PrometheusSource):
+                    source.client.close()
 
     def _say(
         self,

@@ -7,7 +7,6 @@ whole, commits depend on their inputs alone, and an event enters the ledger unde
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,6 +28,7 @@ from muster.kinds.errors import MusterError, TryAgain, Unusable
 from muster.kinds.fleet import Fleet
 from muster.kinds.release import Release
 from muster.observe.storage import writing
+from muster.plan.describe import as_json
 from muster.plan.lapse import Lapse
 from muster.plan.planner import Action, Lift, Plan, Prepare, Publish, Revert, Suspend, signs_for
 from muster.plan.world import GUARDRAIL, Suspension
@@ -94,14 +94,14 @@ class Executor:
                 self._prepare(action, fleet)
 
     def _suspend(self, action: Suspend, plan: Plan, fleet: Fleet, now: datetime) -> None:
-        found = [verdict for verdict in plan.verdicts if verdict.release == action.release]
+        harm = [verdict for verdict in plan.verdicts if verdict.release == action.release and verdict.halts]
         suspension, ground = Suspension(action.release, action.reason, now, GUARDRAIL), self._ground(fleet, now)
+        verdicts = as_json(harm)
         with writing(self.engine) as connection:
             if suspensions.suspend(connection, suspension):
-                verdicts = [dataclasses.asdict(verdict) for verdict in found]
                 body = {"release": action.release, "reason": action.reason, "commit": plan.commit, "verdicts": verdicts}
                 ledger.append(connection, "suspended", f"suspended:{action.release}:{now.isoformat()}", body, now)
-                self.telling.suspended(connection, ground, suspension, found)
+                self.telling.suspended(connection, ground, suspension, harm)
 
     def _lapse(self, action: Lapse, plan: Plan, now: datetime) -> None:
         with writing(self.engine) as connection:

@@ -14,6 +14,7 @@ from muster.kinds.errors import MusterError, Unusable
 from muster.kinds.fleet import Fleet
 from muster.observe.storage import writing
 from muster.plan.describe import as_json
+from muster.plan.guardrails import Verdict
 from muster.plan.planner import Plan
 from muster.source.git import Repository
 from muster.source.load import Loader
@@ -52,8 +53,10 @@ class Told:
 
     def decided(self, plan: Plan, now: datetime) -> None:
         """The verdicts of a plan."""
-        decisions = [
-            Decision(f"{one.guardrail} of {one.release} in {one.device_class}", one.outcome, as_json(one))
-            for one in plan.verdicts
-        ]
+        decisions = [Decision(_subject(one), one.outcome, as_json(one)) for one in plan.verdicts]
         self._decisions.enter(decisions, plan.commit, now)
+
+
+def _subject(verdict: Verdict) -> str:
+    where = f"{verdict.device_class} ({verdict.stratum})" if verdict.stratum else verdict.device_class
+    return f"{verdict.guardrail} ({verdict.against}) of {verdict.release} in {where}"

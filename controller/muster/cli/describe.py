@@ -157,6 +157,19 @@ def _print_reasons(value: dict[str, Any]) -> None:
         click.echo(f"  waits: {wait['step']} {wait['subject']}: {wait['reason']}\n    until: {wait['liftedBy']}")
     for verdict in value["verdicts"]:
         click.echo(f"  judged: {verdict['release']} {verdict['outcome']}: {verdict['reason']}")
+        _print_record(verdict)
+
+
+def _print_record(verdict: dict[str, Any]) -> None:
+    """The numbers of a decision that was explained, and what would change it."""
+    record = verdict.get("record") or {}
+    if not record.get("candidate"):
+        return
+    bounds = " to ".join(record[end] or "open" for end in ("lower", "upper"))
+    counts = ", ".join(f"{count} {name}" for name, count in record["candidate"].items() if count) or "nobody"
+    shares = f"exposure {record['exposurePpm'] / 10_000:g} %, error spent {record['errorPpm'] / 10_000:g} %"
+    click.echo(f"    against {verdict['against']} {record['boundary']}: bounds {bounds}; {counts}; {shares}")
+    click.echo(f"    changed by: {verdict['liftedBy']}")
 
 
 def _print_nested(value: dict[str, Any], indent: int = 0) -> None:

@@ -12,6 +12,7 @@ from muster.source.edit import set_rollout
 from muster.source.git_program import run_git
 
 MODEL = "meter-reader"
+CANARY_LIMIT = "2%"
 OWNER = "Demo owner"
 _WHO = {
     f"GIT_{role}_{part}": value
@@ -103,6 +104,9 @@ def _quicker(policy: str, health_window: str, poll_interval: str) -> str:
     for tier in document["spec"]["tiers"]:
         tier["health"]["window"] = health_window
         tier["health"]["pollInterval"] = poll_interval
+        for guardrail in tier["guardrails"]:
+            # Three canaries must be able to show harm: against a limit of 20 % that takes more devices than there are.
+            guardrail["limit"] = CANARY_LIMIT
     text = io.StringIO()
     editor.dump(document, text)
     return text.getvalue()

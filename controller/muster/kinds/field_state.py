@@ -14,7 +14,7 @@ class GuardrailFact:
 
     device_class: str
     guardrail: str
-    outcome: Literal["harm", "holds", "undecided"]
+    outcome: Literal["harm", "no-worse", "undecided", "cannot-tell"]
     reason: str
 
 

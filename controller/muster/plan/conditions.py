@@ -72,9 +72,9 @@ def health_of(plan: Plan, world: World) -> Health:
         return "Suspended"
     if not world.published.documents:
         return "Missing"
-    if any(verdict.outcome == "harm" for verdict in plan.verdicts):
+    if any(verdict.halts for verdict in plan.verdicts):
         return "Degraded"
-    if any(verdict.outcome == "undecided" for verdict in plan.verdicts):
+    if any(verdict.outcome in ("undecided", "cannot-tell") for verdict in plan.verdicts):
         return "Progressing"
     return "Healthy" if plan.verdicts else "Unknown"
 

@@ -23,9 +23,10 @@ from muster.kinds.fleet import Fleet
 from muster.kinds.moment import utc_text
 from muster.kinds.release import Release
 from muster.plan.documents import desired_documents, kept_document, on_offer, reaches
-from muster.plan.guardrails import Verdict, judge
+from muster.plan.guardrails import Verdict
+from muster.plan.judge import judge, judge_waits
 from muster.plan.lapse import Lapse, lapse
-from muster.plan.world import GUARDRAIL, ModelClass, Suspension, World
+from muster.plan.world import ModelClass, Suspension, World
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Plan:
 def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
     """Decide everything. The executor makes no choices."""
     lapses, world = lapse(world, now)
-    verdicts, new = _judge(fleet, world, now)
+    verdicts, new = judge(fleet, world, now)
     suspensions = {**world.suspensions, **new}
     prepare, prepare_waits = _prepare(fleet, world, suspensions)
     publish, publish_waits = _publish(fleet, world, suspensions)
@@ -117,7 +118,8 @@ def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
         if name not in offered and not _is_published(world, name)
     ]
     actions += prepare
-    waits = [*_judge_waits(verdicts), *_suspended_waits(suspensions), *publish_waits, *prepare_waits]
+    held = [Wait("judge", one.subject, one.reason, one.lifted_by) for one in judge_waits(fleet, world, verdicts, now)]
+    waits = [*held, *_suspended_waits(suspensions), *publish_waits, *prepare_waits]
     generation = next((step.generation for step in publish), world.published.generation)
     return Plan(fleet.commit or "", generation, tuple(actions), tuple(waits), verdicts)
 
@@ -141,50 +143,6 @@ def _is_offered(fleet: Fleet, release: Release) -> bool:
 def _is_published(world: World, name: str) -> bool:
     """True if devices can still fetch the release: its suspension must not be forgotten before they cannot."""
     return any(entry.release == name for document in world.published.documents.values() for entry in document.entries)
-
-
-def _judge(fleet: Fleet, world: World, now: datetime) -> tuple[tuple[Verdict, ...], dict[str, Suspension]]:
-    """Judge what is on offer, and what comes on offer because something above it is suspended.
-
-    The worst class decides: one verdict of harm suspends a release everywhere. A release that nothing would replace is
-    judged too: its halt is better than its harm. So is one that is suspended for a time: harm ends that for good.
-    """
-    for_good = {name for name, suspension in world.suspensions.items() if suspension.until is None}
-    new: dict[str, Suspension] = {}
-    while True:
-        verdicts = _verdicts(fleet, world, {**world.suspensions, **new})
-        harmed: dict[str, list[str]] = {}
-        for verdict in verdicts:
-            if verdict.outcome == "harm" and verdict.release not in for_good:
-                harmed.setdefault(verdict.release, []).append(verdict.reason)
-        if harmed.keys() <= new.keys():
-            return verdicts, new
-        new |= {
-            release: Suspension(release=release, reason="; ".join(reasons), at=now, by=GUARDRAIL)
-            for release, reasons in harmed.items()
-        }
-
-
-def _verdicts(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) -> tuple[Verdict, ...]:
-    verdicts = []
-    for device_class in fleet.device_classes:
-        for model in device_class.spec.models:
-            for release in on_offer(fleet, world, suspensions, model, device_class.metadata.name):
-                tier = fleet.tier(release)
-                exposure = world.observed.exposure(release.name, device_class.metadata.name)
-                verdicts += [
-                    judge(guardrail, release.name, device_class.metadata.name, exposure)
-                    for guardrail in (tier.guardrails if tier else ())
-                ]
-    return tuple(verdicts)
-
-
-def _judge_waits(verdicts: tuple[Verdict, ...]) -> list[Wait]:
-    return [
-        Wait("judge", f"{verdict.release} in {verdict.device_class}", verdict.reason, "reports from more devices")
-        for verdict in verdicts
-        if verdict.outcome == "undecided"
-    ]
 
 
 def _prepare(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) -> tuple[list[Prepare], list[Wait]]:

@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from muster.kinds.desired import DesiredDocument
+from muster.kinds.field_state import Step
 from muster.kinds.phases import TRIED, Phase
+from muster.plan.metric_source import CountsSource
 from muster.plan.tallies import Cell
 
 ModelClass = tuple[str, str]
@@ -111,3 +113,7 @@ class World:
     observed: Observed = Observed()
     named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Release → what a device that runs it reports, of every release that was ever declared."""
+    answers: Mapping[str | None, CountsSource] = field(default_factory=dict)
+    """What declared metric sources answered, by name; the counts of `observed` are a source of their own."""
+    steps: Mapping[tuple[str, str], Step] = field(default_factory=dict)
+    """(release, cohort) → the percentage that is published, and since when."""
