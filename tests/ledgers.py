@@ -58,7 +58,7 @@ def play(folder: Path) -> Scene:
     merge_release(scene)
     scene.now = START + timedelta(minutes=10)
     scene.tick(controller)
-    for number in range(2):
+    for number in range(8):
         scene.report(controller, f"low-{number}", "cam-lowlight", "1.1.0", "rolled-back", "low_confidence")
     scene.now = START + timedelta(minutes=20)
     for _ in range(3):

@@ -45,7 +45,7 @@ def halted(scene: Scene) -> Scene:
     scene.tick(controller)
     scene.commit_release("1.1.0", {"canary": "100%"})
     scene.tick(controller)
-    for number in range(2):
+    for number in range(8):
         scene.report(controller, f"low-{number}", "cam-lowlight", "1.1.0", "rolled-back", "low_confidence")
     for _ in range(3):
         scene.tick(controller)

@@ -39,8 +39,8 @@ def versions(controller: Controller, device_class: str = "cam-day") -> list[str]
 
 
 def fail_canary(scene: Scene, controller: Controller) -> None:
-    """Two devices of one class leave 1.1.0 by themselves."""
-    for number in range(2):
+    """Eight devices of one class leave 1.1.0 by themselves."""
+    for number in range(8):
         scene.report(controller, f"low-{number}", "cam-lowlight", "1.1.0", "rolled-back", "low_confidence")
 
 
