@@ -26,6 +26,7 @@ from muster.apply.builds import Builds
 from muster.apply.checkpoints import Checkpoints
 from muster.apply.drift import find_drift, record_drift
 from muster.apply.execute import Executor, Failed
+from muster.apply.holds import forget, load_holds, named_anew
 from muster.apply.identity import Identity
 from muster.apply.key_uses import KeyUses
 from muster.apply.prepare import Prepared, Rebuilder
@@ -157,6 +158,7 @@ class Controller:
         self._executor.settle(fleet, now)
         self._executor.record_published(now)
         self._name_releases(fleet, now)
+        self._named_anew(fleet, now)
         plan = make_plan(fleet, self._asked(fleet, now), now)
         self._events.decided(plan, now)
         failed = self._executor.execute(plan, fleet, now)
@@ -273,9 +275,20 @@ class Controller:
                 suspensions=suspended,
                 resumed=resumed,
                 named=read_status(connection, "releases") or {},
+                holds=load_holds(connection),
                 observed=observed(connection, now, judged_since(fleet, published, suspended, resumed, now)),
                 steps=self._steps.steps(connection),
             )
+
+    def _named_anew(self, fleet: Fleet, now: datetime) -> None:
+        """Forget the holds of what a commit since its revert names anew. While it is suspended, the halt counts."""
+        with self.engine.connect() as connection:
+            suspended = suspensions.load_suspensions(connection)
+            held = {digest: one for digest, one in load_holds(connection).items() if one.release not in suspended}
+        again = named_anew(self._repository, fleet.commit or "", held) if held else frozenset()
+        if again:
+            with writing(self.engine) as connection:
+                forget(connection, again, now)
 
     def _asked(self, fleet: Fleet, now: datetime) -> World:
         """The world with what declared metric sources answer."""

@@ -380,3 +380,25 @@ def test_a_release_that_is_named_again_on_purpose_gets_another_chance(scene: Sce
     assert versions(controller) == ["1.1.0", "1.0.0"]
     fail_canary(scene, controller)
     assert scene.tick(controller) == ["suspend", "publish", "revert"]
+
+
+def test_what_was_halted_stays_off_until_a_commit_names_it_anew(scene: Scene) -> None:
+    """Declaring it once more is not enough, also after a restart; a trailer with its name is."""
+    scene.commit_release("1.0.0", EVERYONE)
+    controller = scene.controller()
+    scene.tick(controller)
+    scene.commit_release("1.1.0", {"canary": "100%"})
+    scene.tick(controller)
+    fail_canary(scene, controller)
+    scene.tick(controller)
+    scene.tick(controller)
+    scene.commit_release("1.1.0", {"canary": "50%"})
+    assert scene.tick(controller) == []
+    controller.close()
+    controller = scene.controller()
+    scene.tick(controller)
+    assert versions(controller) == ["1.0.0"]
+    git(scene.repository, "commit", "--allow-empty", "-m", f"Try it again\n\nMuster-Offer-Again: {MODEL}/1.1.0")
+    scene.tick(controller)
+    assert versions(controller) == ["1.1.0", "1.0.0"]
+    controller.close()

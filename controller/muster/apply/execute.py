@@ -13,7 +13,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
-from muster.apply import ledger, suspensions
+from muster.apply import holds, ledger, suspensions
 from muster.apply.admissions import Admissions
 from muster.apply.alerts.making import Ground
 from muster.apply.alerts.telling import Telling
@@ -26,6 +26,7 @@ from muster.artifacts.store import DamagedObject, MissingObject, Store
 from muster.attest.artifact_files import digest_of_file
 from muster.kinds.errors import MusterError, TryAgain, Unusable
 from muster.kinds.fleet import Fleet
+from muster.kinds.hold import Hold
 from muster.kinds.release import Release
 from muster.observe.storage import writing
 from muster.plan.describe import as_json
@@ -97,7 +98,11 @@ class Executor:
         harm = [verdict for verdict in plan.verdicts if verdict.release == action.release and verdict.halts]
         suspension, ground = Suspension(action.release, action.reason, now, GUARDRAIL), self._ground(fleet, now)
         verdicts = as_json(harm)
+        release = fleet.release(action.release)
         with writing(self.engine) as connection:
+            if release is not None:
+                halted = Hold(release.spec.artifact.digest, release.name, action.reason[:2_000], plan.commit)
+                holds.hold(connection, halted, now)
             if suspensions.suspend(connection, suspension):
                 body = {"release": action.release, "reason": action.reason, "commit": plan.commit, "verdicts": verdicts}
                 ledger.append(connection, "suspended", f"suspended:{action.release}:{now.isoformat()}", body, now)
@@ -189,6 +194,7 @@ class Executor:
         with writing(self.engine) as connection:
             if not suspensions.record_revert(connection, action.release, commit):
                 return
+            holds.after_revert(connection, action.release, commit, now)
         self.reverter.push(commit, plan.commit)
         self._record_reverted(suspension, commit, fleet, now)
 

@@ -39,13 +39,23 @@ def reaches(release: Release, device_class: str) -> bool:
     return release.runtime_for(device_class) is not None and release.spec.rollout.reaches_any
 
 
+def is_held(world: World, release: Release) -> bool:
+    """True if the artifact was halted, and no commit since its revert named it anew.
+
+    A release that is on offer under its own name with the same artifact is not what was halted: it stays.
+    """
+    return release.spec.artifact.digest in world.holds and not any(
+        entry.release == release.name for document in world.published.documents.values() for entry in document.entries
+    )
+
+
 def is_ready(world: World, release: Release) -> bool:
     """True if the release's artifact can be named: it is prepared, or devices can fetch it already.
 
     What is published stays so while it is prepared anew (another key, a lost record): that is no reason to send
     devices back.
     """
-    if release.spec.artifact.digest in world.damaged:
+    if release.spec.artifact.digest in world.damaged or is_held(world, release):
         return False
     return release.pins in world.prepared or any(
         entry.release == release.name and entry.artifact == release.spec.artifact

@@ -20,9 +20,10 @@ from datetime import datetime
 
 from muster.kinds.desired import DesiredDocument
 from muster.kinds.fleet import Fleet
+from muster.kinds.hold import AGAIN
 from muster.kinds.moment import utc_text
 from muster.kinds.release import Release
-from muster.plan.documents import desired_documents, kept_document, on_offer, reaches
+from muster.plan.documents import desired_documents, is_held, kept_document, on_offer, reaches
 from muster.plan.guardrails import Verdict
 from muster.plan.judge import judge, judge_waits
 from muster.plan.lapse import Lapse, lapse
@@ -119,7 +120,13 @@ def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
     ]
     actions += prepare
     held = [Wait("judge", one.subject, one.reason, one.lifted_by) for one in judge_waits(fleet, world, verdicts, now)]
-    waits = [*held, *_suspended_waits(suspensions), *publish_waits, *prepare_waits]
+    waits = [
+        *held,
+        *_suspended_waits(suspensions),
+        *_hold_waits(fleet, world, suspensions),
+        *publish_waits,
+        *prepare_waits,
+    ]
     generation = next((step.generation for step in publish), world.published.generation)
     return Plan(fleet.commit or "", generation, tuple(actions), tuple(waits), verdicts)
 
@@ -129,6 +136,20 @@ def _suspended_waits(suspensions: Mapping[str, Suspension]) -> list[Wait]:
         Wait("publish", name, f"suspended by {item.by}: {item.reason}", f"{utc_text(item.until)}, or muster resume")
         for name, item in sorted(suspensions.items())
         if item.until is not None
+    ]
+
+
+def _hold_waits(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) -> list[Wait]:
+    """Releases that git offers, and whose artifact was halted before."""
+    return [
+        Wait(
+            "hold",
+            release.name,
+            f"its artifact was halted as {world.holds[release.spec.artifact.digest].release}",
+            f"a commit after the revert that says `{AGAIN}: {world.holds[release.spec.artifact.digest].release}`",
+        )
+        for release in fleet.releases
+        if release.name not in suspensions and _is_offered(fleet, release) and is_held(world, release)
     ]
 
 
@@ -151,7 +172,7 @@ def _prepare(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) 
         for device_class in fleet.device_classes
         for model in device_class.spec.models
         for release in on_offer(fleet, world, suspensions, model, device_class.metadata.name)
-        if release.pins not in world.prepared and release.name not in suspensions
+        if release.pins not in world.prepared and release.name not in suspensions and not is_held(world, release)
     }
     if fleet.releases and not signs_for(fleet, world.signer):
         reason = "the fleet declares no key under policies/keys that this controller signs with"

@@ -13,6 +13,7 @@ from typing import Any
 
 from muster.kinds.desired import DesiredDocument
 from muster.kinds.field_state import Step
+from muster.kinds.hold import Hold
 from muster.kinds.phases import TRIED, Phase
 from muster.plan.metric_source import CountsSource
 from muster.plan.tallies import Cell
@@ -110,6 +111,8 @@ class World:
 
     They are offered anew from a later one on, and judged by what devices show from there.
     """
+    holds: Mapping[str, Hold] = field(default_factory=dict)
+    """Artifacts, by digest, that were halted and that no later commit named anew."""
     observed: Observed = Observed()
     named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Release → what a device that runs it reports, of every release that was ever declared."""
