@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from muster.apply.alerts.alert import MOST_MEASURED, Alert, Measured, cut
 from muster.apply.alerts.responsible import responsible
@@ -35,17 +35,24 @@ class Ground:
 
 def measured_by(verdicts: Iterable[Verdict]) -> tuple[Measured, ...]:
     """The numbers of guardrails against their bounds, worst outcome first."""
-    ordered = sorted(verdicts, key=lambda one: (one.outcome != "harm", one.device_class, one.guardrail))
-    return tuple(
-        Measured(
-            guardrail=one.guardrail,
-            device_class=one.device_class,
-            measured=f"{one.failures} of {one.tried} devices failed",
-            bound=format_percent(one.limit_ppm),
-            devices=one.tried,
-            outcome=one.outcome,
-        )
-        for one in ordered[:MOST_MEASURED]
+    ordered = sorted(verdicts, key=lambda one: (not one.halts, one.outcome != "harm", one.device_class, one.guardrail))
+    return tuple(_measured(one) for one in ordered[:MOST_MEASURED])
+
+
+def _measured(one: Verdict) -> Measured:
+    sample = cast("Mapping[str, int]", one.record.get("candidate", {}))
+    judged, failed = sample.get("judged", 0), sample.get("failed", 0)
+    control = one.record.get("control")
+    bound = f"{one.against} {one.record.get('boundary', 'unknown')}" + (f" (control {control})" if control else "")
+    estimate = str(one.record.get("estimate") or "nothing yet")
+    return Measured(
+        guardrail=one.guardrail,
+        device_class=one.device_class,
+        stratum=cut(one.stratum, 400),
+        measured=f"{estimate} ({failed} of {judged} devices)" if failed else estimate,
+        bound=bound,
+        devices=judged,
+        outcome=one.outcome,
     )
 
 
