@@ -70,7 +70,7 @@ def events(controller: Controller) -> list[tuple[str, dict[str, Any]]]:
 
 
 def fail(scene: Scene, controller: Controller, first: int = 0) -> None:
-    for number in range(first, first + 2):
+    for number in range(first, first + 8):
         scene.report(controller, f"low-{number}", "cam-lowlight", "1.1.0", "rolled-back", "low_confidence")
 
 

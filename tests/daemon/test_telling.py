@@ -53,7 +53,7 @@ def reasons(controller: Controller) -> list[str]:
 
 
 def harm(scene: Scene, controller: Controller) -> None:
-    for number in range(2):
+    for number in range(8):
         scene.report(controller, f"low-{number}", "cam-lowlight", "1.1.0", "rolled-back", "low_confidence")
 
 
@@ -91,8 +91,8 @@ def test_a_halt_is_told_with_everything(scene: Scene, channel: ServedChannel) ->
         worst["deviceClass"],
         worst["measured"],
         worst["outcome"],
-    ) == ("cam-lowlight", "2 of 2 devices failed", "harm")
-    assert worst["bound"].endswith("%")
+    ) == ("cam-lowlight", "1 (8 of 8 devices)", "harm")
+    assert worst["bound"] == "limit 0.2"
     assert suspended["responsible"]["owner"] == "ml"
     assert suspended["responsible"]["component"].startswith("trial: ")
     assert suspended["responsible"]["playbook"] == "docs/playbooks/accuracy-drop.md"

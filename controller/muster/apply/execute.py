@@ -26,7 +26,7 @@ from muster.artifacts.store import DamagedObject, MissingObject, Store
 from muster.attest.artifact_files import digest_of_file
 from muster.kinds.errors import MusterError, TryAgain, Unusable
 from muster.kinds.fleet import Fleet
-from muster.kinds.hold import Hold
+from muster.kinds.hold import hold_of
 from muster.kinds.release import Release
 from muster.observe.storage import writing
 from muster.plan.describe import as_json
@@ -101,8 +101,7 @@ class Executor:
         release = fleet.release(action.release)
         with writing(self.engine) as connection:
             if release is not None:
-                halted = Hold(release.spec.artifact.digest, release.name, action.reason[:2_000], plan.commit)
-                holds.hold(connection, halted, now)
+                holds.hold(connection, hold_of(release, action.reason, plan.commit), now)
             if suspensions.suspend(connection, suspension):
                 body = {"release": action.release, "reason": action.reason, "commit": plan.commit, "verdicts": verdicts}
                 ledger.append(connection, "suspended", f"suspended:{action.release}:{now.isoformat()}", body, now)

@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from muster.kinds.release import Release
+
 AGAIN: Final = "Muster-Offer-Again"
 """Trailer of a commit that names a halted release anew: `Muster-Offer-Again: <model>/<version>`."""
+_LONGEST_REASON: Final = 2_000
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,11 @@ class Hold:
     release: str
     reason: str
     after: str
+
+
+def hold_of(release: Release, reason: str, commit: str) -> Hold:
+    """The hold on the artifact of a release that was halted when `commit` was what git said."""
+    return Hold(release.spec.artifact.digest, release.name, reason[:_LONGEST_REASON], commit)
 
 
 def says_so(hold: Hold, messages: Iterable[str]) -> bool:

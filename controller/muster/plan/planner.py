@@ -15,12 +15,12 @@ Preparing comes last because it takes longest: nothing waits for a build but the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from muster.kinds.desired import DesiredDocument
 from muster.kinds.fleet import Fleet
-from muster.kinds.hold import AGAIN
+from muster.kinds.hold import AGAIN, Hold, hold_of
 from muster.kinds.moment import utc_text
 from muster.kinds.release import Release
 from muster.plan.documents import desired_documents, is_held, kept_document, on_offer, reaches
@@ -102,6 +102,8 @@ def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
     lapses, world = lapse(world, now)
     verdicts, new = judge(fleet, world, now)
     suspensions = {**world.suspensions, **new}
+    # The same artifact under another name must not take the place of what is halted now.
+    world = replace(world, holds={**world.holds, **_new_holds(fleet, new)})
     prepare, prepare_waits = _prepare(fleet, world, suspensions)
     publish, publish_waits = _publish(fleet, world, suspensions)
     offered = {release.name: release for release in fleet.releases if _is_offered(fleet, release)}
@@ -129,6 +131,12 @@ def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
     ]
     generation = next((step.generation for step in publish), world.published.generation)
     return Plan(fleet.commit or "", generation, tuple(actions), tuple(waits), verdicts)
+
+
+def _new_holds(fleet: Fleet, new: Mapping[str, Suspension]) -> dict[str, Hold]:
+    """By artifact. The executor stores them together with the suspensions."""
+    halted = [release for release in fleet.releases if release.name in new]
+    return {one.spec.artifact.digest: hold_of(one, new[one.name].reason, fleet.commit or "") for one in halted}
 
 
 def _suspended_waits(suspensions: Mapping[str, Suspension]) -> list[Wait]:

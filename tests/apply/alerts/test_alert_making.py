@@ -16,7 +16,9 @@ from muster.kinds.canonical import canonical_json
 from muster.kinds.components import Components
 from muster.kinds.fleet import Fleet
 from muster.plan.conditions import condition
-from muster.plan.guardrails import Verdict
+from muster.plan.guardrails import Outcome, Verdict
+from muster.plan.statistics import verdict as statistics
+from muster.plan.statistics.verdict import Sample
 from muster.plan.world import Suspension
 
 _COMPONENT = {"dataTypes": ["x"], "retention": "x", "failureModes": ["x"], "trustBoundary": "all"}
@@ -50,10 +52,28 @@ COMPONENTS = Components.model_validate(
 FLEET = Fleet.of([RELEASE, make_policy()], "c" * 40)
 GROUND = Ground(FLEET, COMPONENTS, 7, NOW)
 SUSPENSION = Suspension(RELEASE.name, "3 of 12 devices that tried it failed", NOW, "guardrail")
-VERDICTS = (
-    Verdict(RELEASE.name, "cam-day", "failures", "holds", 0, 20, 50_000, "fine"),
-    Verdict(RELEASE.name, "cam-lowlight", "failures", "harm", 3, 12, 50_000, "bad"),
-)
+
+
+def verdict(device_class: str, outcome: Outcome, failed: int, judged: int) -> Verdict:
+    """Against a limit of 5 %."""
+    numbers = Sample(judged=judged, failed=failed, pending=0, missing=0, recalled=0)
+    found = statistics.Verdict(
+        outcome, "why", "more devices", boundary=0.05, estimate=failed / judged, candidate_sample=numbers
+    )
+    return Verdict(
+        release=RELEASE.name,
+        device_class=device_class,
+        stratum="os=14",
+        guardrail="failures",
+        against="limit",
+        outcome=outcome,
+        reason=found.reason,
+        lifted_by=found.lifted_by,
+        record=found.record(),
+    )
+
+
+VERDICTS = (verdict("cam-day", "no-worse", 0, 20), verdict("cam-lowlight", "harm", 3, 12))
 
 
 def suspended(ground: Ground) -> Alert:
@@ -72,8 +92,8 @@ def test_a_suspension_says_everything() -> None:
         worst.bound,
         worst.devices,
         worst.outcome,
-    ) == ("cam-lowlight", "3 of 12 devices failed", "5%", 12, "harm")
-    assert other.outcome == "holds"
+    ) == ("cam-lowlight", "0.25 (3 of 12 devices)", "limit 0.05", 12, "harm")
+    assert (other.outcome, other.measured) == ("no-worse", "0")
     assert alert.responsible is not None
     assert (
         alert.responsible.owner,
