@@ -17,6 +17,7 @@ from muster.agent.slots import Slots
 from muster.agent.telemetry import Event, Readings, make_report, spool
 from muster.agent.trusted import TrustedTargets
 from muster.agent.vitals import Thermal, os_version, peak_ram_mb, thermal_state
+from muster.agent.waiting import zone_of
 
 BLOCK = 64
 """Sequence numbers reserved at once: that many reports need no write to the disk."""
@@ -45,6 +46,7 @@ class Device:
         self.folder = folder
         self.surroundings = surroundings
         self.identity: Identity = read_identity(folder)
+        self.zone = zone_of(self.identity.time_zone)
         self.secret = read_secret(folder)
         self.trusted = TrustedTargets(folder, surroundings.server, read_root(folder.root))
         self.slots = Slots(folder)

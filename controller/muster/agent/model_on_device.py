@@ -20,9 +20,12 @@ from muster.agent.promotion import Promotion
 from muster.agent.setbacks import StepFailed
 from muster.agent.statistics import NOTHING
 from muster.agent.telemetry import Event, Readings
+from muster.agent.waiting import may_wait
 from muster.agent.worker import Worker
-from muster.kinds.desired import DesiredDocument
+from muster.kinds.desired import DesiredDocument, Entry
+from muster.kinds.moment import utc_text
 from muster.kinds.phases import Phase
+from muster.plan.maintenance import next_switch, turn_of
 
 MOST_STARTS = 3
 """Starts of the agent with the same trial; one more, and the trial counts as what keeps ending it."""
@@ -30,7 +33,7 @@ MOST_STARTS = 3
 _MOST_STEPS = 6
 _REPLAYS = 8
 RECALLED = "recalled"
-_SWITCHED: Mapping[str, object] = MappingProxyType({"crashes": 0, "open": True})
+_SWITCHED: Mapping[str, object] = MappingProxyType({"crashes": 0, "open": True, "waits_until": None})
 
 
 class ModelOnDevice:
@@ -97,10 +100,47 @@ class ModelOnDevice:
                     self._forget_staging()
                     return problem
                 case Return() as step:
+                    if self._waits(step, document, now):
+                        return None
                     self._return(step, now)
                 case Stage() as step:
-                    self._promote(step, now)
+                    if not self._waits(step, document, now):
+                        self._promote(step, now)
+                    elif self._is_ready(step.entry) or self._fetch(step.entry):
+                        return None
         return None
+
+    def _waits(self, step: Return | Stage, document: DesiredDocument, now: Moment) -> bool:
+        """True if window and turn let the device switch only later; that moment is then kept, and reported."""
+        until = None
+        if may_wait(self.state, step):
+            identity, disruption = self._device.identity, document.disruption
+            mine = turn_of(disruption, identity.device_id, identity.labels) if disruption else 0
+            opens = next_switch(document.maintenance, disruption, mine, now.wall, self._device.zone)
+            until = utc_text(opens) if opens > now.wall else None
+        if until != self.state.waits_until:
+            self._commit({"waits_until": until})
+        return until is not None
+
+    def _is_ready(self, entry: Entry) -> bool:
+        """True if the entry was verified, and only waits. It is verified once more before it is switched in."""
+        staging = self.state.staging
+        return (
+            staging is not None
+            and (staging.step, staging.entry.artifact) == ("verified", entry.artifact)
+            and staging.entry.since >= entry.since
+            and self._device.slots.has(entry.artifact.digest)
+        )
+
+    def _fetch(self, entry: Entry) -> bool:
+        """Bring an entry as far as it may come before its time. False if it was given up."""
+        promotion = Promotion(self._device, self.name, self._readings, entry)
+        try:
+            promotion.admit()
+        except StepFailed as failure:
+            promotion.give_up(failure)
+            return False
+        return True
 
     def judge(self, now: Moment) -> None:
         """Confirm the trial, leave it, or wait. Raises `TryAgain` if the disk refuses."""
@@ -216,8 +256,8 @@ class ModelOnDevice:
         self._commit({"confirmed": confirmed, "previous": None if state.previous == slot else state.previous})
 
     def _forget_staging(self) -> None:
-        if self.state.staging is not None:
-            self._commit({"staging": None})
+        if self.state.staging is not None or self.state.waits_until is not None:
+            self._commit({"staging": None, "waits_until": None})
 
     def _begin_trial(self, loaded: LoadedModel, now: Moment) -> None:
         self._switch(loaded)
@@ -237,7 +277,7 @@ class ModelOnDevice:
 
     def _commit(self, changes: dict[str, object], *events: Event, running: LoadedModel | None = None) -> None:
         state = self.state.model_copy(update=changes)
-        readings = self._readings()
+        readings = replace(self._readings(), waits_until=state.waits_until)
         if running:
             # What was counted so far is of the model that it takes the place of.
             readings = replace(readings, running=running, figures=NOTHING)
@@ -246,7 +286,8 @@ class ModelOnDevice:
     def _keep(self, changes: dict[str, object], *events: Event) -> None:
         """Like `_commit`, for what must hold even if the disk refuses."""
         state = self.state.model_copy(update=changes)
-        self._device.commit(state, events, self._readings(), whatever_the_disk_says=True)
+        readings = replace(self._readings(), waits_until=state.waits_until)
+        self._device.commit(state, events, readings, whatever_the_disk_says=True)
 
     def _readings(self) -> Readings:
         surroundings = self._device.surroundings
@@ -263,4 +304,5 @@ class ModelOnDevice:
             os_version=surroundings.os_version(),
             crashes=self.state.crashes,
             application=read_application(self._device.folder, self.name),
+            waits_until=self.state.waits_until,
         )

@@ -48,6 +48,7 @@ class Readings:
     os_version: str | None = None
     crashes: int | None = None
     application: ApplicationFigures | None = None
+    waits_until: str | None = None
 
 
 def make_report(identity: Identity, runtime_version: str, sequence: int, event: Event, readings: Readings) -> Spooled:
@@ -85,6 +86,7 @@ def make_report(identity: Identity, runtime_version: str, sequence: int, event: 
         accepted=told.accepted if told else None,
         corrected=told.corrected if told else None,
         values=told.values if told else {},
+        waits_until=readings.waits_until,
     )
     return Spooled(report=report, steady=event.steady)
 

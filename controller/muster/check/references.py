@@ -17,6 +17,7 @@ from muster.check.freeze_complaints import freeze_complaints
 from muster.check.gates.declared import gate_complaints
 from muster.check.guardrail_problems import guardrail_complaints
 from muster.check.lineage import lineage_complaints
+from muster.check.maintenance_complaints import turn_complaints
 from muster.check.people import Naming, people_complaints
 from muster.check.readiness import checklist_complaints
 from muster.check.waivers import waiver_complaints
@@ -102,6 +103,7 @@ def complaints(
         *_people(declared),
         *_waivers(declared, models),
         *freeze_complaints(declared.of(Freeze), declared.cohort_names, declared.model_names),
+        *turn_complaints(declared.of(DeviceClass), declared.of(Release).values(), declared.of(Policy).values()),
     ]
     for path, release in declared.of(Release).items():
         found += _release(declared, path, release)

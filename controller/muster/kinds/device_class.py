@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from muster.kinds.digest import DeviceId, ExactVersion, Name
 from muster.kinds.drift import MOST_RULES, DriftAction, DriftRule
+from muster.kinds.maintenance import MOST_WINDOWS, Disruption, MaintenanceWindow, never_in_turn
 from muster.kinds.quantity import Duration, Rate, Size
 from muster.kinds.resource import AsTuple, Declared, Resource, Text
 
@@ -75,6 +76,10 @@ class DeviceClassSpec(Declared):
 
     `drift`: what is done about a device that runs what git never declared for it; `driftRules`, in order, say otherwise
     for single fields.
+
+    `maintenance`: windows in the devices' own time, in which alone they switch to a release; without any, they may at
+    any time. `disruption`: how many devices of a site may switch at the same time. Fetching, verifying and going back
+    never wait.
     """
 
     hardware: Text
@@ -89,6 +94,14 @@ class DeviceClassSpec(Declared):
     reference_devices: Annotated[tuple[DeviceId, ...], AsTuple, Field(max_length=64)] = ()
     drift: DriftAction = "Correct"
     drift_rules: Annotated[tuple[DriftRule, ...], AsTuple, Field(max_length=MOST_RULES)] = ()
+    maintenance: Annotated[tuple[MaintenanceWindow, ...], AsTuple, Field(max_length=MOST_WINDOWS)] = ()
+    disruption: Disruption | None = None
+
+    @model_validator(mode="after")
+    def _lets_every_device_switch(self) -> DeviceClassSpec:
+        if problem := never_in_turn(self.maintenance, self.disruption):
+            raise ValueError(problem)
+        return self
 
 
 class DeviceClass(Resource):

@@ -44,6 +44,10 @@ class TimeLimit:
     silent: int
     longest: int
 
+    def after(self, wait: int) -> TimeLimit:
+        """The same for a device that may have to wait for `wait` milliseconds first."""
+        return TimeLimit(self.silent + wait, self.longest + wait)
+
 
 # In mid-update: on its way, and nothing shown yet. A download may take days on a slow link; what follows is work of
 # the device's own, of minutes, that a night without power may fall into.
@@ -53,6 +57,8 @@ TIME_LIMITS: Final[Mapping[Phase, TimeLimit]] = MappingProxyType({
     "verified": TimeLimit(silent=6 * HOUR, longest=2 * DAY),
     "loaded": TimeLimit(silent=6 * HOUR, longest=2 * DAY),
 })  # fmt: skip
+WAITS: Final[Phase] = "verified"
+"""Where a device waits for its maintenance window and its turn: the limit begins behind the longest such wait."""
 OVERDUE: Final = "time limit passes"
 
 # (phase, event) -> next phase. `recall`: the release was halted or superseded by an older one, and the device left it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -24,12 +24,13 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
     union,
     update,
 )
 from sqlalchemy.dialects.sqlite import insert
 
-from muster.kinds.phases import RUNNING, TIME_LIMITS
+from muster.kinds.phases import RUNNING, TIME_LIMITS, WAITS, TimeLimit
 from muster.observe.habit import FLOOR, Hearing
 from muster.observe.status import read_hearing, read_status, shortest_poll, write_status
 from muster.observe.storage import IN_UPDATE, devices, iso, outcomes, tallies, writing
@@ -169,17 +170,43 @@ def read_tally(connection: Connection, now: datetime | None = None) -> Tally:
     hearing = read_hearing(connection) if now is not None else None
     if now is None or hearing is None or not hearing.holds(now, shortest_poll(connection)):
         return tally
-    return after_silence(tally, _silent(connection, now, hearing))
+    return after_silence(tally, _silent(connection, now, hearing, _limits(read_judging(connection).waits)))
 
 
-def _silent(connection: Connection, now: datetime, hearing: Hearing) -> dict[Cell, int]:
+class _Limit(NamedTuple):
+    """How long a phase may last for devices of `classes`; without any, for those of all but `others`."""
+
+    phase: str
+    limit: TimeLimit
+    classes: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> ColumnElement[bool]:
+        """The outcomes that it is for."""
+        of_class = outcomes.c.device_class
+        among = of_class.in_(self.classes) if self.classes else of_class.not_in(self.others) if self.others else true()
+        return and_(outcomes.c.phase == self.phase, among)
+
+
+def _limits(waits: Mapping[str, int]) -> list[_Limit]:
+    """The table, and its own limit for each class whose devices wait before they switch."""
+    found = [_Limit(phase, limit) for phase, limit in TIME_LIMITS.items() if phase != WAITS]
+    found.append(_Limit(WAITS, TIME_LIMITS[WAITS], others=tuple(sorted(waits))))
+    for wait in sorted(set(waits.values())):
+        classes = tuple(sorted(name for name, its in waits.items() if its == wait))
+        found.append(_Limit(WAITS, TIME_LIMITS[WAITS].after(wait), classes))
+    return found
+
+
+def _silent(connection: Connection, now: datetime, hearing: Hearing, limits: Sequence[_Limit]) -> dict[Cell, int]:
     """Devices past their time, by the cell of the phase that they stand in.
 
     Silence says something of a device only while others are heard, and once it had the whole of its time since the
     last gap. A device that is in mid-update is judged by that alone, and not dark on what it leaves.
     """
     heard = devices.c.habit_ms < hearing.longest_habit_ms(now)
-    found = union(_silent_ones(now, heard), *_stuck_ones(now, heard)).subquery()
+    found = union(_silent_ones(now, heard, limits), *_stuck_ones(now, heard, limits)).subquery()
     columns = [outcomes.c[name] for name in ("release", "device_class", "stratum", "entered", "generation", "phase")]
     query = (
         select(*columns, func.count())
@@ -189,7 +216,7 @@ def _silent(connection: Connection, now: datetime, hearing: Hearing) -> dict[Cel
     return {Cell(*row[:5], left=False, what=PHASE, bucket=row[5]): row[6] for row in connection.execute(query)}
 
 
-def _silent_ones(now: datetime, heard: ColumnElement[bool]) -> Select[Any]:
+def _silent_ones(now: datetime, heard: ColumnElement[bool], limits: Sequence[_Limit]) -> Select[Any]:
     """By device first, or every outcome would be looked at."""
     silent = select(devices.c.device_id).where(devices.c.dark_after < iso(now), heard)
     updating = outcomes.alias("updating")
@@ -206,10 +233,10 @@ def _silent_ones(now: datetime, heard: ColumnElement[bool]) -> Select[Any]:
     # `dark_after` is the end of the device's own habit and FLOOR; a limit takes FLOOR's place.
     late = [
         and_(
-            outcomes.c.phase == phase,
-            devices.c.dark_after < iso(now + FLOOR - timedelta(milliseconds=limit.silent)),
+            one.holds,
+            devices.c.dark_after < iso(now + FLOOR - timedelta(milliseconds=one.limit.silent)),
         )
-        for phase, limit in TIME_LIMITS.items()
+        for one in limits
     ]
     dark = and_(outcomes.c.phase.in_(sorted(RUNNING)), ~mid_update)
     return (
@@ -219,7 +246,7 @@ def _silent_ones(now: datetime, heard: ColumnElement[bool]) -> Select[Any]:
     )
 
 
-def _stuck_ones(now: datetime, heard: ColumnElement[bool]) -> list[Select[Any]]:
+def _stuck_ones(now: datetime, heard: ColumnElement[bool], limits: Sequence[_Limit]) -> list[Select[Any]]:
     """Those that talk, and do not get on. The literal condition is that of the index, which is of these phases only."""
     in_update = text(f"outcomes.phase IN ({IN_UPDATE})")
     return [
@@ -227,12 +254,12 @@ def _stuck_ones(now: datetime, heard: ColumnElement[bool]) -> list[Select[Any]]:
         .join(devices, devices.c.device_id == outcomes.c.device_id)
         .where(
             in_update,
-            outcomes.c.phase == phase,
-            outcomes.c.phase_since.between("0", iso(now - timedelta(milliseconds=limit.longest))),
+            one.holds,
+            outcomes.c.phase_since.between("0", iso(now - timedelta(milliseconds=one.limit.longest))),
             ~outcomes.c.left,
             heard,
         )
-        for phase, limit in TIME_LIMITS.items()
+        for one in limits
     ]
 
 

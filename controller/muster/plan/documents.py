@@ -116,6 +116,8 @@ def _document(
         entries=tuple(entries),
         halted=tuple(halted),
         drift=rules if travels(rules) else None,
+        maintenance=device_class.spec.maintenance,
+        disruption=device_class.spec.disruption,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from muster.kinds.fleet import Fleet
+from muster.plan.maintenance import longest_wait
 
 OTHER = "other"
 
@@ -17,7 +18,8 @@ OTHER = "other"
 @dataclass(frozen=True)
 class Judging:
     """`versions`: what a class may have, by "os" and "runtime". `providers`: by (release, class). `readings`: what
-    some guardrail reads. `keys`: declared numeric keys with their scale.
+    some guardrail reads. `keys`: declared numeric keys with their scale. `waits`: milliseconds that a device of a class
+    may wait for its maintenance window and its turn.
     """
 
     labels: tuple[str, ...] = ()
@@ -25,6 +27,7 @@ class Judging:
     providers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     readings: tuple[str, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
+    waits: Mapping[str, int] = field(default_factory=dict)
 
     def stratum(self, device_class: str, labels: Mapping[str, str], os: str | None, runtime: str | None) -> str:
         """Devices of a class that are judged together, as `os=12.4 runtime=1.31.1 label.site=north`.
@@ -50,6 +53,7 @@ class Judging:
             "providers": {release: dict(classes) for release, classes in self.providers.items()},
             "readings": list(self.readings),
             "keys": dict(self.keys),
+            "waits": dict(self.waits),
         }
 
     @classmethod
@@ -66,6 +70,7 @@ class Judging:
             providers=said["providers"],
             readings=tuple(said["readings"]),
             keys=said["keys"],
+            waits=said.get("waits", {}),  # a former version kept none
         )
 
 
@@ -84,4 +89,9 @@ def judging_of(fleet: Fleet) -> Judging:
         },
         readings=tuple(sorted({guardrail.reading for tier in tiers for guardrail in tier.guardrails})),
         keys={key.name: key.scale for policy in fleet.policies for key in policy.spec.numeric_keys},
+        waits={
+            item.metadata.name: -(-wait // 1_000)
+            for item in fleet.device_classes
+            if (wait := longest_wait(item.spec.maintenance, item.spec.disruption))
+        },
     )

@@ -7,6 +7,7 @@ from typing import get_args
 
 from muster.check.change import Change, path_of, tier_rank
 from muster.check.weakening.looser import GONE, Looser, Weakening, located
+from muster.check.weakening.switching import weakened_switching
 from muster.kinds.device_class import DeviceClass
 from muster.kinds.drift import DriftAction, DriftField
 from muster.kinds.finding import Pointer
@@ -34,6 +35,7 @@ def weakened_classes(base: Fleet, head: Fleet) -> Iterator[Weakening]:
         if _drifts_freer(old, new):
             where, why = Pointer(path_of(new), ("spec", "drift")), "devices may keep what git never declared"
             yield Weakening("drift", f"{about}: drift", _drift_text(old), _drift_text(new), where, why)
+        yield from weakened_switching(old, new)
         if new.spec.may_be_empty and not old.spec.may_be_empty:
             where = Pointer(path_of(new), ("spec", "mayBeEmpty"))
             yield Weakening("may-be-empty", f"{about}: mayBeEmpty", "false", "true", where)
