@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -250,6 +251,25 @@ def test_a_device_that_talks_but_never_arrives_is_a_failure_at_last(bench: Bench
         bench.say("a", RELEASES[0], "healthy", now + minute * MINUTE)
     after = observed(bench.connection, now + 119 * MINUTE).exposure(RELEASES[1], "cam-day")
     assert (before.failures, after.failures, after.silent) == (0, 1, 1)
+
+
+def test_a_device_that_waits_for_its_window_is_no_failure(bench: Bench) -> None:
+    """The limit of what is verified begins behind the longest wait of its class, silent or not; no other limit does."""
+    hour, wait = timedelta(hours=1), timedelta(days=3)
+    declare_judging(bench.connection, replace(JUDGING, waits={"cam-day": wait // timedelta(milliseconds=1)}), START)
+    write_status(bench.connection, "polls", {"cam-day": hour // timedelta(milliseconds=1)}, START)
+    for phase in ("downloaded", "verified"):
+        bench.say(f"{phase}-silent", RELEASES[1], phase)
+        bench.say(f"{phase}-talks", RELEASES[1], phase)
+    failures = {}
+    for hours in range(2, 121, 2):
+        now = START + hours * hour
+        for device in ("other", "downloaded-talks", "verified-talks"):
+            bench.say(device, RELEASES[0], "healthy", now)
+        if hours in (26, 28, 46, 48, 98, 100, 118, 120):
+            failures[hours] = observed(bench.connection, now).exposure(RELEASES[1], "cam-day").failures
+    # A habit of an hour explains 20; 6 of silence beyond, or 48 in all, are too many; three days later for some.
+    assert failures == {26: 0, 28: 1, 46: 1, 48: 2, 98: 2, 100: 3, 118: 3, 120: 4}
 
 
 def test_judging_reads_cells_and_not_devices(engine: Engine) -> None:

@@ -31,7 +31,9 @@ class SystemTime(tzinfo):
 
     def fromutc(self, moment: datetime) -> datetime:
         """From UTC to the wall clock; an hour that comes twice is told apart."""
-        return moment.replace(tzinfo=UTC).astimezone().replace(tzinfo=self)
+        local = moment.replace(tzinfo=UTC).astimezone()
+        wall = local.replace(tzinfo=None)
+        return wall.replace(tzinfo=self, fold=int(wall.astimezone().utcoffset() != local.utcoffset()))
 
 
 def zone_of(name: str | None) -> tzinfo:

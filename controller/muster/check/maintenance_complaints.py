@@ -31,7 +31,7 @@ def turn_complaints(
             yield Complaint(
                 Pointer(path, ("spec", "disruption", "turn")),
                 "turn-too-short",
-                f"a turn of {format_duration(disruption.turn)} is shorter than the {format_duration(asks[seldom])} after "
-                f"which devices ask for {seldom}: some would never ask in their turn",
+                f"devices ask for {seldom} every {format_duration(asks[seldom])}, and a turn takes "
+                f"{format_duration(disruption.turn)}: some would never ask in theirs",
                 "write a longer turn, or a shorter health.pollInterval in the tier",
             )

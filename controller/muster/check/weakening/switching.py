@@ -12,6 +12,7 @@ from muster.kinds.maintenance import WEEK, Disruption, MaintenanceWindow, Span, 
 from muster.kinds.quantity import format_percent
 
 ANY_TIME = "any time"
+_LONGEST = 80
 
 
 def weakened_switching(old: DeviceClass, new: DeviceClass) -> Iterator[Weakening]:
@@ -22,11 +23,11 @@ def weakened_switching(old: DeviceClass, new: DeviceClass) -> Iterator[Weakening
         lost = Looser(
             "maintenance", "maintenance", _windows_text(before), _windows_text(after), "devices switch then, too"
         )
-        yield located(lost, about, Pointer(path, ("spec", "maintenance")))
+        yield located(lost, about, Pointer(path, ("spec",)))
     was, now = old.spec.disruption, new.spec.disruption
     if was is not None and (now is None or now.label != was.label or now.turns < was.turns):
         lost = Looser("disruption", "disruption", _share_text(was), _share_text(now), "more may fail at the same time")
-        yield located(lost, about, Pointer(path, ("spec", "disruption")))
+        yield located(lost, about, Pointer(path, ("spec",)))
 
 
 def _within(inner: Sequence[Span], outer: Sequence[Span]) -> bool:
@@ -44,7 +45,7 @@ def _within(inner: Sequence[Span], outer: Sequence[Span]) -> bool:
 
 def _windows_text(windows: Sequence[MaintenanceWindow]) -> str:
     texts = (f"{' '.join(one.days) or 'daily'} {one.begins}-{one.ends}" for one in windows)
-    return ", ".join(texts) or ANY_TIME
+    return ", ".join(texts)[:_LONGEST] or ANY_TIME
 
 
 def _share_text(disruption: Disruption | None) -> str:
