@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -11,8 +12,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from fleets import MODEL, PUBLIC_KEY, make_fleet, make_release
+from muster.kinds.desired import DesiredDocument
 from muster.kinds.maintenance import MINUTE, WEEK, WEEKDAYS, Disruption, MaintenanceWindow, never_in_turn, spans_of
+from muster.plan.documents import desired_documents
+from muster.plan.judging import Judging, judging_of
 from muster.plan.maintenance import is_open, longest_wait, next_opening, next_switch, next_turn, turn_of
+from muster.plan.world import World
 
 VECTORS = json.loads(Path(__file__).with_name("turn_vectors.json").read_text())["vectors"]
 BERLIN, LORD_HOWE = ZoneInfo("Europe/Berlin"), ZoneInfo("Australia/Lord_Howe")
@@ -188,6 +194,27 @@ def test_turns_follow_each_other_round_and_round() -> None:
     assert begins.count(now) == 1
     waits = sorted(begin - now for begin in begins)
     assert [timedelta(minutes=minutes) for minutes in (0, 7, 17, 27)] == waits
+
+
+def test_what_a_class_declares_travels_and_lengthens_its_time_limit() -> None:
+    """In every document of the class, and of no other: a class that declares neither has the fields not at all."""
+    fleet = make_fleet(make_release("1.0.0", {"canary": 1_000_000}))
+    windows, disruption = window("02:00", "05:00"), Disruption(label="site", share="20%", turn="15m")
+    classes = tuple(
+        found.model_copy(
+            update={"spec": found.spec.model_copy(update={"maintenance": windows, "disruption": disruption})}
+        )
+        if found.metadata.name == "cam-day"
+        else found
+        for found in fleet.device_classes
+    )
+    documents = desired_documents(replace(fleet, device_classes=classes), World(signer=PUBLIC_KEY), {}, 1)
+    told = DesiredDocument.model_validate_json(documents[MODEL, "cam-day"].model_dump_json())
+    assert (windows, disruption) == (told.maintenance, told.disruption)
+    assert not {"maintenance", "disruption"} & set(documents[MODEL, "cam-lowlight"].model_dump(mode="json"))
+    judging = judging_of(replace(fleet, device_classes=classes))
+    assert judging.waits == {"cam-day": longest_wait(windows, disruption) // 1_000}
+    assert Judging.of_json(judging.as_json()) == judging
 
 
 def test_a_zone_without_rules_is_a_zone() -> None:
