@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,6 +13,7 @@ from agent_simulator import WINDOW_SECONDS, Bench, Built, build, hash_of
 
 from muster.agent.identity import read_identity, write_identity
 from muster.agent.waiting import SystemTime, zone_of
+from muster.cli import exit_code_of
 from muster.kinds.desired import Halt
 from muster.kinds.errors import Unusable
 from muster.kinds.maintenance import Disruption, MaintenanceWindow
@@ -203,3 +205,15 @@ def test_a_zone_that_nobody_knows_is_refused(name: str) -> None:
     """With what would be right, and before the device is enrolled."""
     with pytest.raises(Unusable, match="knows no time zone"):
         zone_of(name)
+
+
+def test_a_device_with_such_a_zone_is_not_enrolled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Said before anybody is asked, and nothing is left behind."""
+    folder = tmp_path / "device"
+    given = {
+        "folder": folder, "server": "http://127.0.0.1:9", "token": "t", "device-id": "a", "device-class": "cam-day",
+        "model": "meter-reader", "root": tmp_path / "root.json", "time-zone": "Europe/Nowhere",
+    }  # fmt: skip
+    assert exit_code_of(["agent", "enrol", *(f"--{name}={value}" for name, value in given.items())]) == 2
+    assert "knows no time zone 'Europe/Nowhere'" in capsys.readouterr().err
+    assert not folder.exists()

@@ -168,6 +168,17 @@ def test_the_longest_wait_is_worked_out_by_hand(windows: tuple[MaintenanceWindow
     assert hours * 60 * MINUTE == longest_wait(windows, None)
 
 
+def test_turns_lengthen_the_wait_by_a_sweep_on_either_side() -> None:
+    """By hand, and seen on a device whose turn is over at 08:00 and comes again at 03:30, not 24 hours later."""
+    windows, disruption = window("00:00", "12:00"), Disruption(label="site", share="10%", turn="30m")
+    assert longest_wait(windows, disruption) == (12 + 2 + 2 * 5.5) * 60 * MINUTE
+    assert longest_wait((), disruption) == 5.5 * 60 * MINUTE
+    now = datetime(2026, 1, 5, 7, 30, tzinfo=UTC)
+    mine = next(turn for turn in range(10) if next_turn(disruption, turn, now) == now)
+    again = next_switch(windows, disruption, mine, now + timedelta(minutes=30), ZoneInfo("UTC"))
+    assert datetime(2026, 1, 6, 3, 30, tzinfo=UTC) == again
+
+
 @given(windows=WINDOWS, now=MOMENTS, zone=ZONES, wrong=st.timedeltas(timedelta(days=-9_000), timedelta(days=9_000)))
 def test_a_clock_that_is_wrong_delays_no_longer_than_one_that_is_right(
     windows: tuple[MaintenanceWindow, ...], now: datetime, zone: ZoneInfo, wrong: timedelta

@@ -33,7 +33,7 @@ MOST_STARTS = 3
 _MOST_STEPS = 6
 _REPLAYS = 8
 RECALLED = "recalled"
-_SWITCHED: Mapping[str, object] = MappingProxyType({"crashes": 0, "open": True, "waits_until": None})
+_SWITCHED: Mapping[str, object] = MappingProxyType({"crashes": 0, "open": True})
 
 
 class ModelOnDevice:
