@@ -331,7 +331,7 @@ class Controller:
             before = read_status(connection, "loop") or {}
             old = {item["type"]: item for item in before.get("conditions", [])}
             carried = carry_over([*conditions, summary], old)
-            write_status(connection, "loop", loop_body(plan, world, carried, now), now)
+            write_status(connection, "loop", loop_body(plan, world, carried, now, before.get("recentTicks", ())), now)
             if ground is not None:
                 self._telling.conditions(connection, ground, carried)
             if plan is not None and fleet is not None:
