@@ -80,8 +80,13 @@ class Scene:
         stages = release.spec.stages.model_copy(update={"quantized": digest_of(files[MODEL_FILE])})
         spec = release.spec.model_copy(update={"artifact": artifact, "stages": stages})
         made = release.model_copy(update={"spec": spec})
-        Prepared(store, self.state / "signatures", StateKeys.of(self.state).signing_key()).sign(made)
+        self.sign(made)
         return made
+
+    def sign(self, release: Release) -> None:
+        """Sign what a release pins, as if it had been built: its artifact is in the store."""
+        store = Store(self.state / "store")
+        Prepared(store, self.state / "signatures", StateKeys.of(self.state).signing_key()).sign(release)
 
     def commit_release(self, version: str, cohorts: Mapping[str, str]) -> str:
         self.declare(f"releases/{MODEL}/{version}.yaml", self.release(version, cohorts))
