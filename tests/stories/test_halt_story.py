@@ -214,7 +214,7 @@ def halt_while_git_is_down(story: Story) -> None:
     repository = story.scene.repository
     away = story.scene.folder / "away"
     story.offer("1.0.0", EVERYONE, "1.0.0 for everyone")
-    story.tick(3)
+    story.tick(2)
     story.offer("1.1.0", CANARY, "1.1.0 to its canary")
     story.tick(2)
     repository.rename(away)
@@ -245,9 +245,9 @@ def offer_it_again(story: Story) -> None:
 def override_by_hand(story: Story) -> None:
     """Suspended for a time, resumed before it was over, held up by a freeze, promoted, rolled back."""
     story.by_hand("suspend", release="1.1.1", why="smells of smoke", until=story.now + timedelta(hours=2))
-    story.tick(2)
+    story.tick()
     story.by_hand("resume", release="1.1.1", why="it was the kettle")
-    story.tick(4)
+    story.tick(3)
     story.scene.declare("policies/freezes/new-year.yaml", FREEZE)
     story.commit("Freeze the first day from 00:00 to 08:00")
     story.scene.now += timedelta(minutes=10)
