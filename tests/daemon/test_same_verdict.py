@@ -125,7 +125,7 @@ def judged(begun: Scene, folder: Path, batches: list[list[Report]]) -> tuple[Any
 
 # Not shrunk: an example is two controllers and costs a second.
 @settings(
-    max_examples=4,
+    max_examples=3,
     deadline=None,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
