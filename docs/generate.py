@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gate_pages import gates
-from guardrail_pages import guardrails, time_limits
+from guardrail_pages import deciding, guardrails, time_limits
 from recipe_pages import stages
 from sandbox_pages import escapes
 
@@ -155,6 +155,7 @@ GENERATED = {
     ("docs/ledger.md", "flaws"): flaws,
     ("docs/guardrails.md", "guardrails"): guardrails,
     ("docs/guardrails.md", "time-limits"): time_limits,
+    ("docs/guardrails.md", "deciding"): deciding,
     ("docs/reproducibility.md", "stages"): stages,
     ("docs/sandbox.md", "escapes"): escapes,
     ("README.md", "verbs"): verbs,

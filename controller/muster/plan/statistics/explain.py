@@ -34,9 +34,12 @@ def explain(question: Question, counts: Counts, terms: Terms, sample: tuple[Part
     verdict = replace(verdict, lower=lower, upper=upper, reason=f"{verdict.reason} ({between})")
     if not isinstance(counts, Shares) or verdict.outcome not in ("undecided", "no-worse"):
         return verdict
-    lifted_by = _next_harm(question, counts, terms)
+    fails = until_harm(question, counts, terms)
+    lifted_by = f"harm after {fails} more failures in a row" if fails else "failures of more devices than are left"
     if verdict.outcome == "undecided":
-        lifted_by = f"{_next_no_worse(question, counts, terms)}, or {lifted_by}"
+        holds = until_no_worse(question, counts, terms)
+        more = f"no worse after {holds} more devices that hold" if holds else "more of both arms"
+        lifted_by = f"{more}, or {lifted_by}"
     return replace(verdict, lifted_by=lifted_by)
 
 
@@ -78,25 +81,27 @@ def _last(rejected: Callable[[float], bool], span: tuple[float, float], halvings
     return start
 
 
-def _next_harm(question: Question, counts: Shares, terms: Terms) -> str:
+def until_harm(question: Question, counts: Shares, terms: Terms) -> int | None:
+    """How many more devices must fail, one after the other, to show harm; None if ten million do not."""
+
     def decided(failures: int) -> bool:
         more = _with(counts, Arm(failures, failures, failures))
         ask = cast("Callable[[Counts], float]", question.harm)
         return tried(more) >= terms.min_devices and ask(more) >= terms.harm_needed
 
-    more = _fewest(decided)
-    return "failures of more devices than are left" if more is None else f"harm after {more} more failures in a row"
+    return _fewest(decided)
 
 
-def _next_no_worse(question: Question, counts: Shares, terms: Terms) -> str:
+def until_no_worse(question: Question, counts: Shares, terms: Terms) -> int | None:
+    """How many more devices must hold, one after the other, to show no worse; None if ten million do not."""
+
     def decided(held: int) -> bool:
         more = _with(counts, Arm(held, held))
         enough = more.candidate.concluded - more.candidate.missing >= terms.min_devices
         ask = cast("Callable[[Counts], float]", question.no_worse)
         return enough and ask(more) >= terms.no_worse_needed
 
-    more = _fewest(decided)
-    return "more of both arms" if more is None else f"no worse after {more} more devices that hold"
+    return _fewest(decided)
 
 
 def _with(counts: Shares, more: Arm) -> Shares:
