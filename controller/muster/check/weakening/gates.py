@@ -78,8 +78,9 @@ def _scope(old: Gate, new: Gate) -> Iterator[Looser]:
 def _sampling(old: Gate, new: Gate) -> Iterator[Looser]:
     if (new.min_samples or 1) < (old.min_samples or 1) or (old.min_samples and new.min_samples is None):
         yield Looser("min-samples", "minSamples", str(old.min_samples), str(new.min_samples or GONE))
-    # A lower bound is the strict one where values must be high, an upper one where they must be low.
-    strict = {"<": "upper", ">": "lower"}.get(old.comparator[0])
+    # A lower bound is the strict one where values must be high, an upper one where they must be low; none where they
+    # must be equal.
+    strict = {"<": "upper", ">": "lower"}.get(old.comparator[0], old.bound)
     if new.bound not in (old.bound, strict):
         yield Looser("bound", "bound", old.bound or GONE, new.bound or GONE)
 
