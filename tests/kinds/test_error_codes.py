@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 import muster.agent
+from muster.kinds.digest import ErrorCode
 from muster.kinds.error_codes import ERROR_CODES
-from muster.kinds.telemetry import ErrorCode
 
 AGENT = Path(next(iter(muster.agent.__path__)))
 # Which argument of a call is a code.

@@ -18,11 +18,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo
 
-from muster.kinds.digest import Name
+from muster.kinds.digest import ErrorCode, Name
 from muster.kinds.ppm import PPM
 from muster.kinds.quantity import Dimension, Percent, Threshold, format_percent, measure_of
 from muster.kinds.resource import Declared
-from muster.kinds.telemetry import ErrorCode
 
 GuardrailMetric = Literal[
     "failure-share",
