@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete, event, text
 
+from fleets import PUBLIC_KEY, make_fleet, make_release
 from muster.kinds.phases import TIME_LIMITS, Phase
 from muster.kinds.telemetry import Report
 from muster.observe.counts import observed
@@ -20,10 +21,14 @@ from muster.observe.inventory import Enrolment, enrol
 from muster.observe.reports import take_reports
 from muster.observe.status import write_status
 from muster.observe.storage import devices, open_storage, outcomes, running, tallies, writing
-from muster.observe.tallies import declare_judging, keep_judging, read_tally, recount
+from muster.observe.tallies import declare_judging, keep_judging, keep_offers, read_tally, recount
+from muster.plan.documents import desired_documents
+from muster.plan.draws import samples
 from muster.plan.exposures import never_offered
 from muster.plan.judging import Judging
 from muster.plan.metric_source import ArmCounts, Question, StepCounts, TallySource
+from muster.plan.statistics.sample_ratio import Part
+from muster.plan.world import World
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -334,3 +339,26 @@ def test_an_older_database_is_counted_once(tmp_path: Path) -> None:
         assert observed(connection).exposure(RELEASES[0], "cam-day").phases == {"healthy": 1}
         assert never_offered(read_tally(connection), RELEASES[1], "cam-day") == 1
     engine.dispose()
+
+
+def test_a_device_is_drawn_once_at_its_first_word(bench: Bench) -> None:
+    """By the share of the generation that it read; whatever it says later, it stays where it was drawn."""
+    old = make_release("1.0.0", {"canary": "100%", "fleet": "100%"})
+    new = make_release("1.1.0", {"canary": "25%", "fleet": "25%"}, supersedes="1.0.0")
+    fleet = make_fleet(new, old)
+    world = World(signer=PUBLIC_KEY, prepared=frozenset({old.pins, new.pins}))
+    keep_offers(bench.connection, desired_documents(fleet, world, {}, 5).values(), START)
+    bench.say("early", RELEASES[0], "healthy", generation=4)
+    bench.say("outside", RELEASES[0], "healthy", generation=5)
+    bench.say("inside", RELEASES[0], "healthy", generation=4)
+    bench.take(
+        report("inside", 10, RELEASES[1], "offered", 5),
+        report("outside", 11, RELEASES[1], "offered", 6),
+        report("outside", 12, RELEASES[1], "activated", 6),
+    )
+    drawn = samples(read_tally(bench.connection), {}, START + 3 * timedelta(days=1))
+    (strata,) = (found for place, found in drawn.items() if place == (RELEASES[1], "cam-day"))
+    assert strata == {STRATUM: ((Part("candidate", 1, 250_000), Part("control", 1, 750_000)),)}
+    kept = read_tally(bench.connection)
+    recount(bench.connection)
+    assert read_tally(bench.connection) == kept

@@ -29,6 +29,7 @@ from muster.kinds.fleet import Fleet
 from muster.kinds.hold import hold_of
 from muster.kinds.release import Release
 from muster.observe.storage import writing
+from muster.observe.tallies import keep_offers
 from muster.plan.describe import as_json
 from muster.plan.lapse import Lapse
 from muster.plan.planner import Action, Lift, Plan, Prepare, Publish, Revert, Suspend, signs_for
@@ -129,6 +130,8 @@ class Executor:
             # A key that was replaced or taken out of the repository must not keep a halt from being published: those
             # that devices know stay, until all that is on offer is signed with a declared one.
             keys = list(dict.fromkeys([*keys, *self.publisher.signing_keys()]))
+        with writing(self.engine) as connection:
+            keep_offers(connection, action.documents.values(), now)
         self.publisher.publish(action.generation, action.documents.values(), artifacts, keys, now)
         self.record_published(now)
 

@@ -16,6 +16,7 @@ from muster.kinds.phases import RUNNING, TIME_LIMITS
 from muster.kinds.telemetry import Report
 from muster.observe.storage import iso, outcomes
 from muster.observe.tallies import move, read_judging, standing
+from muster.plan.draws import draw
 from muster.plan.measures import is_about, measures_of
 from muster.plan.tallies import RECALLED
 
@@ -39,6 +40,8 @@ class DeviceStandings:
         rows = connection.execute(_OF_DEVICE, {"in_device": device.device_id}).mappings()
         self._before: dict[str, dict[str, Any]] = {row["release"]: dict(row) for row in rows}
         self._rows = dict(self._before)
+        self._heard: dict[str, tuple[int, str, datetime]] = {}
+        """Model → the newest generation that it was heard at, about which release, and when."""
 
     def note(self, report: Report, at: datetime) -> None:
         """Count a report. Releases that are not declared, or of another model, are not its business."""
@@ -60,10 +63,12 @@ class DeviceStandings:
             provider = self._judging.providers.get(release, {}).get(self._device.device_class)
             row["measures"] = {**row["measures"], **measures_of(report, provider, self._judging.keys)}
         self._rows[release] = row
+        self._heard[report.model] = (report.generation, release, at)
         self._leave(f"{report.model}/", release, _left_by(phase))
 
     def write(self) -> None:
         """Write the rows that changed, and move the tallies."""
+        self._draw()
         changed = [release for release, row in self._rows.items() if row != self._before.get(release)]
         if not changed:
             return
@@ -75,6 +80,20 @@ class DeviceStandings:
             [standing(row) for row in rows],
             self._judging.readings,
         )
+
+    def _draw(self) -> None:
+        """Note the device's first word since something was offered to some: all that it said in this request."""
+        offers = self._judging.offers.get(self._device.device_class, {})
+        for model, (generation, held, at) in self._heard.items():
+            on_offer = {name: one for name, one in offers.items() if one.steps and _model(name) == model}
+            for release in on_offer.keys() - {name for row in self._rows.values() for name in row["draws"] or ()}:
+                own = self._rows.get(release)
+                spoke_at = generation if held == release else own["generation"] if own else None
+                found = draw(on_offer[release], generation, self._device.labels, spoke_at, at)
+                if found is not None:
+                    row = self._rows[release if found.came else held]
+                    kept = {name: one for name, one in (row["draws"] or {}).items() if name in on_offer}
+                    self._rows[row["release"]] = {**row, "draws": {**kept, release: list(found)}}
 
     def _new(self, report: Report, at: datetime) -> dict[str, Any]:
         return {
@@ -93,6 +112,7 @@ class DeviceStandings:
             "os_version": None,
             "runtime_version": None,
             "measures": {},
+            "draws": {},
         }
 
     def _leave(self, model: str, but: str, phases: Collection[str]) -> None:

@@ -120,6 +120,8 @@ outcomes = Table(
     Column("os_version", String),
     Column("runtime_version", String),
     Column("measures", JSON, nullable=False, server_default="{}"),
+    # Releases that the device could come to while it was on this one, or that it came to: see plan/draws.
+    Column("draws", JSON, nullable=False, server_default="{}"),
     PrimaryKeyConstraint("device_id", "release"),
     Index("outcomes_by_release", "release", "device_class", "phase", "error_code"),
     Index("outcomes_in_update", "phase", "phase_since", sqlite_where=text(f"phase IN ({IN_UPDATE})")),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -30,12 +31,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert
 
+from muster.kinds.desired import DesiredDocument
 from muster.kinds.phases import RUNNING, TIME_LIMITS, WAITS, TimeLimit
 from muster.observe.habit import FLOOR, Hearing
 from muster.observe.status import read_hearing, read_status, shortest_poll, write_status
 from muster.observe.storage import IN_UPDATE, devices, iso, outcomes, tallies, writing
+from muster.plan.draws import offers_of
 from muster.plan.judging import Judging
-from muster.plan.tallies import ENROLLED, PHASE, Cell, Standing, Tally, after_silence, cells_of
+from muster.plan.tallies import ENROLLED, PHASE, Cell, Draw, Standing, Tally, after_silence, cells_of
 
 _JUDGING = "judging"
 _KEY = tuple(Cell._fields)
@@ -54,10 +57,15 @@ def read_judging(connection: Connection) -> Judging:
 
 
 def keep_judging(engine: Engine, judging: Judging, now: datetime) -> bool:
-    """Count by this from now on. If it changed, everything is counted anew, once, at O(devices); True if so."""
+    """Count by this from now on. If it changed, everything is counted anew, once, at O(devices); True if so.
+
+    What is on offer stays as it was said by `keep_offers`.
+    """
     with engine.connect() as connection:
-        if read_judging(connection) == judging:
-            return False
+        before = read_judging(connection)
+    judging = replace(judging, offers=before.offers)
+    if before == judging:
+        return False
     with writing(engine) as connection:
         return declare_judging(connection, judging, now)
 
@@ -72,6 +80,14 @@ def declare_judging(connection: Connection, judging: Judging, now: datetime) -> 
     return not same
 
 
+def keep_offers(connection: Connection, documents: Iterable[DesiredDocument], now: datetime) -> None:
+    """Draw devices by these documents. To be said before they are published: the first who reads them may report."""
+    judging = read_judging(connection)
+    offers = offers_of(documents, judging.offers)
+    if offers != judging.offers:
+        write_status(connection, _JUDGING, replace(judging, offers=offers).as_json(), now)
+
+
 def standing(row: Mapping[str, Any]) -> Standing:
     """A row of `outcomes`, as it is counted."""
     return Standing(
@@ -84,6 +100,7 @@ def standing(row: Mapping[str, Any]) -> Standing:
         phase=row["phase"],
         error_code=row["error_code"],
         measures=row["measures"] or {},
+        draws={release: Draw(*one) for release, one in (row["draws"] or {}).items()},
     )
 
 

@@ -18,6 +18,7 @@ from muster.plan.statistics import verdict as statistics
 from muster.plan.statistics.decide import decide
 from muster.plan.statistics.explain import explain
 from muster.plan.statistics.family import Terms
+from muster.plan.statistics.sample_ratio import Parts
 
 Outcome = statistics.Outcome
 NO_STRATUM = ""
@@ -52,7 +53,8 @@ class Verdict:
 class Place:
     """Where a release is judged: its class, what it supersedes there, and since which generation it is on offer.
 
-    `error_codes` are those that devices of the class failed with, for the sentence.
+    `error_codes` are those that devices of the class failed with, for the sentence. `samples`: who was drawn for it, by
+    stratum (`plan.draws`); a stratum that is not named was drawn for nothing.
     """
 
     release: str
@@ -60,6 +62,7 @@ class Place:
     control: tuple[str, ...]
     since: int
     error_codes: Mapping[str, int] = field(default_factory=dict, hash=False)
+    samples: Mapping[str, tuple[Parts, ...]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Asked:
         """With bounds, and what exactly would change it: costs ten to a hundred times as much as deciding."""
         if self.question is None or self.counts is None:
             return self
-        found = explain(self.question, self.counts, self.terms)
+        found = explain(self.question, self.counts, self.terms, self.place.samples.get(self.stratum, ()))
         # What all questions together decided is not one question's to explain.
         kept = self.decided if self.decided.outcome != found.outcome else found
         record = replace(kept, lower=found.lower, upper=found.upper)
@@ -129,7 +132,7 @@ def ask(
             continue
         for against, question in questions(guardrail, keys).items():
             shaped = counts_for(question, guardrail, keys, counts)
-            decided = decide(question, shaped, terms)
+            decided = decide(question, shaped, terms, place.samples.get(stratum, ()))
             yield Asked(place, stratum, guardrail, against, terms, decided, question, shaped)
 
 

@@ -6,7 +6,7 @@ number is a function of the declaration, so that it stays what it is while the r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -17,6 +17,7 @@ from muster.kinds.policy import Tier
 from muster.kinds.quantity import format_duration
 from muster.kinds.release import Release
 from muster.plan.documents import on_offer
+from muster.plan.draws import Samples, samples
 from muster.plan.guardrails import Asked, Place, Verdict, ask
 from muster.plan.judged_since import judged_since
 from muster.plan.metric_source import CannotTell, CountsSource, TallySource
@@ -48,9 +49,11 @@ def judge(fleet: Fleet, world: World, now: datetime) -> tuple[tuple[Verdict, ...
     for_good = {name for name, suspension in world.suspensions.items() if suspension.until is None}
     sources = {None: TallySource(world.observed.tally), **world.answers}
     since = judged_since(fleet, world.published, world.suspensions, world.resumed, now)
+    drawn = samples(world.observed.tally, since, now)
     new: dict[str, Suspension] = {}
     while True:
-        verdicts = _verdicts(fleet, world, {**world.suspensions, **new}, sources, since)
+        placed = list(_places(fleet, world, {**world.suspensions, **new}, since, drawn))
+        verdicts = _verdicts(fleet, placed, sources)
         harmed: dict[str, list[str]] = {}
         for verdict in verdicts:
             if verdict.halts and verdict.release not in for_good:
@@ -68,11 +71,15 @@ def places(
 ) -> Iterator[tuple[Release, Place]]:
     """Every release on offer, in every class."""
     since = judged_since(fleet, world.published, world.suspensions, world.resumed, now)
-    yield from _places(fleet, world, suspensions, since)
+    yield from _places(fleet, world, suspensions, since, {})
 
 
 def _places(
-    fleet: Fleet, world: World, suspensions: Mapping[str, Suspension], since: Mapping[tuple[str, str], int]
+    fleet: Fleet,
+    world: World,
+    suspensions: Mapping[str, Suspension],
+    since: Mapping[tuple[str, str], int],
+    drawn: Samples,
 ) -> Iterator[tuple[Release, Place]]:
     for device_class in fleet.device_classes:
         name = device_class.metadata.name
@@ -89,21 +96,18 @@ def _places(
                         tuple(dict.fromkeys([*superseded, *below])),
                         since.get((release.name, name), 0),
                         world.observed.exposure(release.name, name).error_codes,
+                        drawn.get((release.name, name), {}),
                     ),
                 )
 
 
 def _verdicts(
-    fleet: Fleet,
-    world: World,
-    suspensions: Mapping[str, Suspension],
-    sources: Mapping[str | None, CountsSource],
-    since: Mapping[tuple[str, str], int],
+    fleet: Fleet, placed: Iterable[tuple[Release, Place]], sources: Mapping[str | None, CountsSource]
 ) -> tuple[Verdict, ...]:
     keys = [key for policy in fleet.policies for key in policy.spec.numeric_keys]
     asked: dict[str, list[Asked]] = {}
     terms: dict[str, Terms] = {}
-    for release, place in _places(fleet, world, suspensions, since):
+    for release, place in placed:
         tier = fleet.tier(release)
         if tier is None:
             continue
@@ -141,7 +145,7 @@ def terms_of(fleet: Fleet, release: Release, tier: Tier) -> Terms:
     asking = [one for one in tier.guardrails if one.severity == "halt"]
     each = sum((one.limit is not None) + (one.margin is not None) for one in asking)
     reachable = sum(_strata(item, tier) for item in classes)
-    return Terms(error_ppm=tier.false_halts, tests=max(1, each * reachable))
+    return Terms(error_ppm=tier.false_halts, tests=max(1, each * reachable), strata=max(1, reachable))
 
 
 def _strata(device_class: DeviceClass, tier: Tier) -> int:

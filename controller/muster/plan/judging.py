@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from muster.kinds.fleet import Fleet
+from muster.plan.draws import Offer, Offers
 from muster.plan.maintenance import longest_wait
 
 OTHER = "other"
@@ -19,7 +20,7 @@ OTHER = "other"
 class Judging:
     """`versions`: what a class may have, by "os" and "runtime". `providers`: by (release, class). `readings`: what
     some guardrail reads. `keys`: declared numeric keys with their scale. `waits`: milliseconds that a device of a class
-    may wait for its maintenance window and its turn.
+    may wait for its maintenance window and its turn. `offers`: what is published, not declared.
     """
 
     labels: tuple[str, ...] = ()
@@ -28,6 +29,7 @@ class Judging:
     readings: tuple[str, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
     waits: Mapping[str, int] = field(default_factory=dict)
+    offers: Offers = field(default_factory=dict)
 
     def stratum(self, device_class: str, labels: Mapping[str, str], os: str | None, runtime: str | None) -> str:
         """Devices of a class that are judged together, as `os=12.4 runtime=1.31.1 label.site=north`.
@@ -54,6 +56,10 @@ class Judging:
             "readings": list(self.readings),
             "keys": dict(self.keys),
             "waits": dict(self.waits),
+            "offers": {
+                name: {release: offer.as_json() for release, offer in offers.items()}
+                for name, offers in self.offers.items()
+            },
         }
 
     @classmethod
@@ -71,6 +77,10 @@ class Judging:
             readings=tuple(said["readings"]),
             keys=said["keys"],
             waits=said.get("waits", {}),  # a former version kept none
+            offers={
+                name: {release: Offer.of_json(offer) for release, offer in offers.items()}
+                for name, offers in said.get("offers", {}).items()
+            },
         )
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from muster.kinds.guardrails import GUARDRAIL_KINDS
 from muster.kinds.phases import TIME_LIMITS, TRIED
-from muster.plan.tallies import BY_PHASE, CODE, MISSING, PHASE, RECALLED, Cell, Tally
+from muster.plan.tallies import BY_PHASE, CODE, DRAWN, MISSING, PHASE, RECALLED, Cell, Tally
 
 _YES_OR_NO = frozenset(metric for metric, kind in GUARDRAIL_KINDS.items() if kind.shape == "share") - BY_PHASE
 _HARMED = frozenset({"failed", "rolled-back", "dark"})
@@ -103,6 +103,8 @@ class TallySource:
     def __init__(self, tally: Tally) -> None:
         self._cells: dict[tuple[str, str], list[tuple[Cell, int]]] = {}
         for cell, count in tally.items():
+            if cell.what == DRAWN:
+                continue
             self._cells.setdefault((cell.device_class, cell.stratum), []).append((cell, count))
 
     def strata(self, release: str, device_class: str) -> tuple[str, ...]:

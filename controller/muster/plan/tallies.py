@@ -20,8 +20,9 @@ from muster.kinds.phases import TIME_LIMITS
 # A device that left a release because it was told to says nothing about the release.
 RECALLED: Final = "recalled"
 MISSING: Final = "missing"
-PHASE, CODE, SILENT, ENROLLED = "phase", "code", "silent", "enrolled"
-"""What a cell counts, beside the readings of guardrails. `SILENT`: past a time limit; `ENROLLED`: by model."""
+PHASE, CODE, SILENT, ENROLLED, DRAWN = "phase", "code", "silent", "enrolled", "drawn"
+"""What a cell counts, beside the readings of guardrails. `SILENT`: past a time limit; `ENROLLED`: by model; `DRAWN`:
+under the release that was offered, whether or not the device came to it (`plan.draws`)."""
 
 
 class Cell(NamedTuple):
@@ -40,9 +41,31 @@ class Cell(NamedTuple):
 Tally = Mapping[Cell, int]
 
 
+class Draw(NamedTuple):
+    """A device's first word after it read an offer: at which generation, with which share of its cohort, whether it
+    spoke of the release, and the day (UTC, ISO 8601).
+    """
+
+    generation: int
+    ppm: int
+    came: bool
+    day: str
+
+    @property
+    def bucket(self) -> str:
+        """As a cell has it, beside the generation."""
+        return f"{self.ppm} {'came' if self.came else 'outside'} {self.day}"
+
+    @classmethod
+    def of_bucket(cls, generation: int, bucket: str) -> Draw:
+        """Back from a cell."""
+        ppm, came, day = bucket.split(" ")
+        return cls(generation, int(ppm), came == "came", day)
+
+
 @dataclass(frozen=True)
 class Standing:
-    """One device and one release. `measures`: reading → bucket."""
+    """One device and one release. `measures`: reading → bucket. `draws`: release that was offered → draw."""
 
     release: str
     device_class: str
@@ -53,6 +76,7 @@ class Standing:
     phase: str
     error_code: str | None = None
     measures: Mapping[str, int] = field(default_factory=dict)
+    draws: Mapping[str, Draw] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -80,6 +104,9 @@ def cells_of(standing: Standing, readings: Collection[str]) -> Iterator[Cell]:
             yield Cell(*where, reading, str(standing.measures[reading]))
         elif state in ("confirmed", "healthy") and reading not in BY_PHASE:
             yield Cell(*where, reading, MISSING)
+    for release, one in standing.draws.items():
+        at = one.generation
+        yield Cell(release, standing.device_class, standing.stratum, at, at, left=False, what=DRAWN, bucket=one.bucket)
 
 
 BY_PHASE: Final = frozenset({"failure-share", "error-share"})

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from muster.observe.counts import devices_by_class, observed
 from muster.observe.prometheus_source import COUNTED_AT, LABELS, TALLY
 from muster.observe.status import read_status
-from muster.plan.tallies import ENROLLED, Tally
+from muster.plan.tallies import DRAWN, ENROLLED, Tally
 
 REGISTRY = CollectorRegistry()
 REPORTS = Counter("muster_reports", "Reports taken, each once.", registry=REGISTRY)
@@ -62,7 +62,7 @@ def _tally(tally: Tally, now: datetime) -> Iterator[GaugeMetricFamily]:
     """What guardrails are judged by, for those who judge from Prometheus (observe/prometheus_source)."""
     cells = GaugeMetricFamily(TALLY, "Devices by where they stand with a release.", labels=LABELS)
     for cell, count in tally.items():
-        if cell.what != ENROLLED:
+        if cell.what not in (ENROLLED, DRAWN):
             cells.add_metric([str(int(part)) if isinstance(part, int) else part for part in cell], count)
     yield cells
     yield GaugeMetricFamily(COUNTED_AT, "When these devices were counted.", value=now.timestamp())

@@ -97,7 +97,7 @@ def test_a_sample_ratio_that_fails_keeps_arms_from_being_compared() -> None:
     """Neither harm nor no worse against the control; harm against a fixed bound is still harm, no worse is not said."""
     compared = decide(ShareMargin(1.5), shares(Step(BAD, CONTROL)), TERMS, (LOST,))
     assert compared.outcome == "cannot-tell"
-    assert "candidate: 100 seen, offered 50 %" in compared.reason
+    assert "candidate: 100 of 1000 seen, offered 50 %" in compared.reason
     assert decide(ShareLimit(0.02), shares(Step(BAD)), TERMS, (LOST,)).outcome == "harm"
     assert decide(ShareLimit(0.02), shares(Step(GOOD)), TERMS, (LOST,)).outcome == "cannot-tell"
 

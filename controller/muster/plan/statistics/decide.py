@@ -52,7 +52,7 @@ def decide(question: Question, counts: Counts, terms: Terms, sample: tuple[Parts
         return Verdict("cannot-tell", reason, "counts that can be", question.boundary)
     evidence = evidence_of(question, counts)
     verdict = _described(question, counts, terms, evidence)
-    uneven = _uneven(sample)
+    uneven = _uneven(sample, terms)
     enough = tried(counts) >= terms.min_devices
     if enough and evidence.harm >= terms.harm_needed and not (uneven and question.against_control):
         return _harm(verdict)
@@ -109,11 +109,13 @@ def _reported(arm: Arm) -> Arm:
     return replace(arm, tried=arm.tried - arm.missing, concluded=arm.concluded - arm.missing, missing=0)
 
 
-def _uneven(sample: tuple[Parts, ...]) -> tuple[str, str] | None:
-    if sample_ratio.log_evidence(sample) < math.log(PPM / SAMPLE_RATIO_ERROR_PPM):
+def _uneven(sample: tuple[Parts, ...], terms: Terms) -> tuple[str, str] | None:
+    if sample_ratio.log_evidence(sample) < math.log(PPM / SAMPLE_RATIO_ERROR_PPM * max(terms.strata, 1)):
         return None
     part = sample_ratio.furthest(sample)
-    whose = f"{part.name}: {part.seen} seen, offered {number(part.offered_ppm / PPM * 100)} %" if part else "nobody"
+    seen = next((sum(one.seen for one in parts) for parts in sample if part in parts), 0)
+    offered = f"offered {number(part.offered_ppm / PPM * 100)} %" if part else ""
+    whose = f"{part.name}: {part.seen} of {seen} seen, {offered}" if part else "nobody"
     reason = f"devices are not seen in the shares in which the release was offered; furthest off is {whose}"
     return reason, "finding out why some devices of one arm are not counted"
 

@@ -29,11 +29,13 @@ class Terms:
     error_ppm     declared chance of halting a release that does no harm; and of advancing one that is too bad
     tests         guardrails × strata that the release can reach
     min_devices   devices that must have tried before harm is said, and whose trial must have ended before "no worse" is
+    strata        that the release can reach: they share the error of the sample ratio
     """
 
     error_ppm: int = 50_000
     tests: int = 1
     min_devices: int = 1
+    strata: int = 1
 
     @property
     def harm_needed(self) -> float:
