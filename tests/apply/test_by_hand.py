@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from controllers import EVERYONE, Scene
 from fleets import MODEL
 from muster.apply import ledger
 from muster.apply.by_hand import ByHand, resume_by_hand, suspend_by_hand
+from muster.apply.holds import load_holds
 from muster.apply.suspensions import load_suspensions
+from muster.cli.rollback import rollback
 from muster.daemon import Controller
 from muster.kinds.errors import Refused
+from muster.kinds.hold import AGAIN, Hold
 from muster.observe.status import read_status
 from muster.observe.storage import writing
 from muster.plan.world import Suspension
@@ -208,3 +212,67 @@ def test_refused(scene: Scene, controller: Controller, release: str, until: time
     with controller.engine.connect() as connection:
         assert load_suspensions(connection) == {}
     assert [name for name, _ in events(controller)] == ["published"]
+
+
+def hold_of(controller: Controller) -> Hold | None:
+    with controller.engine.connect() as connection:
+        return next((one for one in load_holds(connection).values() if one.release == NEW), None)
+
+
+def waits(controller: Controller) -> set[str]:
+    with controller.engine.connect() as connection:
+        return {wait["step"] for wait in read_status(connection, "plan")["waits"] if wait["subject"] == NEW}
+
+
+def test_what_is_suspended_for_good_and_reverted_is_held(scene: Scene, controller: Controller) -> None:
+    """Like a guardrail's halt: declared again, it is not offered until a commit after the revert says so."""
+    suspend(scene, controller)
+    scene.tick(controller)
+    scene.tick(controller)
+    held = hold_of(controller)
+    assert held is not None
+    assert held.after == git(scene.repository, "rev-parse", "HEAD")
+    assert ADA in held.reason
+    scene.commit_release("1.1.0", {"canary": "100%"})
+    scene.tick(scene.controller())
+    assert [version for version, _ in offered(controller)] == ["1.0.0"]
+    assert "hold" in waits(controller)
+    git(scene.repository, "commit", "--allow-empty", "-qm", f"On purpose\n\n{AGAIN}: {NEW}")
+    scene.tick(controller)
+    assert hold_of(controller) is None
+    assert [version for version, _ in offered(controller)] == ["1.1.0", "1.0.0"]
+
+
+def test_a_suspension_for_a_time_holds_nothing(scene: Scene, controller: Controller) -> None:
+    """Nor does its end take a hold off."""
+    suspend(scene, controller, scene.now + timedelta(minutes=2))
+    assert hold_of(controller) is None
+    suspend(scene, controller)
+    assert hold_of(controller) is not None
+    resume(scene, controller)
+    assert hold_of(controller) is None
+
+
+def test_a_guardrails_hold_is_forgotten_where_a_person_resumes(scene: Scene, controller: Controller) -> None:
+    """Which takes saying so."""
+    fail(scene, controller)
+    scene.repository.rename(scene.folder / "away")
+    scene.tick(controller)
+    assert hold_of(controller) is not None
+    resume(scene, controller, over_guardrail=True)
+    assert hold_of(controller) is None
+
+
+def test_a_rollback_by_hand_does_not_name_the_release_anew(scene: Scene, controller: Controller) -> None:
+    """Although its commit says that it reverts the one at which the release was halted."""
+    suspend(scene, controller)
+    halted_at = git(scene.repository, "rev-parse", "HEAD")
+    done = CliRunner().invoke(rollback, [NEW, "--repository", str(scene.repository), "--why", "it smokes"])
+    assert done.exit_code == 0, done.output
+    assert f"This reverts commit {halted_at}" in git(scene.repository, "log", "-1", "--format=%B")
+    while "lift" not in scene.tick(controller):
+        assert NEW in halted(controller) or offered(controller) == [("1.0.0", 1)]
+    scene.tick(controller)
+    held = hold_of(controller)
+    assert held is not None
+    assert held.after == git(scene.repository, "rev-parse", "HEAD")

@@ -14,9 +14,10 @@ from muster.kinds.fleet import Fleet
 from muster.kinds.hold import AGAIN, Hold, says_so
 from muster.kinds.release import Release
 from muster.plan.exposures import exposures
+from muster.plan.lapse import Lapse
 from muster.plan.planner import Lift, Publish, Revert, Suspend, make_plan
 from muster.plan.tallies import Cell, Standing, cells_of
-from muster.plan.world import Observed, Published, Suspension, World
+from muster.plan.world import GUARDRAIL, Observed, Published, Suspension, World
 
 ALL = {"canary": "100%", "fleet": "100%"}
 OLD = make_release("1.0.0", ALL)
@@ -26,7 +27,9 @@ RENAMED = RENAMED.model_copy(update={"spec": RENAMED.spec.model_copy(update={"ar
 FIXED = make_release("1.2.0", ALL, supersedes="1.1.0")
 DIGEST = NEW.spec.artifact.digest
 
-EVENTS = st.sampled_from(["declare", "rename", "fix", "say so", "fails", "confirms", "git away", "git back", "tick"])
+REPORTED = ("declare", "rename", "fix", "say so", "fails", "confirms", "git away", "git back", "tick")
+BY_HAND = ("suspend", "suspend for a time", "resume", "resume over the guardrail", "roll back")
+EVENTS = st.sampled_from([*REPORTED, *BY_HAND])
 
 
 @dataclass
@@ -66,9 +69,36 @@ class Controller:
                 case Revert(release) if self.git_is_there and release != OLD.name:
                     self.declared.discard(release)
                 case Lift(release):
-                    rest = {name: one for name, one in self.world.suspensions.items() if name != release}
-                    self.world = replace(self.world, suspensions=rest)
+                    self.lift(release)
+                case Lapse(release, generation):
+                    self.lift(release)
+                    self.world = replace(self.world, resumed={**self.world.resumed, release: generation})
         self.now += timedelta(minutes=1)
+
+    def lift(self, release: str) -> None:
+        rest = {name: one for name, one in self.world.suspensions.items() if name != release}
+        self.world = replace(self.world, suspensions=rest)
+
+    def suspend_by_hand(self, until: datetime | None) -> None:
+        held = self.world.suspensions.get(NEW.name)
+        if NEW.name not in self.declared or (held is not None and held.until is None):
+            return
+        brake = Suspension(NEW.name, "by hand", self.now, "Ada <ada@fleet.example>", until=until)
+        self.world = replace(self.world, suspensions={**self.world.suspensions, NEW.name: brake})
+        if until is None:
+            halted = Hold(DIGEST, NEW.name, "by hand", "c" * 40)
+            self.world = replace(self.world, holds={**self.world.holds, DIGEST: halted})
+
+    def resume_by_hand(self, *, over_guardrail: bool) -> int:
+        """1 if that offers anew what was held."""
+        held = self.world.suspensions.get(NEW.name)
+        if held is None or (held.by == GUARDRAIL and not over_guardrail):
+            return 0
+        self.lift(NEW.name)
+        resumed = {**self.world.resumed, NEW.name: self.world.published.generation}
+        rest = {digest: one for digest, one in self.world.holds.items() if digest != DIGEST or held.until}
+        self.world = replace(self.world, resumed=resumed, holds=rest)
+        return int(held.until is None)
 
     def report(self, phase: str, code: str | None) -> None:
         """Twenty devices of one class try what is on offer first; what was said before stays said."""
@@ -103,6 +133,12 @@ def play(controller: Controller, event: str) -> int:
             controller.report("failed", "load_failed")
         case "confirms":
             controller.report("confirmed", None)
+        case "suspend" | "suspend for a time":
+            controller.suspend_by_hand(controller.now + timedelta(minutes=3) if event != "suspend" else None)
+        case "resume" | "resume over the guardrail":
+            said = controller.resume_by_hand(over_guardrail=event != "resume")
+        case "roll back":
+            controller.declared.discard(NEW.name)
         case "git away" | "git back":
             controller.git_is_there = event == "git back"
     controller.tick()

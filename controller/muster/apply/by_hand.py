@@ -1,9 +1,11 @@
 """Suspending and resuming by hand: who, why and until when, in the ledger and in force from the next tick on.
 
-- A suspension without an end is like a guardrail's: devices leave the release, and the revert is committed.
-- One with an end leaves git as it is, and ends by itself.
+- A suspension without an end is like a guardrail's: devices leave the release, its artifact is on hold, and the revert
+  is committed.
+- One with an end leaves git as it is, holds nothing, and ends by itself.
 - A guardrail's suspension is resumed only by who says so explicitly.
-- What is resumed is offered under a new generation, and judged by what devices show from there on.
+- What is resumed is offered under a new generation, and judged by what devices show from there on. Its hold is
+  forgotten: to resume is to offer it again on purpose.
 
 Everything here runs in the caller's transaction, so that the brake and its record are one.
 """
@@ -16,8 +18,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from muster.apply import ledger, suspensions
+from muster.apply import holds, ledger, suspensions
 from muster.kinds.errors import Refused
+from muster.kinds.hold import Hold
 from muster.kinds.moment import utc_text
 from muster.observe.status import read_status
 from muster.plan.world import GUARDRAIL, Published, Suspension
@@ -41,7 +44,7 @@ def suspend_by_hand(
 
     Raises `Refused` for a release that is not declared or is suspended for good, and for an end that is past.
     """
-    _refuse_undeclared(connection, asked.release)
+    artifact = _artifact_of(connection, asked.release)
     if until is not None and not now < until <= now + LONGEST:
         raise Refused(f"{utc_text(until)} is past, or more than a year away", "leave out the end to suspend for good")
     held = suspensions.load_suspensions(connection).get(asked.release)
@@ -54,6 +57,9 @@ def suspend_by_hand(
     )
     if until is None:
         suspensions.suspend(connection, suspension)
+        declared: dict[str, Any] = read_status(connection, "declared") or {}
+        halted = Hold(artifact, asked.release, f"suspended by {asked.who}: {asked.why}"[:2_000], declared["commit"])
+        holds.hold(connection, halted, now)
     else:
         suspensions.suspend_for_a_time(connection, suspension)
     body = {
@@ -86,6 +92,8 @@ def resume_by_hand(
             "to offer it again all the same, and have it judged anew: --over-guardrail",
         )
     suspensions.lift(connection, asked.release)
+    if held.until is None:
+        holds.forget(connection, [_artifact_of(connection, asked.release)], now)
     suspensions.record_resumption(connection, asked.release, published.generation, now)
     body = {
         "release": asked.release,
@@ -102,11 +110,13 @@ def _said(held: Suspension) -> str:
     return f"by {held.by} since {utc_text(held.at)}: {held.reason}"
 
 
-def _refuse_undeclared(connection: Connection, release: str) -> None:
+def _artifact_of(connection: Connection, release: str) -> str:
+    """The digest of what a release names. Raises `Refused` for one that was never declared."""
     declared: dict[str, Any] = read_status(connection, "releases") or {}
     if release not in declared:
         known = ", ".join(sorted(declared)[-10:]) or "none yet"
         raise Refused(f"the controller knows no release {release}", f"it knows {known}")
+    return str(declared[release]["artifact"])
 
 
 def _on_offer(release: str, held: Suspension | None, published: Published) -> dict[str, int]:

@@ -222,11 +222,16 @@ class Executor:
             suspension = suspensions.load_suspensions(connection).get(action.release)
         if suspension is None:
             return
-        if suspension.revert and self.reverter.is_in(suspension.revert, plan.commit):
-            self._record_reverted(suspension, suspension.revert, fleet, now)
+        ours = suspension.revert if suspension.revert and self.reverter.is_in(suspension.revert, plan.commit) else None
+        if ours:
+            self._record_reverted(suspension, ours, fleet, now)
         ground = self._ground(fleet, now)
         with writing(self.engine) as connection:
             suspensions.lift(connection, action.release)
+            if ours is None:
+                # A person took it back. That commit may say that it reverts the one at which the release was halted:
+                # only what comes after it can name the release anew.
+                holds.after_revert(connection, action.release, plan.commit, now)
             key = f"lifted:{action.release}:{suspension.at.isoformat()}"
             body = {"release": action.release, "reason": action.reason, "commit": plan.commit}
             ledger.append(connection, "lifted", key, body, now)
