@@ -112,5 +112,5 @@ def _events(model: str, options: dict[str, Any]) -> list[dict[str, Any]]:
             "digest": row.digest,
         }
         for row in rows
-        if concerns(row.event, row.body, model)
+        if concerns(row.body, model)
     ]

@@ -7,7 +7,7 @@ the key, and an event about it would ask for the next checkpoint.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -145,19 +145,70 @@ _TABLE: Final = (
         "alert-delivered",
         "AlertDelivered",
         "alert",
-        ("key", "channel"),
+        ("key", "channel", "release"),
         "a channel took an alert",
     ),
     EventKind(
         "alert-given-up",
         "AlertGivenUp",
         "alert",
-        ("key", "channel", "reason"),
+        ("key", "channel", "reason", "release"),
         "every attempt to give an alert to a channel failed; it lies on the dead-letter list",
     ),
 )
 EVENT_KINDS: Final[Mapping[str, EventKind]] = {kind.name: kind for kind in _TABLE}
 REASONS: Final[Mapping[str, str]] = {kind.reason: kind.name for kind in _TABLE}
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a body names: releases (`<model>/<version>`), models, artifacts (digests), commits."""
+
+    releases: frozenset[str] = frozenset()
+    models: frozenset[str] = frozenset()
+    artifacts: frozenset[str] = frozenset()
+    commits: frozenset[str] = frozenset()
+
+    def concerns(self, of: str) -> bool:
+        """True for a model or a release that is named, or that a named release is one of."""
+        return of in self.models or any(name == of or name.startswith(f"{of}/") for name in self.releases)
+
+
+_Found = Iterator[tuple[str, Any]]
+
+
+def _entries(documents: Any) -> _Found:
+    listed = documents.values() if isinstance(documents, Mapping) else ()
+    for entry in (one for entries in listed if isinstance(entries, list) for one in entries):
+        yield from _within(entry)
+
+
+def _within(body: Any) -> _Found:
+    if isinstance(body, Mapping):
+        yield from (("releases", body.get("release")), ("artifacts", body.get("artifact")))
+
+
+NAMING: Final[Mapping[str, Callable[[Any], Iterable[tuple[str, Any]]]]] = {
+    "release": lambda value: [("releases", value)],
+    "subject": lambda value: [("releases", value)],
+    "artifact": lambda value: [("artifacts", value)],
+    "model": lambda value: [("models", value)],
+    "commit": lambda value: [("commits", value)],
+    "record": _within,
+    "alert": _within,
+    "documents": _entries,
+}
+"""Fields by which a body says what it concerns. Every kind has one, or no package of a release would hold it."""
+
+
+def named_in(body: Mapping[str, Any]) -> Named:
+    """What an event concerns, by its body; also of a version that knows other kinds."""
+    found: dict[str, set[str]] = {}
+    for name, read in NAMING.items():
+        for what, value in read(body[name]) if name in body else ():
+            if isinstance(value, str):
+                found.setdefault(what, set()).add(value)
+    return Named(**{what: frozenset(values) for what, values in found.items()})
 
 
 def reason_of(event: str) -> str:

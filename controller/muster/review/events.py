@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from muster.kinds.event_kind import EVENT_KINDS, reason_of
+from muster.kinds.event_kind import EVENT_KINDS, named_in, reason_of
 
 _LONGEST = 300
 
@@ -28,7 +28,7 @@ class Filter:
         return (
             (not self.reasons or event["reason"] in self.reasons)
             and (not self.about or event["about"] in self.about)
-            and (self.of is None or concerns(event["event"], event["body"], self.of))
+            and (self.of is None or concerns(event["body"], self.of))
             and (self.since is None or at >= self.since)
             and (self.until is None or at < self.until)
         )
@@ -69,16 +69,9 @@ def summary(event: str, body: Mapping[str, Any]) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)[:_LONGEST]
 
 
-def concerns(event: str, body: Mapping[str, Any], of: str) -> bool:
+def concerns(body: Mapping[str, Any], of: str) -> bool:
     """True if an event is about a model, or about one release of it."""
-    named = {str(body[name]) for name in ("release", "subject") if body.get(name)}
-    if event == "published":
-        documents = body.get("documents")
-        entries = [entry for listed in documents.values() for entry in listed] if isinstance(documents, dict) else []
-        named |= {str(entry.get("release")) for entry in entries if isinstance(entry, dict)}
-    if event == "decided":
-        named |= {str((body.get("record") or {}).get("release"))}
-    return any(name == of or name.startswith(f"{of}/") for name in named)
+    return named_in(body).concerns(of)
 
 
 def _subject(body: Mapping[str, Any]) -> str:
