@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from muster.kinds.guardrails import GUARDRAIL_KINDS
 from muster.kinds.telemetry import Report
-from muster.plan.buckets import HIGHEST, LOWEST, bucket_of, edge, level_of
+from muster.plan.buckets import HIGHEST_BUCKET, LOWEST_BUCKET, bucket_of, edge, level_of
 from muster.plan.measures import READERS, is_about, measures_of
 from muster.plan.tallies import BY_PHASE
 
@@ -42,7 +42,7 @@ def test_an_amount_lies_in_its_bucket(amount: float) -> None:
 @given(st.floats(0, 1e300), st.floats(0, 1e300))
 def test_more_is_never_in_a_lower_bucket(one: float, other: float) -> None:
     """Whatever a device says, the bucket is one of those that there are."""
-    assert LOWEST <= bucket_of(min(one, other)) <= bucket_of(max(one, other)) <= HIGHEST
+    assert LOWEST_BUCKET <= bucket_of(min(one, other)) <= bucket_of(max(one, other)) <= HIGHEST_BUCKET
 
 
 def test_every_reading_has_a_reader() -> None:

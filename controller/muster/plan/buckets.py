@@ -12,7 +12,7 @@ from typing import Final
 
 LEVELS: Final = 100
 SCALE: Final = 32
-LOWEST, HIGHEST = -20 * SCALE, 50 * SCALE
+LOWEST_BUCKET, HIGHEST_BUCKET = -20 * SCALE, 50 * SCALE
 """A millionth of a unit, and 10^15 units: what lies outside counts in the outermost bucket."""
 
 
@@ -23,17 +23,17 @@ def level_of(share: float) -> int:
 
 def bucket_of(amount: float) -> int:
     """The bucket of an amount: `edge(bucket) < amount <= edge(bucket + 1)`. Zero, and what is below: the lowest."""
-    if not amount > edge(LOWEST):
-        return LOWEST
-    if amount > edge(HIGHEST):
-        return HIGHEST
+    if not amount > edge(LOWEST_BUCKET):
+        return LOWEST_BUCKET
+    if amount > edge(HIGHEST_BUCKET):
+        return HIGHEST_BUCKET
     bucket = math.ceil(math.log2(amount) * SCALE) - 1
     # The logarithm of an amount beside an edge may round to its other side.
     if amount <= edge(bucket):
         bucket -= 1
     elif amount > edge(bucket + 1):
         bucket += 1
-    return max(LOWEST, bucket)
+    return max(LOWEST_BUCKET, bucket)
 
 
 def edge(bucket: int) -> float:

@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping
 from muster.kinds.guardrails import Guardrail, GuardrailKind, NumericKey, kind_of
 from muster.kinds.ppm import PPM
 from muster.kinds.quantity import measure_of
+from muster.plan.buckets import HIGHEST_BUCKET, LEVELS, LOWEST_BUCKET, bucket_of
 from muster.plan.metric_source import ArmCounts, Counts, StepCounts
-from muster.plan.statistics.counts import HIGHEST_BUCKET, LOWEST_BUCKET, Arm, Histogram, Step, bucket_of
-from muster.plan.statistics.means import LEVELS
+from muster.plan.statistics.counts import Arm, Histogram, Step
 from muster.plan.statistics.questions import (
     MeanLimit,
     MeanMargin,

@@ -22,7 +22,6 @@ from muster.plan.guardrails import Asked, Place, Verdict, ask
 from muster.plan.judged_since import judged_since
 from muster.plan.metric_source import CannotTell, CountsSource, TallySource
 from muster.plan.metric_source import Question as Reading
-from muster.plan.statistics import questions as asked_of
 from muster.plan.statistics.family import Terms, together
 from muster.plan.world import GUARDRAIL, Suspension, World
 
@@ -121,11 +120,10 @@ def _verdicts(
 def _decided(found: list[Asked], terms: Terms) -> list[Asked]:
     """The worst stratum of each question explained; and harm that only all of them together show."""
     halting = [one for one in found if one.guardrail.severity == "halt"]
-    # The mean knows of no least number of devices.
-    enough = [one for one in halting if one.counts and asked_of.tried(one.counts) >= one.terms.min_devices]
-    whole = together([one.decided for one in enough], terms)
+    whole = together([one.decided for one in halting], terms)
     if whole and whole.outcome == "harm" and not any(one.decided.outcome == "harm" for one in halting):
-        worst = max(enough, key=lambda one: (one.decided.outcome != "cannot-tell", one.decided.harm))
+        counted = [one for one in halting if one.decided.outcome != "cannot-tell" and not one.decided.too_few]
+        worst = max(counted, key=lambda one: one.decided.harm)
         found = [replace(one, decided=whole) if one is worst else one for one in found]
     worst_of: dict[tuple[str, str, str], Asked] = {}
     for one in found:

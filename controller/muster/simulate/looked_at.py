@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from muster.plan.statistics.counts import SCALE, Arm, Histogram, Step
+from muster.plan.buckets import LEVELS, SCALE
+from muster.plan.statistics.counts import Arm, Histogram, Step
 from muster.plan.statistics.family import Terms
-from muster.plan.statistics.means import LEVELS
 from muster.plan.statistics.questions import (
     MeanLimit,
     QuantileLimit,

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muster.kinds.canonical import canonical_json
-from muster.plan.statistics.counts import Arm, Histogram, Step, bucket_of
+from muster.plan.buckets import bucket_of
+from muster.plan.statistics.counts import Arm, Histogram, Step
 from muster.plan.statistics.decide import decide
 from muster.plan.statistics.explain import bounds, explain
 from muster.plan.statistics.family import Terms, together
@@ -193,6 +194,17 @@ def test_several_that_are_nearly_harm_are_harm_together() -> None:
     assert together(near, terms).outcome == "harm"
     assert together(near[:3], terms).outcome == "undecided"
     assert together([*near[:3], verdict("cannot-tell", 99.0)], terms).outcome == "cannot-tell"
+
+
+def test_what_too_few_devices_showed_adds_nothing() -> None:
+    """Each question has its own least number of devices, and its verdict says that they did not try yet."""
+    question, counts = ShareLimit(0.05), shares(Step(Arm(6, 6, 3)))
+    enough, few = (decide(question, counts, Terms(tests=8, min_devices=least)) for least in (6, 7))
+    assert (enough.outcome, few.outcome) == ("undecided", "undecided")
+    assert (enough.too_few, few.too_few) == (False, True)
+    assert together([enough] * 8, Terms(tests=8)).outcome == "harm"
+    assert together([few] * 8, Terms(tests=8)).outcome == "undecided"
+    assert together([enough] + [few] * 7, Terms(tests=8)).outcome == "undecided"
 
 
 def test_more_tests_need_more_evidence() -> None:

@@ -12,17 +12,16 @@ import ville
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from muster.plan.buckets import LEVELS, level_of
 from muster.plan.statistics.counts import Histogram
 from muster.plan.statistics.explain import bounds
 from muster.plan.statistics.family import Terms
 from muster.plan.statistics.means import (
     CELLS,
-    LEVELS,
     _above,
     _below,
     harm_against_control,
     harm_against_limit,
-    level_of,
     mean,
     no_worse_than_control,
     no_worse_than_limit,

@@ -11,7 +11,8 @@ import ville
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from muster.plan.statistics.counts import HIGHEST_BUCKET, LOWEST_BUCKET, Histogram, bucket_of, edge
+from muster.plan.buckets import HIGHEST_BUCKET, LOWEST_BUCKET, bucket_of, edge
+from muster.plan.statistics.counts import Histogram
 from muster.plan.statistics.explain import bounds
 from muster.plan.statistics.family import Terms
 from muster.plan.statistics.least import SHARP

@@ -22,18 +22,11 @@ in the candidate not failed for harm and failed for "no worse", in the control t
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 PPM = 1_000_000
 LARGEST = 2**53
 """Above this a count is no exact float."""
-
-SCALE = 32
-"""Buckets per doubling: a bucket's upper edge is 2^(1/32) = 1.0219 times its lower one (OpenTelemetry's exponential
-histogram at scale 5, https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram)."""
-LOWEST_BUCKET, HIGHEST_BUCKET = -20 * SCALE, 50 * SCALE
-"""A millionth of a unit, and 10^15 units: what lies outside is counted in the outermost bucket."""
 
 
 @dataclass(frozen=True)
@@ -130,23 +123,3 @@ class Histogram:
 
 
 NO_VALUES = Histogram()
-
-
-def bucket_of(value: float) -> int:
-    """The bucket of a value: `edge(bucket) < value <= edge(bucket + 1)`. Zero, and what is below: the lowest."""
-    if not value > 0:
-        return LOWEST_BUCKET
-    if value > edge(HIGHEST_BUCKET):
-        return HIGHEST_BUCKET
-    bucket = math.ceil(math.log2(value) * SCALE) - 1
-    # The logarithm of a value beside an edge may round to the other side of it.
-    if value <= edge(bucket):
-        bucket -= 1
-    elif value > edge(bucket + 1):
-        bucket += 1
-    return max(LOWEST_BUCKET, bucket)
-
-
-def edge(bucket: int) -> float:
-    """The lower edge of a bucket, in the unit of its values."""
-    return math.exp2(bucket / SCALE)

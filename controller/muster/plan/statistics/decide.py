@@ -53,8 +53,7 @@ def decide(question: Question, counts: Counts, terms: Terms, sample: tuple[Parts
     evidence = evidence_of(question, counts)
     verdict = _described(question, counts, terms, evidence)
     uneven = _uneven(sample, terms)
-    enough = tried(counts) >= terms.min_devices
-    if enough and evidence.harm >= terms.harm_needed and not (uneven and question.against_control):
+    if not verdict.too_few and evidence.harm >= terms.harm_needed and not (uneven and question.against_control):
         return _harm(verdict)
     held = uneven or _no_control(question, counts) or _no_reports(verdict)
     if held:
@@ -90,6 +89,7 @@ def _described(question: Question, counts: Counts, terms: Terms, evidence: _Evid
         control_sample=_sample(counts.control),
         exposure_ppm=exposure_ppm(counts),
         error_ppm=terms.error_ppm // max(terms.tests, 1),
+        too_few=tried(counts) < terms.min_devices,
     )
 
 

@@ -51,11 +51,12 @@ class Terms:
 def together(verdicts: Sequence[Verdict], terms: Terms) -> Verdict | None:
     """The verdict that decides: harm, else what cannot be told, else the least decided one; None if there is none.
 
-    Harm that only the mean shows is told of the question with the most evidence. What cannot be told is no evidence.
+    Harm that only the mean shows is told of the question with the most evidence. What cannot be told is no evidence,
+    and neither is what too few devices showed: how many must have tried is each question's own.
     """
     if not verdicts:
         return None
-    told = [verdict for verdict in verdicts if verdict.outcome != "cannot-tell"]
+    told = [verdict for verdict in verdicts if verdict.outcome != "cannot-tell" and not verdict.too_few]
     worst = max(told, key=lambda verdict: (verdict.outcome == "harm", verdict.harm, verdict.reason), default=None)
     if worst and worst.outcome == "harm":
         return worst

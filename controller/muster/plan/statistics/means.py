@@ -19,11 +19,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from muster.plan.buckets import LEVELS
 from muster.plan.statistics.counts import Histogram
 from muster.plan.statistics.least import least
 from muster.plan.statistics.tilting import log_sum
 
-LEVELS = 100
 NODES = 24
 _FRACTIONS = tuple(math.sin(math.pi / 2 * (index + 0.5) / NODES) ** 2 for index in range(NODES))
 _LOG_NODES = math.log(NODES)
@@ -32,11 +32,6 @@ CELLS = 512
 
 Values = Mapping[int, int]
 """Level (0 to `LEVELS`) → devices."""
-
-
-def level_of(value: float) -> int:
-    """The level of a value between 0 and 1."""
-    return round(max(0.0, min(1.0, value)) * LEVELS)
 
 
 def mean(histogram: Histogram) -> float | None:

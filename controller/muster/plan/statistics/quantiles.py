@@ -21,7 +21,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-from muster.plan.statistics.counts import SCALE, Histogram, edge
+from muster.plan.buckets import SCALE, edge
+from muster.plan.statistics.counts import Histogram
 from muster.plan.statistics.least import least
 from muster.plan.statistics.tilting import costs, log_evidence_at
 

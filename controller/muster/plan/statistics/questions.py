@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from muster.plan.buckets import HIGHEST_BUCKET, LEVELS, LOWEST_BUCKET, edge
 from muster.plan.statistics import means, quantiles, rates
-from muster.plan.statistics.counts import HIGHEST_BUCKET, LOWEST_BUCKET, NO_VALUES, PPM, Arm, Histogram, Step, edge
+from muster.plan.statistics.counts import NO_VALUES, PPM, Arm, Histogram, Step
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Shares:
 
 @dataclass(frozen=True)
 class Values:
-    """One value per device: in buckets (`counts.bucket_of`) for quantiles, in levels (`means.level_of`) for means."""
+    """One value per device: in buckets (`bucket_of`) for quantiles, in levels (`level_of`) for means."""
 
     candidate: Histogram = NO_VALUES
     control: Histogram = NO_VALUES
@@ -225,7 +226,7 @@ def complaint(question: Question, counts: Counts) -> str | None:
         arms = [arm for step in counts.steps for arm in (step.candidate, step.control)]
         return next((text for arm in arms if (text := arm.complaint())), None)
     of_mean = isinstance(question, MeanLimit | MeanMargin)
-    lowest_bucket, highest_bucket = (0, means.LEVELS) if of_mean else (LOWEST_BUCKET, HIGHEST_BUCKET)
+    lowest_bucket, highest_bucket = (0, LEVELS) if of_mean else (LOWEST_BUCKET, HIGHEST_BUCKET)
     both = (counts.candidate, counts.control)
     return next((text for one in both if (text := one.complaint(lowest_bucket, highest_bucket))), None)
 

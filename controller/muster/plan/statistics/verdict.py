@@ -31,6 +31,7 @@ class Verdict:
                            (`decide` does not ask, `explain` does)
     harm, no_worse         natural logarithms of the e-processes
     harm_needed, no_worse_needed   what they are compared with
+    too_few                fewer devices tried than must have, before their evidence counts
     error_ppm              error that a verdict of harm spends of the release's declared one
     """
 
@@ -50,6 +51,7 @@ class Verdict:
     control_sample: Sample = Sample(0, 0, 0, 0, 0)
     exposure_ppm: int = 0
     error_ppm: int = 0
+    too_few: bool = False
 
     def record(self) -> dict[str, object]:
         """For the ledger: whole numbers and text only, so that canonical JSON takes it."""
