@@ -99,7 +99,7 @@ def _on_class(release: Release, name: str, status: dict[str, Any], published: di
         "halted": halt.get("reason"),
         "devices": fleet.get("devices", 0),
         "running": fleet.get("running", {}).get(release.name, 0),
-        **{number: exposure.get(number, 0) for number in ("tried", "failures", "recalled")},
+        **{number: exposure.get(number, 0) for number in ("tried", "failures", "recalled", "neverOffered")},
         "phases": exposure.get("phases", {}),
         "errorCodes": exposure.get("errorCodes", {}),
     }
@@ -118,9 +118,9 @@ def _print_release(value: dict[str, Any]) -> None:
         return
     if value["suspension"]:
         click.echo(f"suspended since {value['suspension']['at']}: {value['suspension']['reason']}")
-    numbers = ("devices", "running", "tried", "failures", "recalled")
+    numbers = ("devices", "running", "tried", "failures", "recalled", "neverOffered")
     table(
-        ["class", "desired", *numbers, "phases", "errors"],
+        ["class", "desired", *numbers[:-1], "never offered", "phases", "errors"],
         [
             [
                 row["deviceClass"],

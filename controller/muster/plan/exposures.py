@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 from muster.kinds.phases import RUNNING, TIME_LIMITS, TRIED, Phase
@@ -34,17 +34,17 @@ def exposures(tally: Tally, since: Mapping[tuple[str, str], int]) -> dict[tuple[
     }
 
 
-def never_offered(tally: Tally, release: str, device_class: str) -> int:
-    """Enrolled devices of the class that never spoke of the release: shown, never counted."""
-    model = release.partition("/")[0]
-    enrolled = sum(
-        count
-        for cell, count in tally.items()
-        if cell.what == ENROLLED and (cell.release, cell.device_class) == (model, device_class)
-    )
-    known = sum(
-        count
-        for cell, count in tally.items()
-        if cell.what == PHASE and (cell.release, cell.device_class) == (release, device_class)
-    )
-    return max(0, enrolled - known)
+def never_offered(tally: Tally, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Enrolled devices of the class that never spoke of the release, by (release, class): shown, never counted."""
+    enrolled: dict[tuple[str, str], int] = {}
+    known: dict[tuple[str, str], int] = {}
+    for cell, count in tally.items():
+        if cell.what in (ENROLLED, PHASE):
+            counts = enrolled if cell.what == ENROLLED else known
+            counts[cell.release, cell.device_class] = counts.get((cell.release, cell.device_class), 0) + count
+    return {
+        (release, device_class): max(
+            0, enrolled.get((release.partition("/")[0], device_class), 0) - known.get((release, device_class), 0)
+        )
+        for release, device_class in places
+    }

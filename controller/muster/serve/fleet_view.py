@@ -14,6 +14,7 @@ from muster.observe.counts import first_failures, observed
 from muster.observe.status import read_status
 from muster.plan.describe import as_json
 from muster.plan.drift import Runs
+from muster.plan.exposures import never_offered
 from muster.plan.world import Published
 
 
@@ -95,8 +96,11 @@ class FleetView:
         states = self.devices(None, "", None)
         with self._engine.connect() as connection:
             loop = read_status(connection, "loop") or {}
-            exposures = observed(connection, datetime.now(UTC), self._since()).exposures
+            since = self._since()
+            seen = observed(connection, datetime.now(UTC), since)
             failed_first = first_failures(connection)
+        places = sorted(seen.exposures.keys() | since.keys())
+        unreached = never_offered(seen.tally, places)
         return {
             **loop,
             "fleet": [
@@ -110,11 +114,13 @@ class FleetView:
                     "tried": exposure.tried,
                     "failures": exposure.failures,
                     "recalled": exposure.recalled,
+                    "neverOffered": unreached[release, device_class],
                     "phases": dict(exposure.phases),
                     "errorCodes": dict(exposure.error_codes),
                     "firstFailureAt": failed_first.get(release),
                 }
-                for (release, device_class), exposure in sorted(exposures.items())
+                for release, device_class in places
+                for exposure in [seen.exposure(release, device_class)]
             ],
         }
 

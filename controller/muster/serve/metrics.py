@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from muster.observe.counts import devices_by_class, observed
 from muster.observe.prometheus_source import COUNTED_AT, LABELS, TALLY
 from muster.observe.status import read_status
+from muster.plan.exposures import never_offered
 from muster.plan.tallies import DRAWN, ENROLLED, Tally
 
 REGISTRY = CollectorRegistry()
@@ -55,6 +56,14 @@ class FleetCollector(Collector):
             for phase, count in exposure.phases.items():
                 phases.add_metric([release, device_class, phase], count)
         yield phases
+        unreached = GaugeMetricFamily(
+            "muster_release_never_offered_devices",
+            "Enrolled devices that never spoke of a release; in no share.",
+            labels=["release", "device_class"],
+        )
+        for (release, device_class), count in never_offered(seen.tally, seen.exposures).items():
+            unreached.add_metric([release, device_class], count)
+        yield unreached
         yield from _tally(seen.tally, now)
 
 
