@@ -20,10 +20,11 @@ class GuardrailFact:
 
 @dataclass(frozen=True)
 class Step:
-    """The percentage of a cohort that is published now, and since when."""
+    """The percentage of a cohort that is published now, and since when; `generation` is the first that had it."""
 
     ppm: int
     since: datetime
+    generation: int = 0
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,10 @@ RelativeTo = Literal["absolute", "source", "superseded", "budget", "clean"]
 FEWEST_AGREEING = 2
 """Rebuilders that must agree where a gate does not say how many: one proves what level 2 proves."""
 
+Way = Literal["commit", "pull-request"]
+"""How the controller changes git: on the branch itself, or on one of its own that people merge."""
+Advance = Literal["by-hand", "commit", "pull-request"]
+
 SignerName = Annotated[str, StringConstraints(pattern=r"^(identities/)?[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=80)]
 """A SigningKey by its name, or a TrustedIdentity as `identities/<name>`."""
 
@@ -110,6 +114,10 @@ class Tier(Declared):
     may be halted. `longestWait` is how long an undecided step is held before people are told that it will not decide
     itself; it never moves on by itself. `strata` are labels that devices are told apart by, besides device class, OS
     version and runtime; the worst stratum decides.
+
+    `advance` says who takes the next step: people (`by-hand`), or the controller, by a commit or by a pull request, once
+    every guardrail that halts says "no worse", the soak is over and `minExposure` devices tried the release since the
+    step was published. `revert` says how the controller takes a halted release back.
     """
 
     name: TierName
@@ -126,6 +134,9 @@ class Tier(Declared):
     false_halts: Annotated[Percent, Field(ge=1, le=500_000)] = 50_000
     longest_wait: Duration | None = None
     strata: Annotated[tuple[LabelKey, ...], AsTuple, Field(max_length=4)] = ()
+    advance: Advance = "by-hand"
+    min_exposure: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+    revert: Way = "commit"
     evidence_max_age: Duration | None = None
     deployable: Annotated[int, Field(ge=0, le=16)] = 0
     rehearsed_within: Duration | None = None

@@ -7,7 +7,9 @@ Steps, in this order and under these names in code, docs and `muster plan`:
 3. publish   the desired documents, if they say something else than what is published
 4. revert    a commit for every release that is suspended for good and that git still offers
 5. lift      suspensions of releases that git no longer offers
-6. prepare   artifacts that a declared release needs and that are not yet built, verified and signed
+6. withdraw  proposals of the controller that were merged, or that it would not make any more
+7. advance   a commit or a pull request for the next step of a rollout, where the tier leaves it to the controller
+8. prepare   artifacts that a declared release needs and that are not yet built, verified and signed
 
 Preparing comes last because it takes longest: nothing waits for a build but the release that needs it.
 """
@@ -22,11 +24,14 @@ from muster.kinds.desired import DesiredDocument
 from muster.kinds.fleet import Fleet
 from muster.kinds.hold import AGAIN, Hold, hold_of
 from muster.kinds.moment import utc_text
+from muster.kinds.policy import Way
 from muster.kinds.release import Release
+from muster.plan.advance import Advance, advances, withdrawals
 from muster.plan.documents import desired_documents, is_held, kept_document, on_offer, reaches
 from muster.plan.guardrails import Verdict
 from muster.plan.judge import judge, judge_waits
 from muster.plan.lapse import Lapse, lapse
+from muster.plan.proposals import Withdraw, is_proposed, revert_branch
 from muster.plan.world import ModelClass, Suspension, World
 
 
@@ -63,6 +68,7 @@ class Revert:
     release: str
     path: str
     reason: str
+    way: Way = "commit"
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Lift:
     reason: str
 
 
-Action = Lapse | Suspend | Publish | Revert | Lift | Prepare
+Action = Lapse | Suspend | Publish | Revert | Lift | Withdraw | Advance | Prepare
 
 
 @dataclass(frozen=True)
@@ -110,16 +116,16 @@ def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
     actions: list[Action] = [*lapses]
     actions += [Suspend(suspension.release, suspension.reason) for suspension in new.values()]
     actions += publish
-    actions += [
-        Revert(name, offered[name].path, suspension.reason)
-        for name, suspension in sorted(suspensions.items())
-        if name in offered and suspension.until is None
-    ]
+    reverts, revert_waits = _reverts(fleet, world, offered, suspensions)
+    actions += reverts
     actions += [
         Lift(name, "git no longer offers it to any device")
         for name in sorted(world.suspensions)
         if name not in offered and not _is_published(world, name)
     ]
+    actions += withdrawals(fleet, world, suspensions)
+    steps, advance_waits = advances(fleet, world, suspensions, verdicts, now)
+    actions += _one_commit(steps, reverts)
     actions += prepare
     held = [Wait("judge", one.subject, one.reason, one.lifted_by) for one in judge_waits(fleet, world, verdicts, now)]
     waits = [
@@ -128,6 +134,8 @@ def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
         *_hold_waits(fleet, world, suspensions),
         *publish_waits,
         *prepare_waits,
+        *revert_waits,
+        *(Wait("advance", one.subject, one.reason, one.lifted_by) for one in advance_waits),
     ]
     generation = next((step.generation for step in publish), world.published.generation)
     return Plan(fleet.commit or "", generation, tuple(actions), tuple(waits), verdicts)
@@ -137,6 +145,34 @@ def _new_holds(fleet: Fleet, new: Mapping[str, Suspension]) -> dict[str, Hold]:
     """By artifact. The executor stores them together with the suspensions."""
     halted = [release for release in fleet.releases if release.name in new]
     return {one.spec.artifact.digest: hold_of(one, new[one.name].reason, fleet.commit or "") for one in halted}
+
+
+def _one_commit(steps: list[Advance], reverts: list[Revert]) -> list[Advance]:
+    """All proposals, and one commit at most: each is made on top of what was declared. Reverts come first."""
+    committed = [step for step in steps if step.way == "commit"]
+    first = [] if any(revert.way == "commit" for revert in reverts) else committed[:1]
+    return [*first, *(step for step in steps if step.way == "pull-request")]
+
+
+def _reverts(
+    fleet: Fleet, world: World, offered: Mapping[str, Release], suspensions: Mapping[str, Suspension]
+) -> tuple[list[Revert], list[Wait]]:
+    """A commit or a proposal for each release that is suspended for good; none is proposed twice."""
+    actions, waits = [], []
+    for name, suspension in sorted(suspensions.items()):
+        release = offered.get(name)
+        if release is None or suspension.until is not None:
+            continue
+        tier = fleet.tier(release)
+        branch = revert_branch(name)
+        if tier is None or tier.revert == "commit":
+            actions.append(Revert(name, release.path, suspension.reason))
+        elif is_proposed(world.proposals, branch):
+            said = f"its revert is proposed as {world.proposals[branch].reference}; the suspension holds"
+            waits.append(Wait("revert", name, said, "people merge it"))
+        else:
+            actions.append(Revert(name, release.path, suspension.reason, "pull-request"))
+    return actions, waits
 
 
 def _suspended_waits(suspensions: Mapping[str, Suspension]) -> list[Wait]:

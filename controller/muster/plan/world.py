@@ -16,6 +16,7 @@ from muster.kinds.field_state import Step
 from muster.kinds.hold import Hold
 from muster.kinds.phases import TRIED, Phase
 from muster.plan.metric_source import CountsSource
+from muster.plan.proposals import Proposal
 from muster.plan.tallies import Cell
 
 ModelClass = tuple[str, str]
@@ -120,3 +121,7 @@ class World:
     """What declared metric sources answered, by name; the counts of `observed` are a source of their own."""
     steps: Mapping[tuple[str, str], Step] = field(default_factory=dict)
     """(release, cohort) → the percentage that is published, and since when."""
+    begun: frozenset[str] = frozenset()
+    """Releases that were ever published to some device."""
+    proposals: Mapping[str, Proposal] = field(default_factory=dict)
+    """Branch → what the controller has put there for people to merge."""

@@ -20,6 +20,7 @@ from muster.kinds.fleet import Fleet
 from muster.kinds.policy import Gate, ImpactRule, Policy, Reviewers, Tier
 from muster.kinds.quantity import format_duration, format_percent
 
+_BY_PEOPLE = ("commit", "pull-request", "by-hand")
 _OTHERWISE = "guardrails that read it judge something else"
 
 
@@ -80,6 +81,17 @@ def _looser_tier(old: Tier, new: Tier) -> Iterator[Looser]:
     if old.checklist and not new.checklist:
         yield Looser("checklist", "checklist", "true", "false")
     yield from looser_statistics(old, new)
+    yield from _less_by_people(old, new)
+
+
+def _less_by_people(old: Tier, new: Tier) -> Iterator[Looser]:
+    """From people to a pull request to a commit; a revert that has to be merged first leaves git wrong for longer."""
+    if _BY_PEOPLE.index(new.advance) < _BY_PEOPLE.index(old.advance):
+        yield Looser("advance", "advance", old.advance, new.advance)
+    if new.min_exposure < old.min_exposure:
+        yield Looser("min-exposure", "minExposure", str(old.min_exposure), str(new.min_exposure))
+    if old.revert == "commit" and new.revert != "commit":
+        yield Looser("revert", "revert", old.revert, new.revert)
 
 
 def _steps(old: Tier, new: Tier) -> Iterator[Looser]:

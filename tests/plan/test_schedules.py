@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muster.check.schedules import FORESEEN, check_schedule, timeline
+from muster.plan.schedules import FORESEEN, check_schedule, timeline
 from muster.kinds.freeze import FreezeSpec
 
 HOUR = 3_600_000_000
