@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from muster.forge.forge import LONGEST_DESCRIPTION, MARKER, Annotation, CheckRun, CommitStatus, Forge
+from muster.forge.forge import LONGEST_DESCRIPTION, MARKER, Annotation, CheckRun, CommitStatus, Forge, Proposed
 from muster.kinds.errors import MusterError, Unusable
 
 AUTHOR = "ada"
@@ -39,6 +40,9 @@ class Site(Protocol):
 
     def checks(self) -> dict[str, tuple[str, str]]:
         """What is shown at the head: name -> (conclusion, title)."""
+
+    def add_branch(self, branch: str) -> None:
+        """A branch with one commit beyond the base, there for `propose`."""
 
     def statuses(self, commit: str) -> dict[str, tuple[str, str]]:
         """What is shown on a commit: context -> (state, description)."""
@@ -191,6 +195,24 @@ class ForgeConformance:
         """No branch, no short id, none that is not there."""
         with pytest.raises(Unusable):
             site.forge.post_status(commit, CommitStatus("muster", "success", "fine"))
+
+    def test_a_branch_is_proposed_once(self, site: Site) -> None:
+        """Asked again, the same pull request is named; another branch has another one; withdrawing repeats safely."""
+        for branch in ("muster/advance/m/1.0.0/canary-50000", "muster/revert/m/1.0.0"):
+            site.add_branch(branch)
+        step = Proposed("muster/advance/m/1.0.0/canary-50000", "main", "Advance\x1b[2J m" + "x" * 500, "the record")
+        first = site.forge.propose(step)
+        assert site.forge.propose(step) == first
+        assert site.forge.propose(replace(step, branch="muster/revert/m/1.0.0")) != first
+        for _ in range(2):
+            site.forge.withdraw(step.branch)
+
+    @pytest.mark.parametrize("branch", ["--help", "a..b", "no/such", "x\x1b[2J"], ids=repr)
+    def test_what_is_no_branch_is_not_proposed(self, site: Site, branch: str) -> None:
+        """Neither an option nor one that is not there."""
+        with pytest.raises(MusterError) as caught:
+            site.forge.propose(Proposed(branch, "main", "title", "body"))
+        assert (caught.value.message + (caught.value.hint or "")).isprintable()
 
     def test_two_runs_of_one_name_are_refused(self, site: Site) -> None:
         """One would hide the other."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from muster.forge.forge import Capabilities, CheckRun, CommitStatus, Forge
+from muster.forge.forge import Capabilities, CheckRun, CommitStatus, Forge, Proposed
 from muster.kinds.errors import Unusable
 from muster.kinds.pull_request import Approval, PullRequest
 
@@ -18,6 +18,9 @@ class SimulatedForge(Forge):
     checks: dict[tuple[str, str], CheckRun] = field(default_factory=dict)
     comments: dict[str, str] = field(default_factory=dict)
     statuses: dict[tuple[str, str], CommitStatus] = field(default_factory=dict)
+    branches: set[str] = field(default_factory=set)
+    proposed: dict[str, Proposed] = field(default_factory=dict)
+    """Open pull requests of ours, by branch."""
     name: str = "simulated"
     capabilities: Capabilities = field(default=Capabilities(65_535, annotations=True, narrowed_approvals=True))
 
@@ -31,6 +34,15 @@ class SimulatedForge(Forge):
         """Everything that was posted, for a person to read."""
         checks = [f"{head[:8]} {name}: {run.conclusion}: {run.title}" for (head, name), run in self.checks.items()]
         return "\n".join([*checks, *self.comments.values()])
+
+    def _propose(self, proposed: Proposed) -> str:
+        if proposed.branch not in self.branches:
+            raise Unusable("no such branch", "add it to `branches`")
+        self.proposed.setdefault(proposed.branch, proposed)
+        return f"#{sorted(self.branches).index(proposed.branch) + 1}"
+
+    def _withdraw(self, branch: str) -> None:
+        self.proposed.pop(branch, None)
 
     def _read(self, reference: str) -> PullRequest:
         if reference not in self.requests:

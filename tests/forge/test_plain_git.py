@@ -88,6 +88,9 @@ class GitSite:
         git(self.folder, "notes", f"--ref={APPROVALS}", "add", "-f", "-m", "\n".join(others), "promote")
         assert first not in others
 
+    def add_branch(self, branch: str) -> None:
+        git(self.folder, "branch", branch, "promote")
+
     def push(self, message: str = "More") -> None:
         write(self.folder, {"notes.txt": message})
         commit_all(self.folder, message)

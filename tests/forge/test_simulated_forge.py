@@ -36,6 +36,9 @@ class MemorySite:
         commits = (*request.commits, ProposedCommit("3" * 40, AUTHOR))
         self.forge.requests["7"] = replace(request, head="3" * 40, commits=commits)
 
+    def add_branch(self, branch: str) -> None:
+        self.forge.branches.add(branch)
+
     def comments(self) -> list[str]:
         return list(self.forge.comments.values())
 

@@ -19,6 +19,7 @@ from typing import Final, Literal
 from muster.forge.cut import cut_markdown
 from muster.kinds.errors import Unusable
 from muster.kinds.pull_request import PullRequest
+from muster.source.git import check_branch
 from muster.source.git_program import printable
 
 MARKER: Final = "<!-- muster:check -->"
@@ -26,6 +27,7 @@ MARKER: Final = "<!-- muster:check -->"
 MOST_RUNS: Final = 250
 LONGEST_DESCRIPTION: Final = 140
 LONGEST_CONTEXT: Final = 100
+LONGEST_TITLE: Final = 200
 MOST_COMMITS: Final = 250
 """A change with more commits is refused: GitHub lists no more, and what is not listed was not judged."""
 
@@ -79,8 +81,18 @@ class Capabilities:
     narrowed_approvals: bool
 
 
+@dataclass(frozen=True)
+class Proposed:
+    """A branch that is to be merged into another one. `title` is plain text, `body` is shown as it is written."""
+
+    branch: str
+    base: str
+    title: str
+    body: str
+
+
 class Forge(ABC):
-    """One repository on one forge. Drivers write the four methods with an underscore."""
+    """One repository on one forge. Drivers write the methods with an underscore."""
 
     name: str
     capabilities: Capabilities
@@ -118,6 +130,31 @@ class Forge(ABC):
         context, text = printable(status.context)[:LONGEST_CONTEXT], printable(status.description)
         shown = text if len(text) <= LONGEST_DESCRIPTION else f"{text[: LONGEST_DESCRIPTION - 1]}…"
         self._post_status(commit, CommitStatus(context, status.state, shown))
+
+    def propose(self, proposed: Proposed) -> str:
+        """Open a pull request for a branch that is there, or find the open one again; what the forge calls it.
+
+        Raises `Unusable` (no such branch, not allowed to), `TryAgain`.
+        """
+        for branch in (proposed.branch, proposed.base):
+            check_branch(branch)
+        title = printable(proposed.title)
+        shown = title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}…"
+        body = cut_markdown(proposed.body, self.capabilities.comment_bytes)
+        return self._propose(Proposed(proposed.branch, proposed.base, shown, body))
+
+    def withdraw(self, branch: str) -> None:
+        """Close the open pull request of a branch, if there is one. The branch itself is git's to take away.
+
+        Raises `Unusable` (not allowed to), `TryAgain`.
+        """
+        self._withdraw(check_branch(branch))
+
+    @abstractmethod
+    def _propose(self, proposed: Proposed) -> str: ...
+
+    @abstractmethod
+    def _withdraw(self, branch: str) -> None: ...
 
     @abstractmethod
     def _read(self, reference: str) -> PullRequest: ...

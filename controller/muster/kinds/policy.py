@@ -115,9 +115,9 @@ class Tier(Declared):
     itself; it never moves on by itself. `strata` are labels that devices are told apart by, besides device class, OS
     version and runtime; the worst stratum decides.
 
-    `advance` says who takes the next step: people (`by-hand`), or the controller, by a commit or by a pull request, once
-    every guardrail that halts says "no worse", the soak is over and `minExposure` devices tried the release since the
-    step was published. `revert` says how the controller takes a halted release back.
+    `advance` says who takes the next step: people (`by-hand`), or the controller, by a commit or by a pull request,
+    once every guardrail that halts says "no worse", the soak is over and `minExposure` devices tried the release since
+    the step was published. `revert` says how the controller takes a halted release back.
     """
 
     name: TierName

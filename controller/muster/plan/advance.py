@@ -89,13 +89,10 @@ def advances(
         elif holding:
             waits += holding
         else:
-            message = message_of(
-                release.name, following.moved, [one for one in verdicts if one.release == release.name]
-            )
-            step = Advance(
-                release.name, release.path, following.cohort, following.before, following.after, tier.advance, message
-            )
-            steps.append(step)
+            said = [one for one in verdicts if one.release == release.name]
+            message = message_of(release.name, following.moved, said)
+            where = (following.cohort, following.before, following.after)
+            steps.append(Advance(release.name, release.path, *where, tier.advance, message))
     return steps, waits
 
 

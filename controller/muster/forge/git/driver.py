@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from muster.forge.forge import MARKER, MOST_COMMITS, Capabilities, CheckRun, CommitStatus, Forge
+from muster.forge.forge import MARKER, MOST_COMMITS, Capabilities, CheckRun, CommitStatus, Forge, Proposed
 from muster.forge.git.approvals import signed_approvals
 from muster.forge.git.notes import STATUSES, VERDICTS, read_note, replace_note
 from muster.kinds.errors import Refused, Unusable
@@ -114,6 +114,14 @@ class PlainGit(Forge):
         kept = [line for line in lines if line and line.split("\t")[1:2] != [status.context]]
         text = "\n".join([*kept, f"{status.state}\t{status.context}\t{status.description}"])
         replace_note(self._repository, STATUSES, commit, f"{text}\n", self._now())
+
+    def _propose(self, proposed: Proposed) -> str:
+        """The branch is the pull request, and its commit says why."""
+        self._repository.resolve(f"refs/heads/{proposed.branch}")
+        return proposed.branch
+
+    def _withdraw(self, branch: str) -> None:
+        """With its branch, it is gone."""
 
     def _shown(self, request: PullRequest) -> tuple[str, str]:
         """What stands in the note: check runs, and the report."""
