@@ -18,18 +18,22 @@ from sqlalchemy import Engine
 
 from muster.apply import suspensions
 from muster.apply.admissions import Admissions
+from muster.apply.advance import Advancer
 from muster.apply.alerts.courier import Courier, Surroundings
 from muster.apply.alerts.destination import networks
 from muster.apply.alerts.telling import Telling, alerts_delivered
 from muster.apply.approvals_seen import enter_declared
 from muster.apply.builds import Builds
 from muster.apply.checkpoints import Checkpoints
+from muster.apply.commits import CommitSigner
 from muster.apply.drift import find_drift, record_drift
 from muster.apply.execute import Executor, Failed
 from muster.apply.holds import forget, load_holds, named_anew
 from muster.apply.identity import Identity
 from muster.apply.key_uses import KeyUses
+from muster.apply.own_forge import own_forge
 from muster.apply.prepare import Prepared, Rebuilder
+from muster.apply.proposals import Proposals, load_proposals
 from muster.apply.publish import Publisher
 from muster.apply.published_steps import PublishedSteps
 from muster.apply.revert import Reverter
@@ -85,8 +89,12 @@ class Tick:
 
     @property
     def is_done(self) -> bool:
-        """True if nothing is left to do, to wait for, or to try again. What is judged goes on and does not count."""
-        return not self.plan.actions and not self.failed and all(wait.step == "judge" for wait in self.plan.waits)
+        """True if nothing is left to do, to wait for, or to try again. What is judged, and what may come after it, goes on and does not count."""
+        return (
+            not self.plan.actions
+            and not self.failed
+            and all(wait.step in ("judge", "advance") for wait in self.plan.waits)
+        )
 
 
 @dataclass(frozen=True)
@@ -121,10 +129,14 @@ class Controller:
         self._prepared = Prepared(store, state / "signatures", signing_key)
         self._telling = Telling(self._repository)
         self.courier = Courier(self.engine, Surroundings.of(networks(settings.alert_networks), state, self._signer))
+        signer = CommitSigner(signing_key, key_uses.enter)
+        forge = own_forge(self._repository, settings.branch, os.environ)
+        proposals = Proposals(self.engine, self._repository, identity, forge)
         self._executor = Executor(
             engine=self.engine,
             repository=self._repository,
-            reverter=Reverter(self._repository, self._loader, identity),
+            reverter=Reverter(self._repository, self._loader, identity, signer),
+            advancer=Advancer(self.engine, self._repository, self._loader, identity, signer, self._telling, proposals),
             store=store,
             prepared=self._prepared,
             admissions=Admissions(state / "admissions", signing_key),
@@ -278,6 +290,8 @@ class Controller:
                 holds=load_holds(connection),
                 observed=observed(connection, now, judged_since(fleet, published, suspended, resumed, now)),
                 steps=self._steps.steps(connection),
+                begun=self._steps.begun(connection),
+                proposals=load_proposals(connection),
             )
 
     def _named_anew(self, fleet: Fleet, now: datetime) -> None:

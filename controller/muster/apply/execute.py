@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from muster.apply import holds, ledger, suspensions
 from muster.apply.admissions import Admissions
+from muster.apply.advance import Advancer
 from muster.apply.alerts.making import Ground
 from muster.apply.alerts.telling import Telling
 from muster.apply.builds import Builds
@@ -30,9 +31,11 @@ from muster.kinds.hold import hold_of
 from muster.kinds.release import Release
 from muster.observe.storage import writing
 from muster.observe.tallies import keep_offers
+from muster.plan.advance import Advance
 from muster.plan.describe import as_json
 from muster.plan.lapse import Lapse
 from muster.plan.planner import Action, Lift, Plan, Prepare, Publish, Revert, Suspend, signs_for
+from muster.plan.proposals import Proposal, Withdraw, revert_branch
 from muster.plan.world import GUARDRAIL, Suspension
 from muster.source.git import Repository
 
@@ -53,6 +56,7 @@ class Executor:
     engine: Engine
     repository: Repository
     reverter: Reverter
+    advancer: Advancer
     store: Store
     prepared: Prepared
     admissions: Admissions
@@ -90,6 +94,10 @@ class Executor:
                 self._publish(action, fleet, now)
             case Revert():
                 self._revert(action, plan, fleet, now)
+            case Withdraw():
+                self.advancer.proposals.withdraw(action.branch, action.reason, now)
+            case Advance():
+                self.advancer.advance(action, plan, self._ground(fleet, now), now)
             case Lift():
                 self._lift(action, plan, fleet, now)
             case Prepare():
@@ -191,7 +199,19 @@ class Executor:
         if suspension is None:
             # Somebody resumed the release since the plan was made.
             return
-        commit = self.reverter.commit(action, plan.commit, f"Muster-Ledger: {chain}", suspension.at)
+        trailer = f"Muster-Ledger: {chain}"
+        if action.way == "pull-request":
+            wanted = Proposal(revert_branch(action.release), action.release, "revert", "")
+            made = self.advancer.proposals.make(
+                wanted,
+                lambda: self.reverter.commit(action, plan.commit, trailer, suspension.at),
+                suspension.reason,
+                now,
+            )
+            with writing(self.engine) as connection:
+                suspensions.record_revert(connection, action.release, made.commit)
+            return
+        commit = self.reverter.commit(action, plan.commit, trailer, suspension.at)
         # Before the push, so that a kill in between leaves a trace of what was pushed (see `_lift`).
         with writing(self.engine) as connection:
             if not suspensions.record_revert(connection, action.release, commit):
@@ -224,13 +244,15 @@ class Executor:
             return
         ours = suspension.revert if suspension.revert and self.reverter.is_in(suspension.revert, plan.commit) else None
         if ours:
+            with writing(self.engine) as connection:
+                holds.after_revert(connection, action.release, ours, now)
             self._record_reverted(suspension, ours, fleet, now)
         ground = self._ground(fleet, now)
         with writing(self.engine) as connection:
             suspensions.lift(connection, action.release)
             if ours is None:
-                # A person took it back. That commit may say that it reverts the one at which the release was halted:
-                # only what comes after it can name the release anew.
+                # A person took it back, or what was proposed was merged as another commit. That commit may say that it
+                # reverts the one at which the release was halted: only what comes after it can name the release anew.
                 holds.after_revert(connection, action.release, plan.commit, now)
             key = f"lifted:{action.release}:{suspension.at.isoformat()}"
             body = {"release": action.release, "reason": action.reason, "commit": plan.commit}
@@ -275,4 +297,5 @@ class Executor:
                     self.key_uses.admission(connection, release, str(body["admission"]), now)
                 if reason is not None:
                     self.telling.not_prepared(connection, ground, release.name if release else None, pins, reason)
+        self.advancer.settle(fleet.commit or "", self._ground(fleet, now), now)
         self.key_uses.enter_signatures(fleet.releases, self.prepared, now)

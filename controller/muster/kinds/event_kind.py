@@ -127,6 +127,27 @@ _TABLE: Final = (
         "the revert of a suspended release is on the branch",
     ),
     EventKind(
+        "advanced",
+        "ReleaseAdvanced",
+        "commit",
+        ("release", "commit", "cohort", "before", "after", "verdicts"),
+        "the controller committed the next step of a rollout; `verdicts` have the numbers",
+    ),
+    EventKind(
+        "proposed",
+        "ChangeProposed",
+        "commit",
+        ("release", "what", "branch", "reference", "commit", "reason"),
+        "an advance or a revert stands on a branch of the controller's, for people to merge",
+    ),
+    EventKind(
+        "proposal-ended",
+        "ProposalEnded",
+        "commit",
+        ("release", "branch", "reference", "reason"),
+        "what was proposed was merged, or the controller took it back",
+    ),
+    EventKind(
         "key-used",
         "KeyUsed",
         "key-use",

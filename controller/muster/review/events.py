@@ -62,6 +62,10 @@ def summary(event: str, body: Mapping[str, Any]) -> str:
             text = f"{body.get('subject')}: {body.get('before') or 'undecided'} → {body.get('outcome')}"
         case "drifted" | "drift-ended":
             text = f"{body.get('field')} of {body.get('model')} on {body.get('deviceClass')}"
+        case "advanced":
+            text = f"{_subject(body)}: {body.get('cohort')} {body.get('before')} → {body.get('after')}"
+        case "proposed" | "proposal-ended":
+            text = f"{_subject(body)}: {body.get('reference')}: {body.get('reason')}"
         case "key-used":
             text = f"{body.get('role')} key signs {body.get('subject')}"
         case _:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from muster.check.judgement import Judgement
 from muster.check.verdict import Verdict
@@ -19,10 +18,9 @@ from muster.kinds.pull_request import PullRequest
 from muster.kinds.quantity import PPM, format_percent
 from muster.kinds.release import Release
 from muster.review.review import review
-from muster.source.edit import set_rollout
 from muster.source.git import Repository
 from muster.source.load import Loader
-from muster.source.yaml_events import parse
+from muster.source.rollouts import with_share
 
 PEOPLES = ("approval", "checklist", "weakening")
 """Sections of verdicts that people lift, in the pull request itself."""
@@ -82,7 +80,7 @@ def plan_promotion(
         )
     moved = f"{cohort} {format_percent(before)} → {format_percent(after)}"
     message = f"Promote {release.name}: {moved}\n\n{asked.why.strip()}\n"
-    changes: dict[str, bytes | None] = {release.path: _edited(repository, head, release, cohort, after)}
+    changes: dict[str, bytes | None] = {release.path: with_share(repository, head, release.path, cohort, after)}
     commit = repository.commit_files(head, changes, message, asked.author, asked.at)
     loader.commit(repository, commit).fleet_or_refuse(f"the promotion of {release.name}")
     judgement = review(repository, PullRequest(base=head, head=commit), asked.at, controller, loader)
@@ -112,10 +110,3 @@ def _next_step(fleet: Fleet, release: Release, cohort: str, before: int) -> int:
             "say how far: --to PERCENT",
         )
     return following
-
-
-def _edited(repository: Repository, head: str, release: Release, cohort: str, after: int) -> bytes:
-    text = (repository.show_file(head, release.path) or b"").decode()
-    document: Any = parse(text.encode()).data
-    cohorts = dict(document["spec"]["rollout"]["cohorts"])
-    return set_rollout(text, {**cohorts, cohort: format_percent(after)}).encode()

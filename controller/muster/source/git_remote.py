@@ -89,6 +89,14 @@ def push(mirror: Repository, commit: str, branch: str, expected: str) -> None:
     advance(origin, commit, branch, expected)
 
 
+def tip_of(mirror: Repository, reference: str) -> str:
+    """What a ref of the origin is at; empty if the origin has none of that name. Raises `TryAgain`."""
+    listed = mirror.git("ls-remote", "origin", reference, seconds=NETWORK_SECONDS)
+    if listed.code != 0:
+        raise _try_again(f"ask for {reference}", listed)
+    return listed.text.partition("\t")[0]
+
+
 def fetch_ref(mirror: Repository, reference: str, into: str) -> bool:
     """Bring a ref that is no branch; False if the origin has none of that name. Raises `TryAgain`."""
     listed = mirror.git("ls-remote", "origin", reference, seconds=NETWORK_SECONDS)
@@ -104,7 +112,8 @@ def fetch_ref(mirror: Repository, reference: str, into: str) -> bool:
 
 
 def push_ref(mirror: Repository, commit: str, reference: str, expected: str) -> bool:
-    """Set a ref of the origin that is no branch; `expected` is what it must be at, "" for nothing.
+    """Set a ref of the origin, without any work tree; `expected` is what it must be at, "" for nothing. An empty
+    `commit` takes it away.
 
     False if it is at something else. Raises `Refused` if the origin refuses such refs, else `TryAgain`.
     """

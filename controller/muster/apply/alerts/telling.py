@@ -61,6 +61,15 @@ class Telling:
         """A suspension is over."""
         self._put(connection, ground, making.of_lift(ground, suspension, why))
 
+    def advanced(
+        self, connection: Connection, ground: Ground, release: str, said: tuple[str, str], verdicts: Iterable[Verdict]
+    ) -> None:
+        """A release goes to more devices. `said`: summary and action."""
+        measured = making.measured_by(verdicts)
+        self._put(
+            connection, ground, making.of_decision(ground, "ReleaseAdvanced", release, said, measured, ground.now)
+        )
+
     def not_prepared(self, connection: Connection, ground: Ground, release: str | None, pins: str, why: str) -> None:
         """An artifact is not prepared."""
         self._put(connection, ground, making.of_preparation(ground, release, pins, why))
