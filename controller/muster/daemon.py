@@ -89,12 +89,9 @@ class Tick:
 
     @property
     def is_done(self) -> bool:
-        """True if nothing is left to do, to wait for, or to try again. What is judged, and what may come after it, goes on and does not count."""
-        return (
-            not self.plan.actions
-            and not self.failed
-            and all(wait.step in ("judge", "advance") for wait in self.plan.waits)
-        )
+        """True if nothing is left to do, to wait for, or to try again. Judging and advancing go on and do not count."""
+        going_on = ("judge", "advance")
+        return not self.plan.actions and not self.failed and all(wait.step in going_on for wait in self.plan.waits)
 
 
 @dataclass(frozen=True)
