@@ -15,7 +15,6 @@ from muster.apply import ledger
 from muster.apply.proposals import load_proposals
 from muster.apply.suspensions import load_suspensions
 from muster.attest.keys import public_half
-from muster.attest.ssh_signing import ssh_public_key
 from muster.attest.state_keys import StateKeys
 from muster.daemon import Controller
 from muster.kinds.phases import Phase
@@ -93,7 +92,10 @@ def test_git_itself_verifies_the_signature(tmp_path: Path) -> None:
     report(scene, controller, "healthy")
     scene.now += timedelta(hours=1)
     scene.tick(controller)
-    key = ssh_public_key(public_half(StateKeys.of(scene.state).signing_key()))
+    public = tmp_path / "controller.pem"
+    public.write_text(public_half(StateKeys.of(scene.state).signing_key()))
+    convert = ["ssh-keygen", "-i", "-m", "PKCS8", "-f", str(public)]
+    key = subprocess.run(convert, capture_output=True, check=True, text=True).stdout.strip()
     allowed = tmp_path / "allowed"
     command = ["git", "-C", str(scene.repository), "-c", f"gpg.ssh.allowedSignersFile={allowed}", "verify-commit"]
     allowed.write_text(f"muster@localhost {key}\n")

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from muster.attest.keys import private_key, public_key
+from muster.attest.keys import private_key
 from muster.attest.ssh_signature import NAMESPACE
 
 _MAGIC: Final = b"SSHSIG"
@@ -31,11 +31,6 @@ def signed_commit(raw: bytes, private_key_pem: bytes) -> bytes:
     name = b"gpgsig" if len(header.partition(b"\n")[0]) == len("tree ") + 40 else b"gpgsig-sha256"
     signature = _armored(raw, private_key_pem).replace(b"\n", b"\n ")
     return header + b"\n" + name + b" " + signature + blank + message
-
-
-def ssh_public_key(public_key_pem: str) -> str:
-    """One line, as `authorized_keys` and `allowed_signers` have it. Raises `Unusable`."""
-    return public_key(public_key_pem).public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def _armored(payload: bytes, private_key_pem: bytes) -> bytes:
