@@ -129,6 +129,28 @@ def test_a_tier_without_a_guardrail_that_halts_does_not_advance() -> None:
     assert "no guardrail that halts" in waits(plan)
 
 
+@pytest.mark.parametrize(
+    "asked", [{"approvals": [{"role": "ml"}]}, {"namedApprovers": 1}, {"checklist": True}], ids=str
+)
+def test_where_people_are_to_approve_nothing_is_committed(asked: dict[str, object]) -> None:
+    """Two words of one policy: the stricter one counts; a pull request can have both."""
+    release = new({"canary": "5%"})
+    fleet = fleet_of(release, **asked)
+    plan = make_plan(fleet, world_of(fleet, FINE), NOW)
+    assert advances(plan) == []
+    assert "asks people for approvals" in waits(plan)
+    proposing = fleet_of(release, advance="pull-request", **asked)
+    assert advances(make_plan(proposing, world_of(proposing, FINE), NOW)) == [("canary", 50_000, 250_000)]
+
+
+def test_a_telemetry_outage_holds_the_next_step() -> None:
+    """What devices said in the step before is no evidence that anybody tried this one."""
+    fleet = fleet_of(new({"canary": "25%"}))
+    world = world_of(fleet, FINE)
+    later = {place: replace(step, generation=step.generation + 1) for place, step in world.steps.items()}
+    assert advances(make_plan(fleet, replace(world, steps=later), NOW)) == []
+
+
 def test_by_hand_says_when_people_may() -> None:
     """The default: nothing moves by itself, and the plan names the step once nothing speaks against it."""
     fleet = fleet_of(new({"canary": "5%"}), advance="by-hand")

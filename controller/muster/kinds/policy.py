@@ -135,7 +135,7 @@ class Tier(Declared):
     longest_wait: Duration | None = None
     strata: Annotated[tuple[LabelKey, ...], AsTuple, Field(max_length=4)] = ()
     advance: Advance = "by-hand"
-    min_exposure: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+    min_exposure: Annotated[int, Field(ge=0, le=1_000_000_000)] = 1
     revert: Way = "commit"
     evidence_max_age: Duration | None = None
     deployable: Annotated[int, Field(ge=0, le=16)] = 0

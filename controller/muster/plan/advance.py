@@ -146,6 +146,9 @@ def _holding(
     if is_held(world, release):
         yield _waiting(following, "its artifact is on hold", "a commit that offers it again on purpose")
         return
+    if following.tier.advance == "commit" and _asks_people(following.tier):
+        said = "its tier asks people for approvals, which a commit of the controller's cannot have"
+        yield _waiting(following, said, "`advance: pull-request` in the tier, or muster promote")
     if rollout.not_before is not None and now < moment_of(rollout.not_before):
         yield _waiting(following, f"not before {rollout.not_before}", rollout.not_before)
     if rollout.reaches_any:
@@ -158,6 +161,10 @@ def _holding(
     if following.tier.advance == "pull-request" and is_proposed(world.proposals, branch):
         said = f"proposed as {world.proposals[branch].reference}"
         yield _waiting(following, said, "people merge it, or take the step by hand: muster promote")
+
+
+def _asks_people(tier: Tier) -> bool:
+    return bool(tier.approvals or tier.named_approvers or tier.checklist)
 
 
 def _step_holds(
