@@ -95,7 +95,7 @@ def test_what_a_controller_does_can_be_verified_in_the_repository_alone(scene: S
     }
     assert [missing_fields(row.event, row.body) for row in found.rows] == [()] * len(events)
     roles = {row.body["role"] for row in found.rows if row.event == "key-used"}
-    assert roles == {"artifacts", "tuf-targets", "tuf-snapshot", "tuf-timestamp"}
+    assert roles == {"artifacts", "commits", "tuf-targets", "tuf-snapshot", "tuf-timestamp"}
     with source(scene).engine.connect() as connection:
         assert len(events) == ledger.verify_chain(connection)
 

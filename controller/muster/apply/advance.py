@@ -58,7 +58,10 @@ class Advancer:
                 return
         if action.way == "pull-request":
             wanted = Proposal(action.branch, action.release, "advance", "", cohort=action.cohort, after=action.after)
-            self.proposals.make(wanted, lambda: self._commit(action, plan.commit, now), "its guardrails hold", now)
+            made = self.proposals.make(
+                wanted, lambda: self._commit(action, plan.commit, now), "its guardrails hold", now
+            )
+            self.signer.pushed(made.commit, now)
             return
         commit = self._commit(action, plan.commit, now)
         verdicts = [one for one in plan.verdicts if one.release == action.release]
@@ -85,9 +88,10 @@ class Advancer:
         message = f"{action.message}\nMuster-Ledger: {chain}\n"
         commit = self.repository.commit_files(head, {action.path: edited}, message, self.identity.author, now)
         self.loader.commit(self.repository, commit).fleet_or_refuse(f"the advance of {action.release}")
-        return self.signer.sign(self.repository, commit, now)
+        return self.signer.sign(self.repository, commit)
 
     def _record(self, body: Mapping[str, Any], verdicts: list[Verdict], ground: Ground, now: datetime) -> None:
+        self.signer.pushed(body["commit"], now)
         with writing(self.engine) as connection:
             if ledger.append(connection, "advanced", f"advanced:{body['release']}:{body['commit']}", body, now):
                 self._tell(connection, body, verdicts, ground)

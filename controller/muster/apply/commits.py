@@ -1,4 +1,8 @@
-"""Commits of the controller: signed with its key, and told to the ledger before any branch holds them."""
+"""Commits of the controller: signed with its key, and told to the ledger once a branch holds them.
+
+Not before: a commit names the newest digest of the ledger, so that an entry for each attempt while git is away would
+make each attempt another commit.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +23,11 @@ class CommitSigner:
     private_key_pem: bytes
     watch: KeyWatch
 
-    def sign(self, repository: Repository, commit: str, now: datetime) -> str:
+    def sign(self, repository: Repository, commit: str) -> str:
         """The same commit with a signature, on no branch. Raises `Unusable`, `TryAgain`."""
-        raw = repository.raw_commit(commit)
+        return repository.store_commit(signed_commit(repository.raw_commit(commit), self.private_key_pem))
+
+    def pushed(self, commit: str, now: datetime) -> None:
+        """Tell of the use: the signed commit is on a branch."""
         key = key_id(public_half(self.private_key_pem))
-        self.watch(KeyUse(key, "commits", commit, digest_of(raw)), now)
-        return repository.store_commit(signed_commit(raw, self.private_key_pem))
+        self.watch(KeyUse(key, "commits", commit, digest_of(commit.encode())), now)

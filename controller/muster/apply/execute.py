@@ -221,6 +221,7 @@ class Executor:
         self._record_reverted(suspension, commit, fleet, now)
 
     def _record_reverted(self, suspension: Suspension, commit: str, fleet: Fleet, now: datetime) -> None:
+        self.reverter.signer.pushed(commit, now)
         release, ground = suspension.release, self._ground(fleet, now)
         with writing(self.engine) as connection:
             body = {"release": release, "commit": commit, "reason": suspension.reason}

@@ -34,7 +34,7 @@ class Reverter:
         revert = plan_revert(self.repository, head, action.path, action.reason)
         entered = replace(revert, message=f"{revert.message.rstrip()}\n\n{trailer}\n")
         written = write_revert(self.repository, self.loader, entered, head, self.identity.author, at)
-        return self.signer.sign(self.repository, written.commit, at)
+        return self.signer.sign(self.repository, written.commit)
 
     def push(self, commit: str, head: str) -> None:
         """Move the branch from `head` to the revert. Raises `Refused` if it moved on, `TryAgain` if nobody answers."""
