@@ -10,7 +10,7 @@ import os
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -45,20 +45,27 @@ from muster.attest.state_keys import StateKeys
 from muster.build.sandbox.confinement import Level
 from muster.kinds.errors import MusterError
 from muster.kinds.fleet import Fleet
-from muster.observe.answers import answers
+from muster.observe.answers import asked
 from muster.observe.counts import observed
-from muster.observe.prometheus_source import PrometheusSource
-from muster.observe.sources import open_sources
 from muster.observe.status import read_status, write_status
 from muster.observe.storage import open_storage, writing
 from muster.observe.tallies import keep_judging
-from muster.plan.conditions import Condition, carry_over, condition, drift_condition, ready, unserved_classes
+from muster.plan.conditions import (
+    Condition,
+    carried_out_condition,
+    carry_over,
+    condition,
+    drift_condition,
+    ready,
+    served_condition,
+)
 from muster.plan.describe import loop_body, plan_body, release_pins
+from muster.plan.documents import longest_polls
 from muster.plan.drifted import Drift
 from muster.plan.judged_since import judged_since
 from muster.plan.judging import judging_of
 from muster.plan.planner import Plan, make_plan
-from muster.plan.world import Published, World
+from muster.plan.world import World
 from muster.source.git import Repository
 from muster.source.load import Loader
 
@@ -168,7 +175,7 @@ class Controller:
         self._executor.record_published(now)
         self._name_releases(fleet, now)
         self._named_anew(fleet, now)
-        plan = make_plan(fleet, self._asked(fleet, now), now)
+        plan = make_plan(fleet, asked(fleet, self._world(fleet, now), os.environ, now), now)
         self._events.decided(plan, now)
         failed = self._executor.execute(plan, fleet, now)
         self._say(conditions, plan, fleet, failed, now)
@@ -178,7 +185,7 @@ class Controller:
         """The plan for the newest commit that is valid, without carrying it out."""
         fetched = self._fetch(now)
         fleet, declared = self._declared(now)
-        plan = make_plan(fleet, self._asked(fleet, now), now) if fleet else None
+        plan = make_plan(fleet, asked(fleet, self._world(fleet, now), os.environ, now), now) if fleet else None
         return Preview(plan, tuple(item.message for item in (fetched, declared) if item.status != "True"))
 
     @property
@@ -301,19 +308,6 @@ class Controller:
             with writing(self.engine) as connection:
                 forget(connection, again, now)
 
-    def _asked(self, fleet: Fleet, now: datetime) -> World:
-        """The world with what declared metric sources answer."""
-        world = self._world(fleet, now)
-        if not any(policy.spec.metric_sources for policy in fleet.policies):
-            return world
-        sources = open_sources(fleet, world.observed.tally, os.environ, lambda: now)
-        try:
-            return replace(world, answers=answers(fleet, world, sources, now))
-        finally:
-            for source in sources.values():
-                if isinstance(source, PrometheusSource):
-                    source.client.close()
-
     def _say(
         self,
         conditions: list[Condition],
@@ -326,9 +320,9 @@ class Controller:
         world = self._world(fleet, now)
         generation = world.published.generation
         ground = self._telling.ground(fleet, generation, now) if fleet else None
-        conditions = [*conditions, _steps(failed, now, generation)]
+        conditions = [*conditions, carried_out_condition([_told(one) for one in failed], now, generation)]
         if fleet is not None:
-            conditions.append(_served(fleet, world, now))
+            conditions.append(served_condition(fleet, world.published, now))
         drifted: tuple[Drift, ...] = ()
         if fleet is not None:
             with self.engine.connect() as connection:
@@ -351,39 +345,11 @@ class Controller:
                 )
                 classes = {item.metadata.name: list(item.spec.models) for item in fleet.device_classes}
                 write_status(connection, "classes", classes, now)
-                write_status(connection, "polls", _polls(world.published), now)
+                write_status(connection, "polls", longest_polls(world.published), now)
 
 
-def _served(fleet: Fleet, world: World, now: datetime) -> Condition:
-    unserved = unserved_classes(fleet, world.published)
-    return condition(
-        "EveryClassServed",
-        holds=not unserved,
-        reason="ClassWithoutModel" if unserved else "Served",
-        message=f"nothing is on offer for {', '.join(unserved)}" if unserved else "every class has its models on offer",
-        now=now,
-        generation=world.published.generation,
-    )
-
-
-def _steps(failed: tuple[Failed, ...], now: datetime, generation: int) -> Condition:
-    message = "; ".join(f"{type(item.action).__name__.lower()}: {item.reason}" for item in failed)
-    return condition(
-        "StepsCarriedOut",
-        holds=not failed,
-        reason="StepFailed" if failed else "Done",
-        message=message or "every step of the plan was carried out",
-        now=now,
-        generation=generation,
-    )
-
-
-def _polls(published: Published) -> dict[str, int]:
-    """The longest declared pause between two polls of each device class, in milliseconds."""
-    polls: dict[str, int] = {}
-    for (_, device_class), document in published.documents.items():
-        polls[device_class] = max(polls.get(device_class, 0), document.poll_interval // 1_000)
-    return polls
+def _told(one: Failed) -> str:
+    return f"{type(one.action).__name__.lower()}: {one.reason}"
 
 
 class Loop:

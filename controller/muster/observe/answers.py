@@ -7,11 +7,13 @@ it is halted, is asked about at the next tick.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from muster.kinds.fleet import Fleet
+from muster.observe.prometheus_source import PrometheusSource
+from muster.observe.sources import open_sources
 from muster.plan.guardrails import reading
 from muster.plan.judge import places
 from muster.plan.metric_source import CannotTell, Counts, CountsSource, Question
@@ -39,6 +41,19 @@ class Answers:
 
     def _unasked(self) -> CannotTell:
         return CannotTell(self.name, "it was not asked yet", "it is asked at the next tick")
+
+
+def asked(fleet: Fleet, world: World, environment: Mapping[str, str], now: datetime) -> World:
+    """The world with what declared metric sources answer; `environment` holds their secrets."""
+    if not any(policy.spec.metric_sources for policy in fleet.policies):
+        return world
+    sources = open_sources(fleet, world.observed.tally, environment, lambda: now)
+    try:
+        return replace(world, answers=answers(fleet, world, sources, now))
+    finally:
+        for source in sources.values():
+            if isinstance(source, PrometheusSource):
+                source.client.close()
 
 
 def answers(

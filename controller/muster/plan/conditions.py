@@ -107,3 +107,28 @@ def drift_condition(found: Sequence[Drift], now: datetime, generation: int) -> C
         now=now,
         generation=generation,
     )
+
+
+def served_condition(fleet: Fleet, published: Published, now: datetime) -> Condition:
+    """False while a class that may not be empty has nothing on offer."""
+    unserved = unserved_classes(fleet, published)
+    return condition(
+        "EveryClassServed",
+        holds=not unserved,
+        reason="ClassWithoutModel" if unserved else "Served",
+        message=f"nothing is on offer for {', '.join(unserved)}" if unserved else "every class has its models on offer",
+        now=now,
+        generation=published.generation,
+    )
+
+
+def carried_out_condition(failed: Sequence[str], now: datetime, generation: int) -> Condition:
+    """False while a step of the plan could not be carried out; `failed` says which, and why."""
+    return condition(
+        "StepsCarriedOut",
+        holds=not failed,
+        reason="StepFailed" if failed else "Done",
+        message="; ".join(failed) or "every step of the plan was carried out",
+        now=now,
+        generation=generation,
+    )

@@ -10,7 +10,7 @@ from muster.kinds.fleet import Fleet
 from muster.kinds.quantity import PPM, parse_duration
 from muster.kinds.release import Release
 from muster.plan.drifted import rules_of, travels
-from muster.plan.world import ModelClass, Suspension, World
+from muster.plan.world import ModelClass, Published, Suspension, World
 
 # A class whose releases name no tier of the policy cannot pass `check`; this only keeps the function total.
 DEFAULT_POLL_INTERVAL = parse_duration("5m")
@@ -169,3 +169,11 @@ def kept_document(
 def _says_the_same(published: DesiredDocument, document: DesiredDocument) -> bool:
     """Equal but for the generation and the commit, which only say when it was written."""
     return published == document.model_copy(update={"generation": published.generation, "commit": published.commit})
+
+
+def longest_polls(published: Published) -> dict[str, int]:
+    """The longest declared pause between two polls of each device class, in milliseconds."""
+    polls: dict[str, int] = {}
+    for (_, device_class), document in published.documents.items():
+        polls[device_class] = max(polls.get(device_class, 0), document.poll_interval // 1_000)
+    return polls
