@@ -21,6 +21,7 @@ from muster.plan.statistics.family import Terms
 from muster.plan.statistics.sample_ratio import Parts
 
 Outcome = statistics.Outcome
+UNHEARD = "reports of the fleet's devices"
 NO_STRATUM = ""
 """Of a release that no device of the class spoke of yet."""
 
@@ -87,6 +88,13 @@ class Asked:
         kept = self.decided if self.decided.outcome != found.outcome else found
         record = replace(kept, lower=found.lower, upper=found.upper)
         return replace(self, decided=record)
+
+    def unheard(self) -> Asked:
+        """While no report comes in: harm that was shown stays harm, and nothing speaks for the release."""
+        if self.decided.outcome == "harm":
+            return self
+        reason = f"no report of any device comes in; before that, {self.decided.reason}"
+        return replace(self, decided=replace(self.decided, outcome="cannot-tell", reason=reason, lifted_by=UNHEARD))
 
     def told(self) -> Verdict:
         """As it is shown and stored."""

@@ -113,7 +113,9 @@ def _verdicts(
         terms[release.name] = terms_of(fleet, release, tier)
         for guardrail in tier.guardrails:
             source = sources.get(guardrail.source) or _Undeclared(guardrail.source or "")
-            asked.setdefault(release.name, []).extend(ask(guardrail, place, source, keys, terms[release.name]))
+            found = ask(guardrail, place, source, keys, terms[release.name])
+            deaf = guardrail.source is None and not world.observed.heard
+            asked.setdefault(release.name, []).extend(one.unheard() if deaf else one for one in found)
     return tuple(one.told() for name, found in asked.items() for one in _decided(found, terms[name]))
 
 

@@ -80,10 +80,14 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Observed:
-    """Counts per (release, device class), and the tally that they are sums of, for `plan.metric_source.TallySource`."""
+    """Counts per (release, device class), and the tally that they are sums of, for `plan.metric_source.TallySource`.
+
+    `heard`: reports come in. While they do not, counts are those of before, and say nothing new in a release's favour.
+    """
 
     exposures: Mapping[tuple[str, str], Exposure] = field(default_factory=dict)
     tally: Mapping[Cell, int] = field(default_factory=dict)
+    heard: bool = True
 
     def exposure(self, release: str, device_class: str) -> Exposure:
         """The counts, all zero where nothing was reported."""

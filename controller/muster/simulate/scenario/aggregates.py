@@ -1,34 +1,44 @@
 """What the controller is told: sums, per release and cell of devices, at any time.
 
-`observed` is the one place where simulated sums become what the planner reads.
+`tally` is the one place where simulated sums become what the planner reads; it costs O(strata × buckets).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from muster.kinds.guardrails import GuardrailMetric
 from muster.kinds.phases import Phase
-from muster.plan.world import Exposure, Observed
+from muster.plan.buckets import bucket_of
+from muster.plan.exposures import exposures
+from muster.plan.tallies import CODE, PHASE, RECALLED, Cell
+from muster.plan.world import Observed
 from muster.simulate.scenario.population import Devices
 from muster.simulate.scenario.trials import TOLD, Batch, Moment
 
 # What a device of the simulation reports of a failure.
 FAILED_CODE: Final = "inference_failed"
 GAVE_UP_CODE: Final = "bad_digest"
+CRASHES: Final[GuardrailMetric] = "crash-share"
+LATENCY: Final[GuardrailMetric] = "p95-latency"
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """Devices that are counted together. `entered`: the generation at which they were offered the release."""
+    """Devices that are counted together. `entered`: the generation at which they were offered the release.
+
+    `name` is that of `plan.judging.Judging.stratum`.
+    """
 
     release: str
     device_class: str
-    labels: str
+    name: str
     entered: int
 
 
@@ -46,24 +56,45 @@ class Shown:
 class Aggregates:
     """Everything that was reported until now. `heard`: whether reports come in at all."""
 
-    shown: Mapping[Stratum, Shown]
+    shown: Sequence[tuple[Stratum, Shown]]
     heard: bool = True
 
 
-def observed(aggregates: Aggregates) -> Observed:
-    """The counts that the planner judges by."""
-    exposures: dict[tuple[str, str], Exposure] = {}
-    for stratum, shown in aggregates.shown.items():
-        key = (stratum.release, stratum.device_class)
-        before = exposures.get(key, Exposure())
-        phases = {
-            phase: before.phases.get(phase, 0) + shown.phases.get(phase, 0)
-            for phase in before.phases.keys() | shown.phases.keys()
-        }
-        codes = {FAILED_CODE: phases.get("rolled-back", 0), GAVE_UP_CODE: phases.get("failed", 0)}
-        found = {code: count for code, count in codes.items() if count}
-        exposures[key] = Exposure(phases, before.recalled + shown.recalled, found)
-    return Observed(exposures)
+def observed(aggregates: Aggregates, generation: int) -> Observed:
+    """The counts that the planner judges by, while this generation is published."""
+    counted = tally(aggregates, generation)
+    return Observed(exposures(counted, {}), counted, heard=aggregates.heard)
+
+
+def tally(aggregates: Aggregates, generation: int) -> dict[Cell, int]:
+    """Cells as `observe.tallies` keeps them. Every device that is counted was heard at this generation."""
+    found: dict[Cell, int] = {}
+    for stratum, shown in aggregates.shown:
+        newest = max(generation, stratum.entered)
+        where = (stratum.release, stratum.device_class, stratum.name, stratum.entered, newest, False)
+        for what, bucket, count in _cells(shown):
+            if count > 0:
+                cell = Cell(*where, what, bucket)
+                found[cell] = found.get(cell, 0) + count
+    return found
+
+
+def _cells(shown: Shown) -> Iterator[tuple[str, str, int]]:
+    """What is counted, its bucket, and how many devices stand there."""
+    for phase, count in shown.phases.items():
+        yield PHASE, phase, count
+    yield PHASE, RECALLED, shown.recalled
+    yield CODE, FAILED_CODE, shown.phases.get("rolled-back", 0)
+    yield CODE, GAVE_UP_CODE, shown.phases.get("failed", 0)
+    yield CRASHES, "1", shown.crashed
+    yield CRASHES, "0", shown.phases.get("healthy", 0) - shown.crashed
+    for amount, count in (shown.values or {}).items():
+        yield LATENCY, _bucket(amount), count
+
+
+@cache
+def _bucket(amount: int) -> str:
+    return str(bucket_of(amount))
 
 
 @dataclass

@@ -24,6 +24,7 @@ from muster.plan.world import World
 
 MODEL = "simulated"
 CANARY, REST = "canary", "fleet"
+OS_VERSION = "12"
 RUNTIME = {"name": "onnxruntime", "version": "1.31.1"}
 PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"
 """Not a key: the planner compares texts, and nothing is signed."""
@@ -98,7 +99,7 @@ def _device_class(name: str) -> dict[str, object]:
         "spec": {
             "hardware": "simulated",
             "isa": ["x86-64-v2"],
-            "os": {"name": "debian", "versions": ["12"]},
+            "os": {"name": "debian", "versions": [OS_VERSION]},
             "runtime": {**RUNTIME, "providers": ["CPUExecutionProvider"]},
             "budgets": {"storage": "1GiB", "peakRam": "512MiB", "loadTime": "2s", "p95Latency": "20ms"},
             "rates": {"multiplyAccumulates": "1G/s", "memory": "1G/s", "overhead": "100us"},

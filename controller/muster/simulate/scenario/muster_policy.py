@@ -1,4 +1,7 @@
-"""Muster itself in a scenario: the real planner, and a person who merges the next step when nothing speaks against it.
+"""Muster itself in a scenario: the real planner, and a person who merges the next step.
+
+The person merges when the step has soaked and every guardrail says that the release is no worse; once the longest wait
+of the tier is over, also while some stratum is too small to decide. Never while something cannot be told.
 
 What is simulated here is git (a commit is a number), the executor (values instead of files), and the clock. Every
 decision is `make_plan`'s.
@@ -7,6 +10,7 @@ decision is `make_plan`'s.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -14,13 +18,17 @@ from typing import Final
 import numpy as np
 
 from muster.kinds.desired import DesiredDocument
+from muster.kinds.field_state import Step
 from muster.kinds.fleet import Fleet
 from muster.kinds.ppm import PPM
+from muster.plan.judging import judging_of
 from muster.plan.planner import Action, Lift, Plan, Publish, Revert, Suspend, make_plan
-from muster.plan.world import ModelClass, Published, Suspension, World
-from muster.simulate.scenario.aggregates import observed
+from muster.plan.statistics.decide import decide
+from muster.plan.statistics.explain import explain
+from muster.plan.world import GUARDRAIL, ModelClass, Published, Suspension, World
+from muster.simulate.scenario.aggregates import LATENCY, observed
 from muster.simulate.scenario.assignment import chosen, goes_to_everybody
-from muster.simulate.scenario.declared import CANARY, REST, Declared
+from muster.simulate.scenario.declared import CANARY, OS_VERSION, REST, RUNTIME, Declared
 from muster.simulate.scenario.field import Field
 from muster.simulate.scenario.population import MICROSECONDS
 from muster.simulate.scenario.record import Record
@@ -57,11 +65,20 @@ class MusterPolicy:
         self._fleet: tuple[int, Fleet] | None = None
         self._reverts: list[int] = []
         self._cohort = np.where(self.place.devices.canary, 0, 1).astype(np.uint8)
-        figures = any("latency" in guardrail.metric for guardrail in self.declared.tier.guardrails)
-        self._told = Told(self.place, self._names, figures=figures)
+        self._told = Told(self.place, self._names, self._strata(), figures=LATENCY in judging_of(self._head()).readings)
+
+    def _strata(self) -> list[str]:
+        """What the devices of each cell are judged with."""
+        judging, devices = judging_of(self._head()), self.place.devices
+        return [
+            judging.stratum(devices.classes[cell // 2], devices.labels(cell), OS_VERSION, RUNTIME["version"])
+            for cell in range(devices.cells)
+        ]
 
     def play(self, tick: int) -> None:
         """One tick: git moves, the planner decides, its plan is carried out."""
+        if self.declared.spec.restarts:
+            self._die()
         self._commit_what_is_due(tick)
         plan = self._plan(tick)
         if self.declared.spec.restarts:
@@ -79,16 +96,26 @@ class MusterPolicy:
             if not steps:
                 break
             self._carry_out(steps[0], tick)
-            self._world = _kept(self._world)
+            self._die()
             plan = self._plan(tick)
         else:
             raise AssertionError("a plan that is carried out asks for nothing more")
         return plan
 
+    def _die(self) -> None:
+        """Nothing is left of the controller but what it wrote; what it had worked out, it works out again."""
+        self._world = _world_of(_written(self._world))
+        self._fleet = None
+        decide.cache_clear()
+        explain.cache_clear()
+
     def _plan(self, tick: int) -> Plan:
-        now = BEGINNING + timedelta(seconds=tick * self.place.tick)
-        self._world = replace(self._world, observed=observed(self._told.aggregates(tick)))
-        return make_plan(self._head(), self._world, now)
+        told = observed(self._told.aggregates(tick), self._world.published.generation)
+        self._world = replace(self._world, observed=told)
+        return make_plan(self._head(), self._world, self._at(tick))
+
+    def _at(self, tick: int) -> datetime:
+        return BEGINNING + timedelta(seconds=tick * self.place.tick)
 
     def _head(self) -> Fleet:
         if self._fleet is None or self._fleet[0] != self._git.commits:
@@ -120,8 +147,7 @@ class MusterPolicy:
         world = self._world
         match action:
             case Suspend(release, reason):
-                now = BEGINNING + timedelta(seconds=tick * self.place.tick)
-                brake = Suspension(release, reason, now, "guardrail")
+                brake = Suspension(release, reason, self._at(tick), GUARDRAIL)
                 self._world = replace(world, suspensions={**world.suspensions, release: brake})
                 self.record.halted[self._names.index(release)] = tick
                 self._say(tick, f"suspend {release}: {reason}")
@@ -129,7 +155,7 @@ class MusterPolicy:
                 if action.generation <= world.published.generation:
                     raise AssertionError("a generation never goes down")
                 after = Published(action.generation, action.documents, frozenset(action.artifacts))
-                self._world = replace(world, published=after)
+                self._world = replace(world, published=after, steps=_steps(after, world.steps, self._at(tick)))
                 self._say(tick, f"publish generation {action.generation}")
                 self._publish(after, tick)
             case Lift(release):
@@ -147,36 +173,63 @@ class MusterPolicy:
         self.place.move(desired, tick, published.generation)
 
     def _advance(self, plan: Plan, tick: int) -> None:
-        """Merge the next step of the newest release once it has soaked, if every guardrail holds."""
+        """Merge the next step of the newest release, if the person does."""
         number = max(self._git.rollouts)
-        name = self._names[number]
         step = self.record.steps.get(number, 0)
-        soaked = (tick - self._git.since[number]) * self.place.tick >= self.declared.tier.soak // MICROSECONDS
-        verdicts = [one.outcome for one in plan.verdicts if one.release == name]
-        holds = all(outcome in ("holds", "no-worse") for outcome in verdicts)
-        if (
-            number
-            and soaked
-            and holds
-            and name not in self._world.suspensions
-            and step + 1 < len(self._steps)
-            and self.place.heard(tick)
-        ):
+        if number and step + 1 < len(self._steps) and self._merges(plan, number, tick):
             self._widen(number, step + 1, tick)
+
+    def _merges(self, plan: Plan, number: int, tick: int) -> bool:
+        name, tier = self._names[number], self.declared.tier
+        outcomes = {one.outcome for one in plan.verdicts if one.release == name and one.severity == "halt"}
+        stood = (tick - self._git.since[number]) * self.place.tick * MICROSECONDS
+        if name in self._world.suspensions or stood < tier.soak or outcomes & {"harm", "cannot-tell"}:
+            return False
+        return outcomes == {"no-worse"} or (tier.longest_wait is not None and stood > tier.longest_wait)
 
     def _say(self, tick: int, what: str) -> None:
         self.record.lines.append(f"{timedelta(seconds=tick * self.place.tick)} {what}")
 
 
-def _kept(world: World) -> World:
-    """What a new process reads: documents and suspensions, written out and read back."""
-    documents: dict[ModelClass, DesiredDocument] = {
-        key: DesiredDocument.model_validate_json(document.model_dump_json())
-        for key, document in world.published.documents.items()
+def _steps(published: Published, before: Mapping[tuple[str, str], Step], now: datetime) -> dict[tuple[str, str], Step]:
+    """Since when each cohort has its percentage; every class has the same here."""
+    shares = {
+        (entry.release, cohort): ppm
+        for document in published.documents.values()
+        for entry in document.entries
+        for cohort, ppm in entry.ppm.items()
     }
-    suspensions = {}
-    for name, one in world.suspensions.items():
-        row = json.loads(json.dumps({**asdict(one), "at": one.at.isoformat()}))
-        suspensions[name] = Suspension(**{**row, "at": datetime.fromisoformat(row["at"])})
-    published = Published(world.published.generation, documents, world.published.artifacts)
-    return replace(world, published=published, suspensions=suspensions)
+    return {
+        place: before[place] if place in before and before[place].ppm == ppm else Step(ppm, now)
+        for place, ppm in shares.items()
+    }
+
+
+def _written(world: World) -> str:
+    """What a controller keeps on disk: what it published, what it suspended, and what it prepared."""
+    published = world.published
+    return json.dumps({
+        "generation": published.generation,
+        "documents": [[*key, document.model_dump_json()] for key, document in published.documents.items()],
+        "artifacts": sorted(published.artifacts),
+        "suspensions": [{**asdict(one), "at": one.at.isoformat()} for one in world.suspensions.values()],
+        "steps": [[*key, step.ppm, step.since.isoformat()] for key, step in world.steps.items()],
+        "signer": world.signer,
+        "prepared": sorted(world.prepared),
+    })
+
+
+def _world_of(written: str) -> World:
+    """What a new process knows before it has looked around."""
+    said = json.loads(written)
+    documents: dict[ModelClass, DesiredDocument] = {
+        (model, name): DesiredDocument.model_validate_json(body) for model, name, body in said["documents"]
+    }
+    brakes = [Suspension(**{**row, "at": datetime.fromisoformat(row["at"])}) for row in said["suspensions"]]
+    return World(
+        signer=said["signer"],
+        published=Published(said["generation"], documents, frozenset(said["artifacts"])),
+        prepared=frozenset(said["prepared"]),
+        suspensions={one.release: one for one in brakes},
+        steps={(name, to): Step(ppm, datetime.fromisoformat(at)) for name, to, ppm, at in said["steps"]},
+    )

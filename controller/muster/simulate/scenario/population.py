@@ -100,10 +100,10 @@ class Devices:
         """How many cells there are."""
         return 2 * len(self.spec.classes)
 
-    def stratum(self, cell: int) -> str:
-        """The label that a cell's devices have; empty for those without it."""
+    def labels(self, cell: int) -> dict[str, str]:
+        """The label that a cell's devices have; none for those without it."""
         one = self.spec.slice
-        return f"label.{one.label}={one.value}" if one and cell % 2 else ""
+        return {one.label: one.value} if one and cell % 2 else {}
 
     def buckets(self, salt: str) -> npt.NDArray[np.uint32]:
         """Buckets for a salt, computed once."""

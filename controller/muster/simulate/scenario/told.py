@@ -17,10 +17,11 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass
 class Told:
-    """`figures`: latencies are told too, which costs more."""
+    """`strata` are the names of the cells' strata. `figures`: latencies are told too, which costs more."""
 
     place: Field
     names: list[str]
+    strata: list[str]
     figures: bool = False
 
     def __post_init__(self) -> None:
@@ -31,23 +32,24 @@ class Told:
     def aggregates(self, tick: int) -> Aggregates:
         """All that was reported until now: of every release, and of everybody who still runs the oldest."""
         heard = self.place.heard(tick)
-        shown: dict[Stratum, Shown] = {}
+        shown: list[tuple[Stratum, Shown]] = []
         confirmed = np.zeros(self.place.devices.cells, np.int64)
         for (number, generation), (sums, levels) in self._by_generation(tick).items():
             confirmed += sums[:, Moment.CONFIRMED]
             for cell in np.flatnonzero(sums.any(axis=1)):
                 counts = sums[cell]
-                shown[self._stratum(number, int(cell), generation)] = Shown(
+                found = Shown(
                     phases_of(counts, heard=heard),
                     int(counts[Moment.LEFT_EARLY]),
                     int(counts[Moment.CRASHED]),
                     _values(levels, int(cell)),
                 )
+                shown.append((self._stratum(number, int(cell), generation), found))
         still = self._present - confirmed
         levels = self.place.latencies(tick) if self.figures else None
         for cell in np.flatnonzero(still > 0):
             oldest = Shown({"healthy": int(still[cell])}, values=_values(levels, int(cell)))
-            shown[self._stratum(0, int(cell), 1)] = oldest
+            shown.append((self._stratum(0, int(cell), 1), oldest))
         return Aggregates(shown, heard)
 
     def _by_generation(self, tick: int) -> dict[tuple[int, int], tuple[Counts, Histogram | None]]:
@@ -69,7 +71,7 @@ class Told:
 
     def _stratum(self, number: int, cell: int, entered: int) -> Stratum:
         devices = self.place.devices
-        return Stratum(self.names[number], devices.classes[cell // 2], devices.stratum(cell), entered)
+        return Stratum(self.names[number], devices.classes[cell // 2], self.strata[cell], entered)
 
 
 def _values(levels: Histogram | None, cell: int) -> dict[int, int] | None:
