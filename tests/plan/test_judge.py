@@ -76,3 +76,18 @@ def test_the_longest_wait_is_said_and_moves_nothing() -> None:
         plan = make_plan(declared, replace(READY, steps=steps), NOW)
         waits = [wait.reason for wait in plan.waits if wait.subject == f"{NEW.name} in cam-day"]
         assert [("longest wait of 1h" in reason) for reason in waits] == [overdue]
+
+
+def test_nothing_speaks_for_a_release_while_nobody_is_heard() -> None:
+    """No-worse becomes cannot-tell, which says whose reports are missing; harm that was shown stays harm."""
+    for phase, heard, silent in (("confirmed", "no-worse", "cannot-tell"), ("failed", "harm", "harm")):
+        world = seen((NEW.name, "os=12", phase, 1_000))
+        deaf = replace(world, observed=replace(world.observed, heard=False))
+        for told, outcome in ((world, heard), (deaf, silent)):
+            plan = make_plan(fleet({}), told, NOW)
+            found = [one for one in plan.verdicts if one.release == NEW.name and one.stratum]
+            assert {outcome} == {one.outcome for one in found}
+            assert bool([one for one in plan.actions if isinstance(one, Suspend)]) is (outcome == "harm")
+            said = [one for one in plan.waits if "no report of any device comes in" in one.reason]
+            assert bool(said) is (told is deaf)
+            assert all("fleet's devices" in one.lifted_by for one in said)

@@ -13,14 +13,16 @@ import pytest
 from muster import cli
 from muster.kinds.policy import Policy
 from muster.kinds.scenario import Scenario
+from muster.plan.buckets import bucket_of
+from muster.plan.metric_source import Question, StepCounts, TallySource
 from muster.plan.world import Observed
-from muster.simulate.scenario.aggregates import Aggregates, Shown, Stratum, observed
+from muster.simulate.scenario.aggregates import CRASHES, LATENCY, Aggregates, Shown, Stratum, observed
 from muster.simulate.scenario.contact import NEVER
 from muster.simulate.scenario.declared import declare
 from muster.simulate.scenario.field import Field
 from muster.simulate.scenario.latency import STEP, everybody
 from muster.simulate.scenario.muster_policy import MusterPolicy
-from muster.simulate.scenario.page import between_markers
+from muster.simulate.scenario.page import BEGIN, END, between_markers
 from muster.simulate.scenario.peers.kayenta import is_high
 from muster.simulate.scenario.play import MUSTER, POLICIES, Played, play
 from muster.simulate.scenario.population import Devices
@@ -188,7 +190,7 @@ def test_sums_are_those_of_the_devices(policy: Policy, devices: Devices) -> None
     place = muster.place
     for tick in (3, 5, 40):
         now = tick * place.tick
-        told = observed(muster._told.aggregates(tick)).exposures
+        told = observed(muster._told.aggregates(tick), 2).exposures
         for number, name in enumerate(devices.classes):
             exposure = told["simulated/1.1.0", name]
             tried = rolled = 0
@@ -201,17 +203,27 @@ def test_sums_are_those_of_the_devices(policy: Policy, devices: Devices) -> None
             assert min(exposure.phases.values()) >= 0
 
 
-def test_the_seam_adds_strata_of_a_class() -> None:
-    """The planner is told one exposure a release and class."""
-    shown = {
-        Stratum("m/1.0.0", "cam", "", 1): Shown({"healthy": 5, "rolled-back": 1}, recalled=2),
-        Stratum("m/1.0.0", "cam", "label.lens=wide", 2): Shown({"healthy": 3, "failed": 2}),
-    }
-    exposure = observed(Aggregates(shown)).exposure("m/1.0.0", "cam")
-    assert exposure.phases == {"healthy": 8, "rolled-back": 1, "failed": 2}
-    assert (exposure.tried, exposure.failures, exposure.recalled) == (11, 3, 2)
+def test_the_seam_counts_in_the_cells_of_a_real_controller() -> None:
+    """One exposure a release and class; phases, codes, crashes and latencies by stratum, in cells that sources read."""
+    wide = Shown({"healthy": 3, "failed": 2}, crashed=1, values={8_000: 2, 8_001: 1})
+    shown = (
+        (Stratum("m/1.0.0", "cam", "", 1), Shown({"healthy": 5, "rolled-back": 1}, recalled=2)),
+        (Stratum("m/1.0.0", "cam", "label.lens=wide", 2), wide),
+        (Stratum("m/1.0.0", "cam", "label.lens=wide", 2), Shown({"healthy": 4})),
+    )
+    seen = observed(Aggregates(shown), 3)
+    exposure = seen.exposure("m/1.0.0", "cam")
+    assert exposure.phases == {"healthy": 12, "rolled-back": 1, "failed": 2}
+    assert (exposure.tried, exposure.failures, exposure.recalled) == (15, 3, 2)
     assert exposure.error_codes == {"inference_failed": 1, "bad_digest": 2}
-    assert observed(Aggregates({})) == Observed()
+    source = TallySource(seen.tally)
+    assert source.strata("m/1.0.0", "cam") == ("", "label.lens=wide")
+    crashes = source.counts(Question("m/1.0.0", (), "cam", "label.lens=wide", CRASHES, 1)).treated
+    assert crashes.steps == (StepCounts(2, tried=9, concluded=9, events=1),)
+    latency = source.counts(Question("m/1.0.0", (), "cam", "label.lens=wide", LATENCY, 3)).treated
+    assert latency.histogram == {bucket_of(8_000): 3}
+    assert source.counts(Question("m/1.0.0", (), "cam", "", "failure-share", 4)).treated.steps == ()
+    assert observed(Aggregates(()), 1) == Observed()
 
 
 def test_about_a_third_can_be_reached(devices: Devices) -> None:
@@ -305,4 +317,12 @@ def test_a_bad_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
 def test_a_page_without_markers_is_refused() -> None:
     """Nothing is written where nobody asked for it."""
     with pytest.raises(ValueError, match="simulated: begin"):
-        between_markers("text", "tables")
+        between_markers("text", {"one": "tables"})
+
+
+def test_a_scenario_that_is_played_again_replaces_its_own_table_alone() -> None:
+    """The others stay in their places, and new ones come after them."""
+    page = f"{BEGIN}\nstale words\n\n### one\n\nold\n\n### two\n\nkept\n\n{END}"
+    found = between_markers(page, {"one": "### one\n\nnew", "three": "### three\n\nfirst"})
+    assert found == f"{BEGIN}\n\n### one\n\nnew\n\n### two\n\nkept\n\n### three\n\nfirst\n\n{END}"
+    assert between_markers(found, {}) == found

@@ -13,7 +13,7 @@ from muster.kinds.errors import Refused, Unusable
 
 if TYPE_CHECKING:
     from muster.kinds.fleet import AnyResource
-    from muster.kinds.policy import TierName
+    from muster.kinds.policy import Policy, TierName
     from muster.kinds.scenario import Scenario
     from muster.simulate.scenario.play import Played
 
@@ -41,13 +41,15 @@ def simulate(scenarios: tuple[Path, ...], output: str, **options: Any) -> int:
     read = [_changed(_read(path, "Scenario"), options) for path in scenarios]
     policy = _read(options["policy"] or scenarios[0].parent / "policy.yaml", "Policy")
     tier: TierName = options["tier"]
+    described = {one.metadata.name: one.metadata.description or "" for one in read}
     played, began = [], time.monotonic()
     for one in play_all(read, policy, tier, (MUSTER,) if options["alone"] else POLICIES):
         played.append(one)
-        click.echo(f"{one.name}: {time.monotonic() - began:.0f} s in all", err=True)
+        seconds, began = time.monotonic() - began, time.monotonic()
+        click.echo(f"{one.name}: {seconds:.0f} s", err=True)
         if options["page"]:
             # After each: whoever ends a long run keeps what it measured.
-            _write(options["page"], played, read, time.monotonic() - began)
+            _write(options["page"], one, described[one.name], _measured(one, policy, seconds))
     emit([_body(one) for one in played], output, lambda: _show(played))
     return 1 if any(one.complaints for one in played) else 0
 
@@ -101,21 +103,28 @@ def _show(played: list[Played]) -> None:
             click.echo(f"  does not hold: {said}")
 
 
-def _write(page: Path, played: list[Played], read: list[Scenario], seconds: float) -> None:
+def _measured(one: Played, policy: Policy, seconds: float) -> str:
+    """What a table was measured with; the policy by its content."""
     import resource
 
-    from muster.artifacts.durable import write_durably
-    from muster.simulate.scenario.page import between_markers, tables
+    from muster.kinds.canonical import canonical_json
+    from muster.kinds.digest import digest_of
 
     gibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    measured = (
-        f"{len(played)} scenarios, {max(one.spec.devices for one in played):,} simulated devices each, "
-        f"{seconds / 60:.0f} minutes in one process with {gibibytes:.1f} GiB at most."
+    digest = digest_of(canonical_json(policy.model_dump(mode="json")))
+    return (
+        f"{one.spec.devices:,} simulated devices, seed {one.spec.seed}, "
+        f"policy `{policy.metadata.name}` ({digest[:19]}…); {seconds / 60:.0f} minutes in one process with {gibibytes:.1f} GiB at most."
     )
-    described = {one.metadata.name: one.metadata.description or "" for one in read}
+
+
+def _write(page: Path, one: Played, description: str, measured: str) -> None:
+    from muster.artifacts.durable import write_durably
+    from muster.simulate.scenario.page import between_markers, section
+
     try:
-        text = between_markers(page.read_text(encoding="utf-8"), tables(played, described, measured))
-        write_durably(page, text.encode())
+        sections = {one.name: section(one, description, measured)}
+        write_durably(page, between_markers(page.read_text(encoding="utf-8"), sections).encode())
     except OSError as error:
         raise Unusable(f"cannot write {page}: {error.strerror}", "name another page") from error
     except ValueError as error:

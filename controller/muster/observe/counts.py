@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
+from muster.observe.status import read_hearing, shortest_poll
 from muster.observe.storage import devices, outcomes
 from muster.observe.tallies import read_tally
 from muster.plan.exposures import exposures
@@ -24,7 +25,13 @@ def observed(
     which the release came (back) on offer; what devices showed before says nothing about this attempt.
     """
     tally = read_tally(connection, now)
-    return Observed(exposures(tally, since or {}), tally)
+    return Observed(exposures(tally, since or {}), tally, heard=now is None or _heard(connection, now))
+
+
+def _heard(connection: Connection, now: datetime) -> bool:
+    """True if the newest report of any device is recent; also before the first, when there is nothing to judge by."""
+    hearing = read_hearing(connection)
+    return hearing is None or hearing.holds(now, shortest_poll(connection))
 
 
 def first_failures(connection: Connection) -> dict[str, str]:

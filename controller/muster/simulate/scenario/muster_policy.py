@@ -208,15 +208,17 @@ def _steps(published: Published, before: Mapping[tuple[str, str], Step], now: da
 def _written(world: World) -> str:
     """What a controller keeps on disk: what it published, what it suspended, and what it prepared."""
     published = world.published
-    return json.dumps({
-        "generation": published.generation,
-        "documents": [[*key, document.model_dump_json()] for key, document in published.documents.items()],
-        "artifacts": sorted(published.artifacts),
-        "suspensions": [{**asdict(one), "at": one.at.isoformat()} for one in world.suspensions.values()],
-        "steps": [[*key, step.ppm, step.since.isoformat()] for key, step in world.steps.items()],
-        "signer": world.signer,
-        "prepared": sorted(world.prepared),
-    })
+    return json.dumps(
+        {
+            "generation": published.generation,
+            "documents": [[*key, document.model_dump_json()] for key, document in published.documents.items()],
+            "artifacts": sorted(published.artifacts),
+            "suspensions": [{**asdict(one), "at": one.at.isoformat()} for one in world.suspensions.values()],
+            "steps": [[*key, step.ppm, step.since.isoformat()] for key, step in world.steps.items()],
+            "signer": world.signer,
+            "prepared": sorted(world.prepared),
+        }
+    )
 
 
 def _world_of(written: str) -> World:

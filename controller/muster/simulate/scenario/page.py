@@ -1,8 +1,11 @@
-"""The table of docs/rollouts.md: what `make simulate` measured, between two markers."""
+"""The tables of docs/rollouts.md: what `make simulate` measured, between two markers.
+
+Each table says what it was measured with, so that one scenario can be played again without the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from muster.simulate.scenario.play import Played
@@ -10,6 +13,7 @@ from muster.simulate.scenario.record import Outcome
 
 BEGIN: Final = "<!-- simulated: begin -->"
 END: Final = "<!-- simulated: end -->"
+HEADING: Final = "### "
 
 COLUMNS: Final = (
     "policy",
@@ -53,22 +57,22 @@ def span(seconds: int | None) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def tables(played: Sequence[Played], description: dict[str, str], measured: str) -> str:
-    """Markdown: one table a scenario."""
-    parts = [measured]
-    for one in played:
-        head = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
-        rows = "\n".join(f"| {' | '.join(row(item))} |" for item in one.outcomes)
-        said = "; ".join(one.complaints)
-        verdict = f"\n\n**Muster does not hold here: {said}.**" if said else ""
-        parts.append(f"### {one.name}\n\n{description[one.name]}\n\n{head}\n{rows}{verdict}")
-    return "\n\n".join(parts)
+def section(one: Played, description: str, measured: str) -> str:
+    """Markdown: the table of one scenario, and how it was measured."""
+    head = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
+    rows = "\n".join(f"| {' | '.join(row(item))} |" for item in one.outcomes)
+    said = "; ".join(one.complaints)
+    verdict = f"\n\n**Muster does not hold here: {said}.**" if said else ""
+    return f"{HEADING}{one.name}\n\n{description}\n\n{head}\n{rows}{verdict}\n\n{measured}"
 
 
-def between_markers(text: str, content: str) -> str:
-    """The page with its tables replaced. Raises `ValueError` if it has no markers."""
+def between_markers(text: str, sections: Mapping[str, str]) -> str:
+    """The page with these tables replaced or added, by scenario. Raises `ValueError` if it has no markers."""
     before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    content, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the page has no {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{content}\n\n{END}{after}"
+    parts = content.split(f"\n{HEADING}")[1:]
+    known = {part.partition("\n")[0]: f"{HEADING}{part.strip()}" for part in parts}
+    joined = "\n\n".join({**known, **sections}.values())
+    return f"{before}{BEGIN}\n\n{joined}\n\n{END}{after}"
