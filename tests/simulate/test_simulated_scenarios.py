@@ -34,7 +34,7 @@ from muster.source.yaml_events import parse
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 SHIPPED = sorted(path for path in SCENARIOS.glob("*.yaml") if path.stem != "policy")
 COUNT = 20_000
-FIVE_PERCENT = [{}, {"deviceClasses": ["cam-lowlight"], "failures": "5%"}]
+BAD = [{}, {"deviceClasses": ["cam-lowlight"], "failures": "12%"}]
 
 
 def scenario(behaviours: list[dict[str, Any]], *, harmful: bool = True, **changes: Any) -> Scenario:
@@ -60,6 +60,7 @@ def policy() -> Policy:
         "name": "production",
         "steps": ["25%", "100%"],
         "soak": "8h",
+        "longestWait": "12h",
         "health": {"window": "10m", "pollInterval": "5m"},
         "guardrails": [{"name": "failing", "metric": "failure-share", "limit": "2%", "minDevices": 60}],
     }
@@ -86,7 +87,7 @@ def walk(one: Scenario, policy: Policy, devices: Devices) -> MusterPolicy:
 
 @pytest.fixture(scope="module")
 def five(policy: Policy, devices: Devices) -> Played:
-    return played(scenario(FIVE_PERCENT), policy, devices, *POLICIES)
+    return played(scenario(BAD), policy, devices, *POLICIES)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -132,13 +133,13 @@ def test_a_healthy_release_reaches_everybody(policy: Policy, devices: Devices) -
 
 def test_the_same_seed_gives_the_same_figures(policy: Policy, devices: Devices, five: Played) -> None:
     """Also from devices that were made anew."""
-    again = played(scenario(FIVE_PERCENT), policy, Devices(devices.spec, 1, COUNT))
+    again = played(scenario(BAD), policy, Devices(devices.spec, 1, COUNT))
     assert five.outcomes[0] == again.outcomes[0]
 
 
 def test_a_controller_that_dies_at_every_step_decides_the_same(policy: Policy, devices: Devices, five: Played) -> None:
     """What was kept is enough."""
-    found = played(scenario(FIVE_PERCENT, restarts=True), policy, devices).outcomes[0]
+    found = played(scenario(BAD, restarts=True), policy, devices).outcomes[0]
     assert five.outcomes[0] == replace(found, policy="Muster")
 
 
@@ -186,7 +187,7 @@ def test_a_wrong_clock_that_is_ahead_never_sees_an_offer(policy: Policy, devices
 
 def test_sums_are_those_of_the_devices(policy: Policy, devices: Devices) -> None:
     """What the planner is told at a tick is what counting device by device gives, and nobody is counted twice."""
-    muster = walk(scenario(FIVE_PERCENT), policy, devices)
+    muster = walk(scenario(BAD), policy, devices)
     place = muster.place
     for tick in (3, 5, 40):
         now = tick * place.tick

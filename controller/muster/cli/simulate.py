@@ -114,7 +114,8 @@ def _measured(one: Played, policy: Policy, seconds: float) -> str:
     digest = digest_of(canonical_json(policy.model_dump(mode="json")))
     return (
         f"{one.spec.devices:,} simulated devices, seed {one.spec.seed}, "
-        f"policy `{policy.metadata.name}` ({digest[:19]}…); {seconds / 60:.0f} minutes in one process with {gibibytes:.1f} GiB at most."
+        f"policy `{policy.metadata.name}` ({digest[:19]}…); "
+        f"{seconds / 60:.0f} minutes in one process with {gibibytes:.1f} GiB at most."
     )
 
 
