@@ -8,7 +8,9 @@ bounds for which this test does not reject are a confidence sequence for the qua
 
 Two arms. Null: Q1 <= r·Q0. The control's quantile lies in some bucket (a, b]. Then at least 1-q of the control lie
 above a, and at most 1-q of the candidate above r·b: both are shares, and the product of one e-process against each is
-an e-process. The bucket is unknown: the least product over all buckets is at most that of the true one. "No worse":
+an e-process. Each is averaged with 1, which is one too, before they are multiplied: inside its null an e-process falls
+without end, and a control of a million devices would outweigh whatever a thousand of the candidate show. The bucket is
+unknown: the least product over all buckets is at most that of the true one. "No worse":
 null Q1 > r·Q0; then at most 1-q of the control lie above b, and more than 1-q of the candidate above r·a.
 
 What moves both arms together does not cancel here as it does for rates: both must be watched at the same time.
@@ -24,7 +26,7 @@ from itertools import accumulate
 from muster.plan.buckets import SCALE, edge
 from muster.plan.statistics.counts import Histogram
 from muster.plan.statistics.least import least
-from muster.plan.statistics.tilting import costs, log_evidence_at
+from muster.plan.statistics.tilting import costs, log_evidence_at, log_sum
 
 _ROUNDING = 1e-9
 """Buckets: a bound this near to an edge is the edge."""
@@ -82,11 +84,11 @@ def harm_against_control(candidate: Histogram, control: Histogram, share: float,
 
     def control_is_lower(cell: int) -> float:
         above = theirs.above(buckets[cell], certainly=True)
-        return log_evidence_at(theirs.devices - above, theirs.devices, few)
+        return _hedged(log_evidence_at(theirs.devices - above, theirs.devices, few))
 
     def candidate_is_higher(cell: int) -> float:
         above = ours.above(buckets[cell] + 1 + shift, certainly=True)
-        return log_evidence_at(above, ours.devices, many)
+        return _hedged(log_evidence_at(above, ours.devices, many))
 
     return least(control_is_lower, candidate_is_higher, len(buckets))
 
@@ -100,13 +102,18 @@ def no_worse_than_control(candidate: Histogram, control: Histogram, share: float
 
     def candidate_is_lower(cell: int) -> float:
         above = ours.above(buckets[cell] + shift, certainly=False)
-        return log_evidence_at(ours.devices - above, ours.devices, few)
+        return _hedged(log_evidence_at(ours.devices - above, ours.devices, few))
 
     def control_is_higher(cell: int) -> float:
         above = theirs.above(buckets[cell] + 1, certainly=True)
-        return log_evidence_at(above, theirs.devices, many)
+        return _hedged(log_evidence_at(above, theirs.devices, many))
 
     return least(candidate_is_lower, control_is_higher, len(buckets))
+
+
+def _hedged(evidence: float) -> float:
+    """Log of the average with 1: at worst one bit is lost."""
+    return log_sum((0.0, evidence)) - math.log(2)
 
 
 def _position(value: float) -> float:

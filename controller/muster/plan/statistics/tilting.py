@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 NODES = 64
 _ANGLES = tuple(math.pi / 4 * (1 + (index + 0.5) / NODES) for index in range(NODES))
@@ -33,6 +34,7 @@ Draws = tuple[float, int]
 """(chance of the event under the null, number of draws)"""
 
 
+@lru_cache(maxsize=4096)
 def costs(chance: float) -> tuple[float, ...]:
     """ln(1 + q(θ-1)) per node: what one draw costs."""
     return tuple(math.log1p(chance * excess) for excess in _EXCESS)
@@ -48,8 +50,12 @@ def log_evidence(events: int, draws: Sequence[Draws]) -> float:
     return _average(events, paid)
 
 
-def log_evidence_at(events: int, number: int, cost: Sequence[float]) -> float:
-    """The same for draws of one chance, with `costs(chance)` computed before."""
+@lru_cache(maxsize=16384)
+def log_evidence_at(events: int, number: int, cost: tuple[float, ...]) -> float:
+    """The same for draws of one chance, with `costs(chance)` computed before.
+
+    Two arms are compared at many ratios, and each ratio asks for the same few counts again.
+    """
     return _average(events, [number * one for one in cost])
 
 
