@@ -18,6 +18,7 @@ from muster.plan.statistics.family import Terms
 from muster.plan.statistics.least import SHARP
 from muster.plan.statistics.quantiles import (
     _Cumulative,
+    _hedged,
     _position,
     harm_against_control,
     harm_against_limit,
@@ -77,18 +78,28 @@ def test_two_arms_are_the_least_over_all_buckets(
     shift, few, many = _position(ratio), costs(share), costs(1 - share)
     a, b = _Cumulative(candidate, missing_above=False), _Cumulative(control, missing_above=True)
     every = min(
-        log_evidence_at(b.devices - b.above(bucket, certainly=True), b.devices, few)
-        + log_evidence_at(a.above(bucket + 1 + shift, certainly=True), a.devices, many)
+        _hedged(log_evidence_at(b.devices - b.above(bucket, certainly=True), b.devices, few))
+        + _hedged(log_evidence_at(a.above(bucket + 1 + shift, certainly=True), a.devices, many))
         for bucket in range(-120, 120)
     )
     assert every - SHARP - 1e-9 <= harm_against_control(candidate, control, share, ratio) <= every + 1e-9
     a, b = _Cumulative(candidate, missing_above=True), _Cumulative(control, missing_above=False)
     every = min(
-        log_evidence_at(b.above(bucket + 1, certainly=True), b.devices, many)
-        + log_evidence_at(a.devices - a.above(bucket + shift, certainly=False), a.devices, few)
+        _hedged(log_evidence_at(b.above(bucket + 1, certainly=True), b.devices, many))
+        + _hedged(log_evidence_at(a.devices - a.above(bucket + shift, certainly=False), a.devices, few))
         for bucket in range(-120, 120)
     )
     assert every - SHARP - 1e-9 <= no_worse_than_control(candidate, control, share, ratio) <= every + 1e-9
+
+
+def test_a_control_of_a_million_does_not_outweigh_two_thousand() -> None:
+    """However far inside its own null the control lies, at its true bucket: both answers are found."""
+    few = counted(latencies(1, 2_000))
+    control = Histogram(tuple((bucket, 500 * count) for bucket, count in few.buckets))
+    same, slower = counted(latencies(2, 2_000)), counted(latencies(2, 2_000, 1.25))
+    for share in (0.5, 0.95):
+        assert no_worse_than_control(same, control, share, 1.15) > NEEDED
+        assert harm_against_control(slower, control, share, 1.05) > NEEDED
 
 
 def test_a_slower_release_is_harm_and_an_equal_one_is_no_worse() -> None:
