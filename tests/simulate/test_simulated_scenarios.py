@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from muster import cli
-from muster.kinds.policy import Policy
+from muster.kinds.policy import Guardrail, Policy
 from muster.kinds.scenario import Scenario
 from muster.plan.buckets import bucket_of
 from muster.plan.metric_source import Question, StepCounts, TallySource
@@ -35,6 +35,9 @@ SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 SHIPPED = sorted(path for path in SCENARIOS.glob("*.yaml") if path.stem != "policy")
 COUNT = 20_000
 BAD = [{}, {"deviceClasses": ["cam-lowlight"], "failures": "12%"}]
+
+
+GUARDRAIL = {"name": "failing", "metric": "failure-share", "limit": "2%", "minDevices": 60}
 
 
 def scenario(behaviours: list[dict[str, Any]], *, harmful: bool = True, **changes: Any) -> Scenario:
@@ -62,10 +65,17 @@ def policy() -> Policy:
         "soak": "8h",
         "longestWait": "12h",
         "health": {"window": "10m", "pollInterval": "5m"},
-        "guardrails": [{"name": "failing", "metric": "failure-share", "limit": "2%", "minDevices": 60}],
+        "guardrails": [GUARDRAIL],
     }
     body = {"apiVersion": "muster/v1", "kind": "Policy", "metadata": {"name": "p"}, "spec": {"tiers": [tier]}}
     return Policy.model_validate_json(json.dumps(body))
+
+
+def with_guardrail(policy: Policy, guardrail: dict[str, Any], **changes: Any) -> Policy:
+    """The same tier with this guardrail alone."""
+    update = {"guardrails": (Guardrail.model_validate_json(json.dumps(guardrail)),), **changes}
+    spec = policy.spec.model_copy(update={"tiers": (policy.spec.tiers[0].model_copy(update=update),)})
+    return policy.model_copy(update={"spec": spec})
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +160,46 @@ def test_silence_is_found_by_habit_and_an_outage_is_not_silence(policy: Policy, 
     outage = [{"what": "telemetry", "at": "2h", "lasts": "10h"}]
     deaf = played(scenario([{}], harmful=False, troubles=outage), policy, devices).outcomes[0]
     assert deaf.false_halts == 0
+
+
+def test_a_slower_release_is_halted_by_what_the_others_answer_meanwhile(policy: Policy, devices: Devices) -> None:
+    """Against the concurrent control, before it is a fifth slower; one that is not slower goes on."""
+    drift = scenario([{"slower": "25%", "within": "12h"}], duration="24h")
+    guarded = with_guardrail(policy, {"name": "fast", "metric": "p95-latency", "margin": "5%"})
+    found = played(drift, guarded, devices)
+    assert found.complaints == []
+    assert "fast" in "".join(found.lines["Muster"])
+    assert found.outcomes[0].false_halts == 0
+
+
+def test_one_slice_alone_halts_a_release(policy: Policy) -> None:
+    """Its devices are a stratum of their own; all devices together fail in less than the limit."""
+    cut = {"label": "lens", "value": "wide", "share": "5%"}
+    population = {"canary": "20%", "slice": cut}
+    worse = scenario([{"failures": "0%"}, {"sliced": True, "failures": "30%"}], duration="24h", population=population)
+    sliced = Devices(worse.spec.population, 1, COUNT)
+    guarded = with_guardrail(policy, {**GUARDRAIL, "minDevices": 5}, strata=("lens",))
+    found = played(worse, guarded, sliced)
+    assert found.complaints == []
+    assert "label.lens=wide" in "".join(found.lines["Muster"])
+    assert played(worse, policy, sliced).outcomes[0].detection is None
+
+
+def test_during_a_telemetry_outage_the_planner_says_whose_reports_are_missing(policy: Policy, devices: Devices) -> None:
+    """It cannot tell, and does not halt; afterwards it can."""
+    outage = [{"what": "telemetry", "at": "2h", "lasts": "5h"}]
+    one = scenario([{}], harmful=False, troubles=outage, duration="10h")
+    muster = MusterPolicy(declare(one.spec, policy, "production"), Field(one.spec, devices, 300, 600))
+    said = {}
+    for tick in range(muster.place.ticks):
+        muster.play(tick)
+        plan = muster._plan(tick)
+        said[tick] = {(wait.reason, wait.lifted_by) for wait in plan.waits if wait.step == "judge"}
+    unheard = ("no report of any device comes in", "reports of the fleet's devices")
+    assert not any(unheard[0] in reason for reason, _ in said[3])
+    assert any(unheard[0] in reason and unheard[1] == lifted for reason, lifted in said[8])
+    assert not any(unheard[0] in reason for reason, _ in said[18])
+    assert muster.record.halted == {}
 
 
 def test_nothing_advances_while_nobody_is_heard(policy: Policy, devices: Devices) -> None:
