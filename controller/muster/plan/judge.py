@@ -52,7 +52,7 @@ def judge(fleet: Fleet, world: World, now: datetime) -> tuple[tuple[Verdict, ...
     new: dict[str, Suspension] = {}
     while True:
         placed = list(_places(fleet, world, {**world.suspensions, **new}, since, drawn))
-        verdicts = _verdicts(fleet, placed, sources)
+        verdicts = _verdicts(fleet, placed, sources, heard=world.observed.heard)
         harmed: dict[str, list[str]] = {}
         for verdict in verdicts:
             if verdict.halts and verdict.release not in for_good:
@@ -101,7 +101,7 @@ def _places(
 
 
 def _verdicts(
-    fleet: Fleet, placed: Iterable[tuple[Release, Place]], sources: Mapping[str | None, CountsSource]
+    fleet: Fleet, placed: Iterable[tuple[Release, Place]], sources: Mapping[str | None, CountsSource], *, heard: bool
 ) -> tuple[Verdict, ...]:
     keys = [key for policy in fleet.policies for key in policy.spec.numeric_keys]
     asked: dict[str, list[Asked]] = {}
@@ -114,7 +114,7 @@ def _verdicts(
         for guardrail in tier.guardrails:
             source = sources.get(guardrail.source) or _Undeclared(guardrail.source or "")
             found = ask(guardrail, place, source, keys, terms[release.name])
-            deaf = guardrail.source is None and not world.observed.heard
+            deaf = guardrail.source is None and not heard
             asked.setdefault(release.name, []).extend(one.unheard() if deaf else one for one in found)
     return tuple(one.told() for name, found in asked.items() for one in _decided(found, terms[name]))
 
