@@ -76,9 +76,9 @@ def test_steps_and_artifacts_are_those_of_a_real_rollout(scene: Scene) -> None:
 
     assert found.at == scene.now - timedelta(seconds=30)
     assert found.steps == {
-        (OLD, "canary"): Step(1_000_000, first),
-        (OLD, "fleet"): Step(1_000_000, first),
-        (NEW, "canary"): Step(50_000, second),
+        (OLD, "canary"): Step(1_000_000, first, 1),
+        (OLD, "fleet"): Step(1_000_000, first, 1),
+        (NEW, "canary"): Step(50_000, second, 2),
     }
     artifacts = {
         document.entries[0].artifact.digest for document in controller.publisher.published().documents.values()

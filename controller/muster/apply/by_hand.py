@@ -58,7 +58,9 @@ def suspend_by_hand(
     if until is None:
         suspensions.suspend(connection, suspension)
         declared: dict[str, Any] = read_status(connection, "declared") or {}
-        halted = Hold(artifact, asked.release, f"suspended by {asked.who}: {asked.why}"[:2_000], declared["commit"])
+        halted = Hold(
+            artifact, asked.release, f"suspended by {asked.who}: {asked.why}"[:2_000], declared.get("commit", "")
+        )
         holds.hold(connection, halted, now)
     else:
         suspensions.suspend_for_a_time(connection, suspension)
