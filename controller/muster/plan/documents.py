@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from muster.kinds.desired import DesiredDocument, Entry, Halt, OrderedCohort
 from muster.kinds.device_class import DeviceClass
+from muster.kinds.digest import version_key
 from muster.kinds.fleet import Fleet
 from muster.kinds.quantity import PPM, parse_duration
 from muster.kinds.release import Release
@@ -42,9 +43,15 @@ def reaches(release: Release, device_class: str) -> bool:
 def is_held(world: World, release: Release) -> bool:
     """True if the artifact was halted, and no commit since its revert named it anew.
 
-    A release that is on offer under its own name with the same artifact is not what was halted: it stays.
+    An older release that is on offer under its own name with the same artifact is not what was halted: it stays. A
+    newer one took over what was halted.
     """
-    return release.spec.artifact.digest in world.holds and not any(
+    hold = world.holds.get(release.spec.artifact.digest)
+    if hold is None:
+        return False
+    model, _, version = hold.release.partition("/")
+    is_older = release.model == model and version_key(release.version) < version_key(version)
+    return not is_older or not any(
         entry.release == release.name for document in world.published.documents.values() for entry in document.entries
     )
 
