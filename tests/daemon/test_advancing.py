@@ -44,6 +44,13 @@ def report(scene: Scene, controller: Controller, phase: Phase, count: int = 40) 
     scene.report_many(controller, devices, "1.1.0", phase, None if phase == "healthy" else "load_failed")
 
 
+def soak(scene: Scene, controller: Controller) -> None:
+    """An hour passes, and healthy devices are heard at both ends of it: nothing is decided about a silent fleet."""
+    report(scene, controller, "healthy")
+    scene.now += timedelta(hours=1)
+    report(scene, controller, "healthy")
+
+
 def events(controller: Controller) -> list[str]:
     with controller.engine.connect() as connection:
         return [event.event for event in ledger.events(connection)]
@@ -69,7 +76,7 @@ def test_the_controller_commits_one_step_at_a_time(tmp_path: Path) -> None:
     report(scene, controller, "healthy")
     assert scene.tick(controller) == []
     assert any("soaks for 1h" in reason for reason in waits(controller))
-    scene.now += timedelta(hours=1)
+    soak(scene, controller)
     assert scene.tick(controller) == ["advance"]
     message = git(scene.repository, "log", "-1", "--format=%an|%B")
     assert message.startswith(f"Muster controller|Advance {NEW}: canary 5% → 25%")
@@ -89,8 +96,7 @@ def test_the_controller_commits_one_step_at_a_time(tmp_path: Path) -> None:
 def test_git_itself_verifies_the_signature(tmp_path: Path) -> None:
     """With the controller's public key among the allowed signers; another key does not do."""
     scene, controller = scene_of(tmp_path, advance="commit")
-    report(scene, controller, "healthy")
-    scene.now += timedelta(hours=1)
+    soak(scene, controller)
     scene.tick(controller)
     public = tmp_path / "controller.pem"
     public.write_text(public_half(StateKeys.of(scene.state).signing_key()))
@@ -107,8 +113,7 @@ def test_git_itself_verifies_the_signature(tmp_path: Path) -> None:
 def test_a_kill_between_push_and_ledger_makes_no_second_commit(tmp_path: Path) -> None:
     """The next start finds the commit, and enters it once."""
     scene, controller = scene_of(tmp_path, advance="commit")
-    report(scene, controller, "healthy")
-    scene.now += timedelta(hours=1)
+    soak(scene, controller)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("muster.apply.advance.Advancer._record", kill)
         with pytest.raises(KeyboardInterrupt):
@@ -124,8 +129,7 @@ def test_a_kill_between_push_and_ledger_makes_no_second_commit(tmp_path: Path) -
 def test_while_git_is_away_the_step_waits(tmp_path: Path) -> None:
     """With the reason; it is taken when git is back."""
     scene, controller = scene_of(tmp_path, advance="commit")
-    report(scene, controller, "healthy")
-    scene.now += timedelta(hours=1)
+    soak(scene, controller)
     away = scene.repository.rename(scene.folder / "away")
     scene.tick(controller)
     with controller.engine.connect() as connection:
@@ -139,8 +143,7 @@ def test_while_git_is_away_the_step_waits(tmp_path: Path) -> None:
 def test_a_step_is_proposed_once_and_goes_on_when_it_is_merged(tmp_path: Path) -> None:
     """The branch waits for people; after their merge, the step is published, and the branch is gone."""
     scene, controller = scene_of(tmp_path, advance="pull-request")
-    report(scene, controller, "healthy")
-    scene.now += timedelta(hours=1)
+    soak(scene, controller)
     assert scene.tick(controller) == ["advance"]
     assert '"25%"' not in shares(scene)
     tip = git(scene.repository, "rev-parse", BRANCH)
@@ -156,8 +159,7 @@ def test_a_step_is_proposed_once_and_goes_on_when_it_is_merged(tmp_path: Path) -
 def test_a_kill_while_proposing_proposes_once(tmp_path: Path) -> None:
     """The branch that was pushed before the crash is known for ours."""
     scene, controller = scene_of(tmp_path, advance="pull-request")
-    report(scene, controller, "healthy")
-    scene.now += timedelta(hours=1)
+    soak(scene, controller)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("muster.forge.git.driver.PlainGit._propose", kill)
         with pytest.raises(KeyboardInterrupt):
@@ -172,8 +174,7 @@ def test_a_kill_while_proposing_proposes_once(tmp_path: Path) -> None:
 def test_harm_takes_the_proposal_back_and_proposes_the_revert(tmp_path: Path) -> None:
     """The suspension holds until the proposed revert is merged; it is proposed once."""
     scene, controller = scene_of(tmp_path, advance="pull-request", revert="pull-request")
-    report(scene, controller, "healthy")
-    scene.now += timedelta(hours=1)
+    soak(scene, controller)
     scene.tick(controller)
     report(scene, controller, "failed", 60)
     assert scene.tick(controller) == ["suspend", "publish", "revert", "withdraw"]
@@ -212,8 +213,7 @@ def test_a_squashed_revert_takes_the_hold_off_nothing(tmp_path: Path) -> None:
 def test_a_branch_that_others_changed_stays(tmp_path: Path) -> None:
     """It is not ours to take away, and the event says so."""
     scene, controller = scene_of(tmp_path, advance="pull-request")
-    report(scene, controller, "healthy")
-    scene.now += timedelta(hours=1)
+    soak(scene, controller)
     scene.tick(controller)
     git(scene.repository, "switch", "-q", BRANCH)
     (scene.repository / "notes.txt").write_text("mine")
