@@ -70,7 +70,7 @@ class Controller:
                     self.declared.discard(release)
                 case Lift(release):
                     self.lift(release)
-                case Lapse(release, generation):
+                case Lapse(release, _, generation):
                     self.lift(release)
                     self.world = replace(self.world, resumed={**self.world.resumed, release: generation})
         self.now += timedelta(minutes=1)
