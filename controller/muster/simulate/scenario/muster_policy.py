@@ -1,7 +1,8 @@
-"""Muster itself in a scenario: the real planner, and a person who merges the next step.
+"""Muster itself in a scenario: the real planner, which takes the next step where the tier says that it does.
 
-The person merges when the step has soaked and every guardrail says that the release is no worse; once the longest wait
-of the tier is over, also while some stratum is too small to decide. Never while something cannot be told.
+A person merges what is left to people: after the soak, the steps of a tier that are taken by hand, once every guardrail
+says that the release is no worse; and once the longest wait of the tier is over, what is too small to decide. Never
+while something cannot be told.
 
 What is simulated here is git (a commit is a number), the executor (values instead of files), and the clock. Every
 decision is `make_plan`'s.
@@ -21,6 +22,7 @@ from muster.kinds.desired import DesiredDocument
 from muster.kinds.field_state import Step
 from muster.kinds.fleet import Fleet
 from muster.kinds.ppm import PPM
+from muster.plan.advance import Advance
 from muster.plan.judging import judging_of
 from muster.plan.planner import Action, Lift, Plan, Publish, Revert, Suspend, make_plan
 from muster.plan.statistics.decide import decide
@@ -87,7 +89,8 @@ class MusterPolicy:
             for action in plan.actions:
                 self._carry_out(action, tick)
         self._reverts = [self._names.index(one.release) for one in plan.actions if isinstance(one, Revert)]
-        self._advance(plan, tick)
+        if not any(isinstance(one, Advance) for one in plan.actions):
+            self._merge(plan, tick)
 
     def _with_restarts(self, plan: Plan, tick: int) -> Plan:
         """The controller dies after each step; the next one knows only what was kept, and plans anew."""
@@ -158,6 +161,10 @@ class MusterPolicy:
                 self._world = replace(world, published=after, steps=_steps(after, world.steps, self._at(tick)))
                 self._say(tick, f"publish generation {action.generation}")
                 self._publish(after, tick)
+            case Advance(release, cohort=cohort, after=after):
+                number = self._names.index(release)
+                cohorts = {**self._git.rollouts[number], cohort: after}
+                self._widen(number, [step.cohorts for step in self._steps].index(cohorts), tick)
             case Lift(release):
                 rest = {name: one for name, one in world.suspensions.items() if name != release}
                 self._world = replace(world, suspensions=rest)
@@ -172,8 +179,8 @@ class MusterPolicy:
             desired[here] = chosen(document, self._cohort[here], of_salt, self._names)
         self.place.move(desired, tick, published.generation)
 
-    def _advance(self, plan: Plan, tick: int) -> None:
-        """Merge the next step of the newest release, if the person does."""
+    def _merge(self, plan: Plan, tick: int) -> None:
+        """The next step of the newest release, if a person takes it."""
         number = max(self._git.rollouts)
         step = self.record.steps.get(number, 0)
         if number and step + 1 < len(self._steps) and self._merges(plan, number, tick):
@@ -185,7 +192,9 @@ class MusterPolicy:
         stood = (tick - self._git.since[number]) * self.place.tick * MICROSECONDS
         if name in self._world.suspensions or stood < tier.soak or outcomes & {"harm", "cannot-tell"}:
             return False
-        return outcomes == {"no-worse"} or (tier.longest_wait is not None and stood > tier.longest_wait)
+        if outcomes == {"no-worse"}:
+            return tier.advance == "by-hand"
+        return tier.longest_wait is not None and stood > tier.longest_wait
 
     def _say(self, tick: int, what: str) -> None:
         self.record.lines.append(f"{timedelta(seconds=tick * self.place.tick)} {what}")
@@ -200,7 +209,7 @@ def _steps(published: Published, before: Mapping[tuple[str, str], Step], now: da
         for cohort, ppm in entry.ppm.items()
     }
     return {
-        place: before[place] if place in before and before[place].ppm == ppm else Step(ppm, now)
+        place: before[place] if place in before and before[place].ppm == ppm else Step(ppm, now, published.generation)
         for place, ppm in shares.items()
     }
 
@@ -214,7 +223,7 @@ def _written(world: World) -> str:
             "documents": [[*key, document.model_dump_json()] for key, document in published.documents.items()],
             "artifacts": sorted(published.artifacts),
             "suspensions": [{**asdict(one), "at": one.at.isoformat()} for one in world.suspensions.values()],
-            "steps": [[*key, step.ppm, step.since.isoformat()] for key, step in world.steps.items()],
+            "steps": [[*key, step.ppm, step.since.isoformat(), step.generation] for key, step in world.steps.items()],
             "signer": world.signer,
             "prepared": sorted(world.prepared),
         }
@@ -233,5 +242,5 @@ def _world_of(written: str) -> World:
         published=Published(said["generation"], documents, frozenset(said["artifacts"])),
         prepared=frozenset(said["prepared"]),
         suspensions={one.release: one for one in brakes},
-        steps={(name, to): Step(ppm, datetime.fromisoformat(at)) for name, to, ppm, at in said["steps"]},
+        steps={(name, to): Step(ppm, datetime.fromisoformat(at), since) for name, to, ppm, at, since in said["steps"]},
     )
