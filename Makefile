@@ -8,9 +8,9 @@ export ORT_DISABLE_TELEMETRY := 1
 demo: env
 	$(BIN)/muster demo $(DEMO)
 
-# Whole files go to one process each, so that what a file shares is made once.
+# Whole files go to one process each, so that what a file shares is made once; in the order of tests/conftest.py.
 test: env
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # Since this commit the gate judges every commit of this repository; a shallow clone does not hold it.
 GATE_SINCE := 0b8920f787029afbfedff30b68951474d8899a31
