@@ -3,14 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check fix docs env models lock peers fuzz benchmarks repro aarch64
+.PHONY: demo test check fix docs env models lock peers fuzz benchmarks simulate repro aarch64
 
 demo: env
 	$(BIN)/muster demo $(DEMO)
 
-# Whole files go to one process each, so that what a file shares is made once.
+# Whole files go to one process each, so that what a file shares is made once; in the order of tests/conftest.py.
 test: env
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # Since this commit the gate judges every commit of this repository; a shallow clone does not hold it.
 GATE_SINCE := 0b8920f787029afbfedff30b68951474d8899a31
@@ -73,9 +73,15 @@ benchmarks: env
 	$(BIN)/python benchmarks/check_speed.py
 	$(BIN)/python benchmarks/signing_speed.py
 	$(BIN)/python benchmarks/build_speed.py
+	$(BIN)/python benchmarks/plan_scale.py
+
+# Every shipped scenario with ten million simulated devices, beside the policies that users have today; writes the tables
+# of docs/rollouts.md. Takes about twenty minutes on two cores.
+simulate: env
+	$(BIN)/muster simulate $(filter-out scenarios/policy.yaml,$(wildcard scenarios/*.yaml)) --page docs/rollouts.md
 
 # Debian programs and npm packages that some tests measure us against; those tests skip with their reason where they are
 # missing. Packages named in tests/<part>/peers/ are installed below .peers/<part>/.
 peers:
-	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends qemu-user; else echo "peers: needs apt-get and root; skipped"; fi
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends qemu-user prometheus; else echo "peers: needs apt-get and root; skipped"; fi
 	if command -v npm >/dev/null; then for part in tests/*/peers; do into=.peers/$$(basename $$(dirname $$part)); mkdir -p $$into && cp -R $$part/. $$into && npm ci --silent --prefix $$into || exit 1; done; else echo "peers: needs npm; skipped"; fi

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from gate_pages import gates
+from guardrail_pages import deciding, guardrails, time_limits
 from recipe_pages import stages
 from sandbox_pages import escapes
 
+from muster.attest.ledger import chain
 from muster.cli import VERBS
+from muster.kinds.event_kind import EVENT_KINDS
 from muster.kinds.fleet import KINDS
 from muster.kinds.phases import mermaid
 from muster.source.codeowners import codeowners
@@ -31,6 +34,7 @@ EXAMPLES = {
     "Owners": "policies/owners.yaml",
     "Checklist": "policies/checklist.yaml",
     "PolicyTest": "policies/tests/complete-release.yaml",
+    "Scenario": "scenarios/bad-on-bad.yaml",
 }
 
 
@@ -43,6 +47,21 @@ def verbs() -> str:
     """The verbs as a table."""
     rows = "".join(f"| `muster {verb}` | {line} |\n" for verb, (_, line) in sorted(VERBS.items()))
     return f"| verb | what it does |\n|---|---|\n{rows}"
+
+
+def events() -> str:
+    """What the ledger can say, as a table."""
+    rows = "".join(
+        f"| `{kind.reason}` | {kind.about} | {', '.join(f'`{name}`' for name in kind.fields)} | {kind.meaning} |\n"
+        for kind in EVENT_KINDS.values()
+    )
+    return f"| reason | about | fields | |\n|---|---|---|---|\n{rows}"
+
+
+def flaws() -> str:
+    """What `muster ledger verify` finds: the table of the module that does."""
+    table = [line for line in (chain.__doc__ or "").splitlines() if line.startswith("|")]
+    return "".join(f"{' '.join(line.split())}\n" for line in table)
 
 
 def kinds() -> str:
@@ -132,6 +151,11 @@ GENERATED = {
     ("docs/architecture.md", "phases"): phases,
     ("docs/kinds.md", "kinds"): kinds,
     ("docs/gates.md", "gates"): gates,
+    ("docs/ledger.md", "events"): events,
+    ("docs/ledger.md", "flaws"): flaws,
+    ("docs/guardrails.md", "guardrails"): guardrails,
+    ("docs/guardrails.md", "time-limits"): time_limits,
+    ("docs/guardrails.md", "deciding"): deciding,
     ("docs/reproducibility.md", "stages"): stages,
     ("docs/sandbox.md", "escapes"): escapes,
     ("README.md", "verbs"): verbs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -80,8 +80,13 @@ class Scene:
         stages = release.spec.stages.model_copy(update={"quantized": digest_of(files[MODEL_FILE])})
         spec = release.spec.model_copy(update={"artifact": artifact, "stages": stages})
         made = release.model_copy(update={"spec": spec})
-        Prepared(store, self.state / "signatures", StateKeys.of(self.state).signing_key()).sign(made)
+        self.sign(made)
         return made
+
+    def sign(self, release: Release) -> None:
+        """Sign what a release pins, as if it had been built: its artifact is in the store."""
+        store = Store(self.state / "store")
+        Prepared(store, self.state / "signatures", StateKeys.of(self.state).signing_key()).sign(release)
 
     def commit_release(self, version: str, cohorts: Mapping[str, str]) -> str:
         self.declare(f"releases/{MODEL}/{version}.yaml", self.release(version, cohorts))
@@ -101,22 +106,39 @@ class Scene:
         self, controller: Controller, device_id: str, device_class: str, version: str, phase: Phase, code: str | None
     ) -> None:
         """A device (enrolled on its first report) says how far it came."""
+        self.report_many(controller, [(device_id, device_class)], version, phase, code)
+
+    def report_many(
+        self,
+        controller: Controller,
+        devices: Iterable[tuple[str, str]],
+        version: str,
+        phase: Phase,
+        code: str | None,
+    ) -> None:
+        """Devices, each with its class, say the same, in one transaction."""
         with writing(controller.engine) as connection:
-            enrolment = Enrolment(
-                device_id=device_id, device_class=device_class, labels={}, models=[MODEL], token="t", secret=SECRET
-            )
-            enrol(connection, enrolment, self.now)
-            report = Report(
-                device_id=device_id,
-                sequence=int((self.now - START).total_seconds() * 1_000) + 1,
-                model=MODEL,
-                device_class=device_class,
-                generation=controller.publisher.published().generation,
-                release=f"{MODEL}/{version}",
-                phase=phase,
-                error_code=code,
-                model_hash=None,
-                config_version=None,
-                runtime_version="1.31.1",
-            )
-            take_reports(connection, device_id, [report], self.now)
+            for device_id, device_class in devices:
+                enrolment = Enrolment(
+                    device_id=device_id,
+                    device_class=device_class,
+                    labels={},
+                    models=[MODEL],
+                    token="t",
+                    secret=SECRET,
+                )
+                enrol(connection, enrolment, self.now)
+                report = Report(
+                    device_id=device_id,
+                    sequence=int((self.now - START).total_seconds() * 1_000) + 1,
+                    model=MODEL,
+                    device_class=device_class,
+                    generation=controller.publisher.published().generation,
+                    release=f"{MODEL}/{version}",
+                    phase=phase,
+                    error_code=code,
+                    model_hash=None,
+                    config_version=None,
+                    runtime_version="1.31.1",
+                )
+                take_reports(connection, device_id, [report], self.now)

@@ -121,8 +121,8 @@ def make_cohort(name: str, order: int, **labels: str) -> Cohort:
     )
 
 
-def make_policy(*, limit: str = "20%", min_devices: int = 2) -> Policy:
-    """One tier with one guardrail."""
+def make_policy(*, limit: str = "20%", min_devices: int = 2, **tier: object) -> Policy:
+    """One tier with one guardrail, and whatever else the tier is to say."""
     return Policy.model_validate(
         {
             "metadata": {"name": "default"},
@@ -141,6 +141,7 @@ def make_policy(*, limit: str = "20%", min_devices: int = 2) -> Policy:
                                 "minDevices": min_devices,
                             }
                         ],
+                        **tier,
                     }
                 ]
             },

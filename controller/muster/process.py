@@ -46,6 +46,7 @@ def _run_held(settings: Settings, host: str, port: int) -> int:
             settings.state / "public", keys.enrolment_token_path, keys.operator_token_path, settings.state / "store"
         ),
         patience=max(settings.interval * PATIENCE_INTERVALS, timedelta(seconds=60)),
+        wake=loop.wake,
     )
     thread = threading.Thread(target=loop.run, args=(_log_tick,), name="loop", daemon=True)
     log.info("muster serves on http://%s:%s and reconciles %s", host, port, settings.repository)
@@ -81,6 +82,7 @@ def _reconcile_held(settings: Settings) -> int:
             elif not done.plan.actions or done.failed:
                 return 1
     finally:
+        controller.courier.deliver_due(datetime.now(UTC))
         controller.close()
 
 

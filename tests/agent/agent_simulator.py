@@ -189,8 +189,9 @@ class Repository:
         artifacts: tuple[Built, ...] = (),
         halted: tuple[Halt, ...] = (),
         life: timedelta = timedelta(days=1),
+        **declared: object,
     ) -> DesiredDocument:
-        """Publish one document and the artifacts that it may name."""
+        """Publish one document and the artifacts that it may name. `declared`: what the class declares beside."""
         document = DesiredDocument(
             model=MODEL_NAME,
             device_class=CLASS_NAME,
@@ -200,6 +201,7 @@ class Repository:
             cohorts=(OrderedCohort(name="all", selector=Selector()),),
             entries=tuple(entries),
             halted=halted,
+            **declared,
         )
         self.put(document.target, canonical_json(document.model_dump(mode="json")))
         self.put("trust/signing-keys.json", canonical_json({"keys": [public_half(self.signing_key)]}))

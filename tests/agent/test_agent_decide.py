@@ -17,6 +17,7 @@ from muster.agent.statistics import Figures
 from muster.kinds.cohort import Selector
 from muster.kinds.desired import DesiredDocument, Halt, OrderedCohort
 from muster.kinds.digest import digest_of
+from muster.kinds.drift import DriftRules, Known
 
 
 @functools.cache
@@ -134,3 +135,22 @@ def test_a_fleet_that_comes_back_together_spreads_out() -> None:
         due = next_poll(1_000_000.0, 300.0, phase(f"device-{number}"), failures=5)
         slots[int((due % 300.0) / 30.0)] += 1
     assert max(slots) < 150
+
+
+@pytest.mark.parametrize(("action", "expected"), [("Correct", Stage), ("Warn", Keep("undeclared")), ("Ignore", Keep())])
+def test_what_was_never_declared_is_kept_where_the_class_says_so(action: str, expected: object) -> None:
+    """The device judges by the rules that came with the document; what is declared it follows in any case."""
+    known = _built("1.1.0").entry(1)
+    rules = DriftRules(action=action, known=(Known(model_hash=known.model_hash, config_version=known.config_version),))
+    document = _document(["1.1.0"], []).model_copy(update={"drift": rules})
+    found = decide(ModelState(confirmed=_slot("1.0.0")), document, "d", {})
+    assert isinstance(found, Stage) if expected is Stage else found == expected
+    lagging = rules.model_copy(update={"known": (*rules.known, _known("1.0.0"))})
+    assert isinstance(
+        decide(ModelState(confirmed=_slot("1.0.0")), document.model_copy(update={"drift": lagging}), "d", {}), Stage
+    )
+
+
+def _known(version: str) -> Known:
+    entry = _built(version).entry(1)
+    return Known(model_hash=entry.model_hash, config_version=entry.config_version)

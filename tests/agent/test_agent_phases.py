@@ -13,9 +13,9 @@ from agent_simulator import WINDOW_SECONDS, Bench, Built, build
 
 from muster.artifacts.bundle import MANIFEST
 from muster.kinds.desired import Halt
-from muster.kinds.phases import TRANSITIONS, Phase
+from muster.kinds.phases import CONCLUDED, TRANSITIONS, Phase
 
-EDGES = {(before, after) for (before, _), after in TRANSITIONS.items()}
+EDGES = {(before, after) for (before, event), after in TRANSITIONS.items() if event not in CONCLUDED}
 STEPS = 40
 WALKS = int(os.environ.get("MUSTER_WALKS", "6"))
 

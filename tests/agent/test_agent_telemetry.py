@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -62,11 +63,56 @@ def test_recent_figures_forget_but_the_verdict_does_not() -> None:
     """Telemetry shows the last answers; the health window counts all since the switch."""
     statistics = Statistics()
     for number in range(2 * RECENT):
-        statistics.count_answer(confident=number >= RECENT)
+        statistics.count_answer(confident=number >= RECENT, confidence=0.95 if number >= RECENT else 0.1)
         statistics.count_latency(float(number))
     figures = statistics.figures()
     assert (figures.recent_confident_ppm, figures.confident_ppm) == (1_000_000, 500_000)
     assert figures.p50_ms == RECENT + RECENT / 2 - 1
+    assert figures.confidence_histogram == (0,) * 9 + (RECENT,)
+
+
+def test_what_the_application_tells_counts_for_the_model_that_it_speaks_of(bench: Bench) -> None:
+    """Figures of another model, of another shape, or none: left out, and nothing else is held up by it."""
+    first = build("1.0.0")
+    bench.start()
+    bench.confirm(first)
+    told = {"fallbackPpm": 1_200, "accepted": 9, "corrected": 1, "values": {"queue-depth": 3}}
+
+    def tell(text: str) -> Report:
+        bench.folder.application.write_text(text)
+        bench.tick()
+        return bench.server.reports[-1]
+
+    running = bench.server.reports[-1].model_hash
+    model = bench.server.reports[-1].model
+    found = tell(json.dumps({model: {"modelHash": running, **told}}))
+    assert (found.fallback_ppm, found.accepted, found.corrected, found.values) == (1_200, 9, 1, {"queue-depth": 3})
+    for text in (json.dumps({model: {"modelHash": "sha256:" + "0" * 64, **told}}), "{", "[]", " " * 70_000):
+        found = tell(text)
+        assert (found.fallback_ppm, found.accepted, found.values, found.phase) == (None, None, {}, "healthy")
+
+
+def test_ends_that_nobody_asked_for_are_counted(bench: Bench) -> None:
+    """Since the release was switched in; a planned end is none, and a newer release begins at zero."""
+    bench.start()
+    bench.confirm(build("1.0.0"))
+    assert bench.server.reports[-1].crashes == 0
+    bench.start()
+    bench.tick()
+    assert bench.server.reports[-1].crashes == 1
+    bench.agent.stop(bench.now)
+    bench.start()
+    bench.tick()
+    assert bench.server.reports[-1].crashes == 1
+    bench.confirm(build("1.1.0"))
+    assert bench.server.reports[-1].crashes == 0
+
+
+def test_a_report_of_an_older_agent_reads_as_before() -> None:
+    """New fields have defaults, and are left out while they say nothing."""
+    old = _spooled(1, steady=True).report.model_dump_json()
+    assert not {"os_version", "crashes", "values", "confidence_histogram"} & set(json.loads(old))
+    assert Report.model_validate_json(old) == _spooled(1, steady=True).report
 
 
 def test_waiting_reports_go_in_batches_and_in_order(bench: Bench) -> None:

@@ -99,4 +99,4 @@ def test_events_of_an_older_program_are_read(engine: Engine) -> None:
         ledger.append(connection, "published", "published:1", body, START)
 
     with engine.connect() as connection:
-        assert PublishedSteps().steps(connection) == {(NAME, "canary"): Step(1, START)}
+        assert PublishedSteps().steps(connection) == {(NAME, "canary"): Step(1, START, 1)}

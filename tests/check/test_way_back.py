@@ -96,6 +96,8 @@ def rehearsal(of: Release, back_to: str = OLD.name, age: timedelta = DAY, **fiel
         "where": "simulator",
         "returned": fields.pop("returned", True),
     }
+    if "expires" in fields:
+        predicate["expiresAt"] = fields.pop("expires")
     digest = of.spec.artifact.digest
     made: dict[str, Any] = {"subjects": (digest,), "signer": "test", "predicate": predicate, **fields}
     return Evidence(path=f"evidence/{digest[7:]}/r.json", predicate_type=REHEARSAL, made_at=at, **made)
@@ -113,6 +115,9 @@ NEW = release("5%", supersedes="1.0.0")
         ("of another one", [rehearsal(OLDER, OLDEST.name)], "fail"),
         ("to the day", [rehearsal(NEW, age=30 * DAY)], "pass"),
         ("too long ago", [rehearsal(NEW, age=30 * DAY + timedelta(seconds=1))], "fail"),
+        ("not expired", [rehearsal(NEW, expires="2999-01-01T00:00:00Z")], "pass"),
+        ("expired", [rehearsal(NEW, expires="2000-01-01T00:00:00Z")], "fail"),
+        ("expires at no moment", [rehearsal(NEW, expires="soon")], "fail"),
         ("to come", [rehearsal(NEW, age=-DAY)], "fail"),
         ("devices did not come back", [rehearsal(NEW, returned=False)], "fail"),
         ("did not come back the last time", [rehearsal(NEW, age=2 * DAY), rehearsal(NEW, returned=False)], "fail"),

@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -264,6 +264,26 @@ def test_rehearsal(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert {"backTo": "meter-reader/1.1.0", "returned": True, "where": "simulator"}.items() <= found.predicate.items()
     assert sorted(found.subjects) == sorted([ARTIFACT, release("1.1.0").spec.artifact.digest])
     assert "every device is back on meter-reader/1.1.0" in capsys.readouterr().out
+
+
+def test_rehearse(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last two production releases, found by themselves; the evidence says when it expires."""
+    assert exit_code_of(["rehearse", "meter-reader", "--key", KEY, "--valid-for", "7d"]) == 0
+    said = written(fleet, "rehearsal").predicate
+    assert {
+        "release": "meter-reader/1.2.0",
+        "backTo": "meter-reader/1.1.0",
+        "where": "simulator",
+    }.items() <= said.items()
+    lasts = datetime.fromisoformat(said["expiresAt"]) - datetime.fromisoformat(said["rehearsedAt"])
+    assert timedelta(days=6, hours=23) < lasts <= timedelta(days=7)
+    assert "every device is back" in capsys.readouterr().out
+    for arguments, why in (
+        (["meter-reader", "--cohort", "moon"], "no cohort moon is declared"),
+        (["other"], "has not two releases from production on"),
+    ):
+        assert exit_code_of(["rehearse", *arguments, "--key", KEY]) == 1
+        assert why in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

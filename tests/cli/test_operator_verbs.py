@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fleets import PUBLIC_KEY, make_class, make_cohort, make_fleet, make_policy, make_release
+from muster.apply.drift import find_drift, record_drift
 from muster.cli import exit_code_of
 from muster.kinds.canonical import canonical_json
 from muster.kinds.desired import Halt
@@ -226,3 +227,21 @@ def test_a_suspended_release_is_shown_as_halted(site: Site, capsys: pytest.Captu
     site.published = Published(2, {key: document.model_copy(update={"entries": (), "halted": (halt,)})})
     assert exit_code_of(["get", "published", "--server", site.url, "--state", str(site.state)]) == 0
     assert "meter-reader/1.0.0\thalted: it did harm" in capsys.readouterr().out
+
+
+def test_drift_is_listed_and_described(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """What runs that was never declared, how many and who; 1 while it is not ignored, and 0 without."""
+    device(site, "a", "healthy")
+    assert ask(site, capsys, "get", "drift") == (0, {"items": [], "of": 0})
+    site.enrol("b", device_class="cam-day")
+    foreign = {**RUNS, "model_hash": "sha256:" + "f" * 64}
+    assert site.report(report(1, device_id="b", phase="healthy", **foreign), token=f"b:{SECRET}")[0] == 200
+    with writing(site.engine) as connection:
+        record_drift(connection, find_drift(connection, make_fleet(RELEASE), NOW), NOW)
+    code, said = ask(site, capsys, "get", "drift")
+    assert (code, [(item["devices"], item["names"]) for item in said["items"]]) == (1, [(1, ["b"])])
+    assert exit_code_of(["get", "drift", "--server", site.url, "--state", str(site.state)]) == 1
+    assert "\tartifact\tffffffffffff\t1\tCorrect\t" in capsys.readouterr().out
+    (shown,) = ask(site, capsys, "describe", "device", "b")[1]
+    assert (shown["drift"]["difference"]["field"], shown["drift"]["since"]) == ("artifact", NOW.isoformat())
+    assert ask(site, capsys, "describe", "device", "a")[1][0]["drift"] is None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from muster.forge.forge import MARKER, Annotation, CheckRun, Forge
+from muster.forge.forge import LONGEST_DESCRIPTION, MARKER, Annotation, CheckRun, CommitStatus, Forge, Proposed
 from muster.kinds.errors import MusterError, Unusable
 
 AUTHOR = "ada"
@@ -39,6 +40,12 @@ class Site(Protocol):
 
     def checks(self) -> dict[str, tuple[str, str]]:
         """What is shown at the head: name -> (conclusion, title)."""
+
+    def add_branch(self, branch: str) -> None:
+        """A branch with one commit beyond the base, there for `propose`."""
+
+    def statuses(self, commit: str) -> dict[str, tuple[str, str]]:
+        """What is shown on a commit: context -> (state, description)."""
 
 
 class ForgeConformance:
@@ -164,6 +171,48 @@ class ForgeConformance:
         site.forge.post_checks(request, [_run("muster", "success")])
         assert site.checks() == {"muster": ("success", "it is success")}
         assert len(site.comments()) == 1
+
+    def test_a_status_is_shown_on_its_commit(self, site: Site) -> None:
+        """Contexts stand side by side, the newest of each counts, and no other commit is touched."""
+        base, head = site.heads()
+        for state in ("pending", "failure"):
+            site.forge.post_status(head, CommitStatus("muster / a", state, f"it is {state}"))
+        site.forge.post_status(head, CommitStatus("muster / a: b", "success", "fine"))
+        assert site.statuses(head) == {"muster / a": ("failure", "it is failure"), "muster / a: b": ("success", "fine")}
+        assert site.statuses(base) == {}
+
+    def test_a_status_is_bounded_plain_text(self, site: Site) -> None:
+        """A long or hostile description is cut and escaped."""
+        _, head = site.heads()
+        site.forge.post_status(head, CommitStatus("muster", "error", "a\x1b[2J\nb" + "x" * 1_000))
+        ((state, text),) = site.statuses(head).values()
+        assert state == "error"
+        assert len(text) == LONGEST_DESCRIPTION
+        assert text.isprintable()
+
+    @pytest.mark.parametrize("commit", ["main", "c" * 39, "c" * 40, "--help"])
+    def test_a_status_needs_a_commit(self, site: Site, commit: str) -> None:
+        """No branch, no short id, none that is not there."""
+        with pytest.raises(Unusable):
+            site.forge.post_status(commit, CommitStatus("muster", "success", "fine"))
+
+    def test_a_branch_is_proposed_once(self, site: Site) -> None:
+        """Asked again, the same pull request is named; another branch has another one; withdrawing repeats safely."""
+        for branch in ("muster/advance/m/1.0.0/canary-50000", "muster/revert/m/1.0.0"):
+            site.add_branch(branch)
+        step = Proposed("muster/advance/m/1.0.0/canary-50000", "main", "Advance\x1b[2J m" + "x" * 500, "the record")
+        first = site.forge.propose(step)
+        assert site.forge.propose(step) == first
+        assert site.forge.propose(replace(step, branch="muster/revert/m/1.0.0")) != first
+        for _ in range(2):
+            site.forge.withdraw(step.branch)
+
+    @pytest.mark.parametrize("branch", ["--help", "a..b", "no/such", "x\x1b[2J"], ids=repr)
+    def test_what_is_no_branch_is_not_proposed(self, site: Site, branch: str) -> None:
+        """Neither an option nor one that is not there."""
+        with pytest.raises(MusterError) as caught:
+            site.forge.propose(Proposed(branch, "main", "title", "body"))
+        assert (caught.value.message + (caught.value.hint or "")).isprintable()
 
     def test_two_runs_of_one_name_are_refused(self, site: Site) -> None:
         """One would hide the other."""

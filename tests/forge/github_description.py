@@ -23,6 +23,7 @@ OPERATIONS = (
     ("get", f"{_REPOSITORY}/issues/{{issue_number}}/comments"),
     ("post", f"{_REPOSITORY}/issues/{{issue_number}}/comments"),
     ("patch", f"{_REPOSITORY}/issues/comments/{{comment_id}}"),
+    ("post", f"{_REPOSITORY}/statuses/{{sha}}"),
     ("post", f"{_REPOSITORY}/check-runs"),
     ("patch", f"{_REPOSITORY}/check-runs/{{check_run_id}}"),
 )

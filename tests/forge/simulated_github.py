@@ -45,8 +45,12 @@ class SimulatedGitHub(httpx.BaseTransport):
     comments: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     check_runs: list[dict[str, Any]] = field(default_factory=list)
+    statuses: list[dict[str, Any]] = field(default_factory=list)
     login: str | None = "muster-app[bot]"
     next_answers: list[httpx.Response | Exception] = field(default_factory=list)
+    branches: set[str] = field(default_factory=set)
+    opened: list[dict[str, Any]] = field(default_factory=list)
+    """Pull requests that were opened here; `pull` is the one that was there before."""
     asked: list[tuple[str, str, int]] = field(default_factory=list)
     """Method, URL and status of everything that was asked."""
 
@@ -71,7 +75,10 @@ class SimulatedGitHub(httpx.BaseTransport):
         writes = {
             ("POST", f"/issues/{number}/comments"): self._comment,
             ("POST", "/check-runs"): self._check_run,
+            ("POST", "/pulls"): self._open,
         }
+        if request.method == "POST" and path.startswith("/statuses/"):
+            return self._status(path.removeprefix("/statuses/"), body)
         if (request.method, path) in writes:
             return writes[request.method, path](body)
         if request.method == "PATCH":
@@ -92,7 +99,7 @@ class SimulatedGitHub(httpx.BaseTransport):
             return httpx.Response(403, json={"message": "Resource not accessible by integration"})
         head = f"{self.pull['head']['user']}:{self.pull['head']['ref']}"
         values: dict[str, Any] = {
-            "/pulls": [self.pull] if request.url.params.get("head") == head else [],
+            "/pulls": [self.pull] if request.url.params.get("head") == head else self._opened(request),
             f"/pulls/{number}": self.pull,
             f"/git/ref/heads%2F{self.branch}": {"ref": f"refs/heads/{self.branch}", "object": {"sha": self.base}},
             "/user": _user(self.login or ""),
@@ -116,6 +123,27 @@ class SimulatedGitHub(httpx.BaseTransport):
             return httpx.Response(304, headers={"etag": tag})
         return httpx.Response(200, headers={"etag": tag}, content=content)
 
+    def _opened(self, request: httpx.Request) -> list[dict[str, Any]]:
+        owner = REPOSITORY.partition("/")[0]
+        wanted = request.url.params.get("head")
+        return [one for one in self.opened if f"{owner}:{one['head']['ref']}" == wanted and one["state"] == "open"]
+
+    def _open(self, body: dict[str, Any]) -> httpx.Response:
+        known = [one for one in self.opened if one["head"]["ref"] == body["head"] and one["state"] == "open"]
+        if known or body["head"] not in self.branches:
+            return httpx.Response(422, json={"message": "Validation Failed"})
+        made = {
+            "number": 100 + len(self.opened),
+            "title": body["title"],
+            "body": body["body"],
+            "state": "open",
+            "user": _user(self.login or ""),
+            "head": {"ref": body["head"], "sha": "a" * 40},
+            "base": {"ref": body["base"], "sha": self.base},
+        }
+        self.opened.append(made)
+        return httpx.Response(201, json=made)
+
     def _comment(self, body: dict[str, Any]) -> httpx.Response:
         made = {"id": len(self.comments) + 1, "user": _user(self.login or "github-actions[bot]"), "body": body["body"]}
         self.comments.append(made)
@@ -128,8 +156,17 @@ class SimulatedGitHub(httpx.BaseTransport):
         self.check_runs.append(made)
         return httpx.Response(201, json=made)
 
+    def _status(self, sha: str, body: dict[str, Any]) -> httpx.Response:
+        if sha not in {self.base, *(commit["sha"] for commit in self.commits)} or len(body["description"]) > 140:
+            return httpx.Response(422, json={"message": f"No commit found for SHA: {sha}"})
+        self.statuses.append({"id": len(self.statuses) + 1, "sha": sha, **body})
+        return httpx.Response(201, json=self.statuses[-1])
+
     def _patch(self, path: str, body: dict[str, Any]) -> httpx.Response:
         what, _, number = path.rpartition("/")
+        if what == "/pulls":
+            self.opened[int(number) - 100] |= body
+            return httpx.Response(200, json=self.opened[int(number) - 100])
         if what == "/issues/comments":
             self.comments[int(number) - 1]["body"] = body["body"]
             return httpx.Response(200, json=self.comments[int(number) - 1])

@@ -9,7 +9,7 @@ import pytest
 from forge_conformance import AUTHOR, BODY, TITLE, ForgeConformance
 from simulated_github import API, REPOSITORY, TOKEN, Clock, SimulatedGitHub, make_github
 
-from muster.forge.forge import MARKER, Annotation, CheckRun
+from muster.forge.forge import MARKER, Annotation, CheckRun, Proposed
 from muster.forge.github.address import Address
 from muster.forge.github.client import Client
 from muster.forge.github.driver import GitHub
@@ -41,11 +41,18 @@ class GitHubSite:
     def push(self) -> None:
         self.github.add_commit(AUTHOR)
 
+    def add_branch(self, branch: str) -> None:
+        self.github.branches.add(branch)
+
     def comments(self) -> list[str]:
         return [comment["body"] for comment in self.github.comments]
 
     def checks(self) -> dict[str, tuple[str, str]]:
         return {run["name"]: (run["conclusion"], run["output"]["title"]) for run in self.github.check_runs}
+
+    def statuses(self, commit: str) -> dict[str, tuple[str, str]]:
+        shown = [status for status in self.github.statuses if status["sha"] == commit]
+        return {status["context"]: (status["state"], status["description"]) for status in shown}
 
 
 class TestGitHub(ForgeConformance):
@@ -251,3 +258,18 @@ def test_texts_fit_github(github: SimulatedGitHub) -> None:
     assert len(run["output"]["title"].encode()) <= 255
     assert len(run["output"]["summary"].encode()) <= 65_535
     assert "cut here" in run["output"]["summary"]
+
+
+def test_a_proposal_that_got_lost_is_found_again(github: SimulatedGitHub) -> None:
+    """An answer that does not come is no second pull request, and a closed one is not taken for an open one."""
+    branch = "muster/advance/m/1.0.0/canary-50000"
+    github.branches.add(branch)
+    forge = driver(github)
+    github.next_answers = [httpx.Response(200, json=[]), httpx.ReadError("lost")]
+    with pytest.raises(TryAgain):
+        forge.propose(Proposed(branch, "main", "title", "body"))
+    assert forge.propose(Proposed(branch, "main", "title", "body")) == "#100"
+    assert forge.propose(Proposed(branch, "main", "title", "body")) == "#100"
+    forge.withdraw(branch)
+    assert [one["state"] for one in github.opened] == ["closed"]
+    assert forge.propose(Proposed(branch, "main", "title", "body")) == "#101"

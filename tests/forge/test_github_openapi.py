@@ -16,7 +16,7 @@ import httpx
 import pytest
 from github_description import DESCRIPTION, OPERATIONS, PRISM, cut_description
 
-from muster.forge.forge import Annotation, CheckRun
+from muster.forge.forge import Annotation, CheckRun, CommitStatus
 from muster.forge.github.address import Address
 from muster.forge.github.client import Client, Clock
 from muster.forge.github.driver import GitHub
@@ -162,6 +162,12 @@ def test_checks_are_as_described(forge: GitHub, watched: Watched) -> None:
     ]
 
 
+def test_statuses_are_as_described(forge: GitHub, watched: Watched) -> None:
+    """A status of the longest texts is created as GitHub asks."""
+    forge.post_status("6dcb09b5b57875f334f61aebed695e2e4193db5e", CommitStatus("ü" * 300, "failure", "ü" * 1_000))
+    assert [(method, status) for method, _, status in watched.asked] == [("post", 201)]
+
+
 def test_comments_are_as_described(forge: GitHub, client: Client, watched: Watched) -> None:
     """A comment is listed, created and edited as GitHub asks."""
     forge.post_comment(forge.read("1347"), "**passes**")
@@ -180,6 +186,7 @@ def test_every_operation_is_exercised(mock: str) -> None:
         forge.files(request)
         forge.post_checks(request, [CheckRun("muster", "failure", "x", "x", ANNOTATIONS)])
         forge.post_comment(request, "x")
+        forge.post_status(request.head, CommitStatus("muster", "success", "x"))
         client.send("PATCH", EDITED, {"body": "x"}, repeatable=True)
         assert watched.violations == []
         used = {(method, _template(path)) for method, path, _ in watched.asked}

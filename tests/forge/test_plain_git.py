@@ -13,7 +13,7 @@ from muster.attest.keys import new_private_key, public_half
 from muster.forge.forge import MARKER
 from muster.forge.git.approvals import LONGEST_LINE, approve, with_signed
 from muster.forge.git.driver import PlainGit, from_repository
-from muster.forge.git.notes import APPROVALS, VERDICTS, append_note
+from muster.forge.git.notes import APPROVALS, STATUSES, VERDICTS, append_note
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.fleet import Fleet
 from muster.kinds.owners import Owners
@@ -88,6 +88,9 @@ class GitSite:
         git(self.folder, "notes", f"--ref={APPROVALS}", "add", "-f", "-m", "\n".join(others), "promote")
         assert first not in others
 
+    def add_branch(self, branch: str) -> None:
+        git(self.folder, "branch", branch, "promote")
+
     def push(self, message: str = "More") -> None:
         write(self.folder, {"notes.txt": message})
         commit_all(self.folder, message)
@@ -101,6 +104,11 @@ class GitSite:
         lines = [line for line in shown.partition(MARKER)[0].split("\n") if line]
         parts = [line.split(None, 1) for line in lines]
         return {text.partition(": ")[0]: (conclusion, text.partition(": ")[2]) for conclusion, text in parts}
+
+    def statuses(self, commit: str) -> dict[str, tuple[str, str]]:
+        shown = git(self.folder, "log", "-1", "--format=%N", f"--notes={STATUSES.removeprefix('refs/notes/')}", commit)
+        lines = [line.split("\t") for line in shown.splitlines() if line]
+        return {context: (state, description) for state, context, description in lines}
 
 
 def driver(repository: Repository) -> PlainGit:

@@ -36,11 +36,18 @@ class MemorySite:
         commits = (*request.commits, ProposedCommit("3" * 40, AUTHOR))
         self.forge.requests["7"] = replace(request, head="3" * 40, commits=commits)
 
+    def add_branch(self, branch: str) -> None:
+        self.forge.branches.add(branch)
+
     def comments(self) -> list[str]:
         return list(self.forge.comments.values())
 
     def checks(self) -> dict[str, tuple[str, str]]:
         return {name: (run.conclusion, run.title) for (_, name), run in self.forge.checks.items()}
+
+    def statuses(self, commit: str) -> dict[str, tuple[str, str]]:
+        shown = {context: one for (at, context), one in self.forge.statuses.items() if at == commit}
+        return {context: (one.state, one.description) for context, one in shown.items()}
 
 
 class TestSimulatedForge(ForgeConformance):

@@ -118,6 +118,8 @@ def test_nobody_is_dark_while_nobody_is_heard(bench: Bench) -> None:
             bench.report(device, "healthy", START + minute * MINUTE)
     back = START + timedelta(days=1)
     assert bench.numbers(back) == (0, 2, 0)
+    assert observed(bench.connection, START + 30 * MINUTE).heard
+    assert not observed(bench.connection, back).heard
     bench.report("a", "healthy", back)
     assert bench.numbers(back) == (0, 2, 0)
     now = chatter(bench, back, 15)

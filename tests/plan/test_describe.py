@@ -42,6 +42,7 @@ def test_fields_are_camel_case_and_data_keys_stay() -> None:
 
 def test_a_verdict_keeps_its_numbers() -> None:
     """What a decision was based on is written with its values."""
-    verdict = Verdict("m/1.0.0", "cam-day", "failures", "harm", 2, 3, 200_000, "why")
-    assert as_json(verdict)["limitPpm"] == 200_000
+    record = {"boundary": "0.2", "candidate": {"judged": 3, "failed": 2}}
+    verdict = Verdict("m/1.0.0", "cam-day", "", "failures", "limit", "harm", "why", "nothing", record=record)
+    assert as_json(verdict)["record"] == record
     assert as_json(verdict)["deviceClass"] == "cam-day"

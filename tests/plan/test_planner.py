@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from fleets import PUBLIC_KEY, make_class, make_fleet, make_release, pin
 from muster.kinds.fleet import Fleet
 from muster.kinds.release import Rollout
+from muster.plan.exposures import exposures
 from muster.plan.planner import Lift, Plan, Prepare, Publish, Revert, Suspend, make_plan
+from muster.plan.tallies import Cell, Standing, cells_of
 from muster.plan.world import Exposure, Observed, Published, Suspension, World
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ALL = {"canary": "100%", "fleet": "100%"}
 OLD = make_release("1.0.0", ALL)
 NEW = make_release("1.1.0", {"canary": "100%", "fleet": "5%"}, supersedes="1.0.0")
+Counts = Mapping[tuple[str, str], Mapping[tuple[str, str | None], int]]
 READY = World(signer=PUBLIC_KEY, prepared=frozenset({OLD.pins, NEW.pins}))
 
 
@@ -85,21 +90,31 @@ def test_since_says_when_a_release_came_back() -> None:
     assert [entry.since for entry in step.documents["meter-reader", "cam-day"].entries] == [3, 1]
 
 
+def seen(counts: Counts) -> Observed:
+    """Reports by (release, class): (phase, error code) → devices, all heard at generation 9."""
+    tally: Counter[Cell] = Counter()
+    for (release, device_class), phases in counts.items():
+        for (phase, code), count in phases.items():
+            standing = Standing(release, device_class, "", 9, 9, left=False, phase=phase, error_code=code)
+            tally.update(dict.fromkeys(cells_of(standing, ()), count))
+    return Observed(exposures(tally, {}), dict(tally))
+
+
 def harmed(failures: int, tried: int, device_class: str = "cam-lowlight") -> Observed:
     """Reports of 1.1.0 in one class."""
-    phases = {"rolled-back": failures, "healthy": tried - failures}
-    return Observed({("meter-reader/1.1.0", device_class): Exposure(phases, 0, {"low_confidence": failures})})
+    failed = {("rolled-back", "low_confidence"): failures}
+    return seen({("meter-reader/1.1.0", device_class): failed | {("healthy", None): tried - failures}})
 
 
 def test_harm_in_one_class_suspends_everywhere_in_the_same_plan() -> None:
     """The worst class decides; suspension, publication and revert are one plan, in this order."""
     world = published(plan_for(make_fleet(NEW, OLD), READY), READY)
-    plan = plan_for(make_fleet(NEW, OLD), replace(world, observed=harmed(2, 3)))
+    plan = plan_for(make_fleet(NEW, OLD), replace(world, observed=harmed(8, 9)))
     assert [Suspend, Publish, Revert] == [type(action) for action in plan.actions]
     document = plan.actions[1].documents["meter-reader", "cam-day"]
     assert [entry.version for entry in document.entries] == ["1.0.0"]
     assert [halt.release for halt in document.halted] == ["meter-reader/1.1.0"]
-    assert "low_confidence ×2" in plan.actions[0].reason
+    assert "low_confidence ×8" in plan.actions[0].reason
     assert plan.actions[2].path == "releases/meter-reader/1.1.0.yaml"
 
 
@@ -171,8 +186,8 @@ def test_a_newer_release_does_not_lift_a_suspension() -> None:
     fleet = make_fleet(newest, NEW, OLD)
     plan = plan_for(fleet, world)
     assert [Publish, Revert] == [type(action) for action in plan.actions]
-    harm = {("meter-reader/1.2.0", "cam-day"): Exposure({"failed": 3}, 0, {})}
-    plan = plan_for(fleet, replace(published(plan, world), observed=Observed(harm)))
+    harm: Counts = {("meter-reader/1.2.0", "cam-day"): {("failed", None): 6}}
+    plan = plan_for(fleet, replace(published(plan, world), observed=seen(harm)))
     step = next(action for action in plan.actions if isinstance(action, Publish))
     assert [entry.version for entry in step.documents["meter-reader", "cam-day"].entries] == ["1.0.0"]
 
@@ -181,9 +196,7 @@ def test_what_comes_on_offer_by_a_halt_is_judged_in_the_same_plan() -> None:
     """1.2.0 hides 1.1.0; when both did harm, one plan suspends both."""
     newest = make_release("1.2.0", ALL, supersedes="1.1.0")
     world = replace(READY, prepared=READY.prepared | {newest.pins})
-    observed = Observed(
-        {(name, "cam-day"): Exposure({"failed": 3}, 0, {}) for name in ("meter-reader/1.2.0", "meter-reader/1.1.0")}
-    )
+    observed = seen({(name, "cam-day"): {("failed", None): 6} for name in ("meter-reader/1.2.0", "meter-reader/1.1.0")})
     plan = plan_for(make_fleet(newest, NEW, OLD), replace(world, observed=observed))
     assert {"meter-reader/1.1.0", "meter-reader/1.2.0"} == {a.release for a in plan.actions if isinstance(a, Suspend)}
 
@@ -220,6 +233,6 @@ def test_an_undeclared_key_does_not_keep_a_halt_from_being_published() -> None:
     """The key file was removed: nothing new is prepared, and harm is halted all the same."""
     world = published(plan_for(make_fleet(NEW, OLD), READY), READY)
     fleet = replace(make_fleet(NEW, OLD), signing_keys=())
-    plan = plan_for(fleet, replace(world, observed=harmed(2, 3)))
+    plan = plan_for(fleet, replace(world, observed=harmed(8, 9)))
     assert [Suspend, Publish, Revert] == [type(action) for action in plan.actions]
     assert any("policies/keys" in wait.reason for wait in plan.waits)

@@ -31,7 +31,7 @@ AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
 STATE = FieldState(
     at=AT,
     devices={("cam-day", "canary"): 3, ("cam-day", "fleet"): 4_000_000_000},
-    guardrails={NEW: (GuardrailFact("cam-day", "failures", "holds", "0 of 3 failed"),)},
+    guardrails={NEW: (GuardrailFact("cam-day", "failures", "no-worse", "0 of 3 failed"),)},
     steps={(NEW, "canary"): Step(50_000, AT - timedelta(days=1))},
     stored=frozenset({"sha256:" + "0" * 64}),
     suspended=frozenset({OLD}),
@@ -76,9 +76,9 @@ def test_steps_and_artifacts_are_those_of_a_real_rollout(scene: Scene) -> None:
 
     assert found.at == scene.now - timedelta(seconds=30)
     assert found.steps == {
-        (OLD, "canary"): Step(1_000_000, first),
-        (OLD, "fleet"): Step(1_000_000, first),
-        (NEW, "canary"): Step(50_000, second),
+        (OLD, "canary"): Step(1_000_000, first, 1),
+        (OLD, "fleet"): Step(1_000_000, first, 1),
+        (NEW, "canary"): Step(50_000, second, 2),
     }
     artifacts = {
         document.entries[0].artifact.digest for document in controller.publisher.published().documents.values()
@@ -94,19 +94,19 @@ def test_devices_and_guardrails_are_told(scene: Scene) -> None:
     scene.tick(controller)
     scene.commit_release("1.1.0", EVERYONE)
     scene.tick(controller)
-    for number in range(3):
+    for number in range(20):
         scene.report(controller, f"d{number}", "cam-day", "1.1.0", "healthy", None)
     scene.tick(controller)
     view = view_of(scene, controller)
 
     before = view.state(scene.now)
 
-    assert before.devices == {("cam-day", "fleet"): 3}
+    assert before.devices == {("cam-day", "fleet"): 20}
     (day,) = [fact for fact in before.guardrails[NEW] if fact.device_class == "cam-day"]
-    assert (day.guardrail, day.outcome) == ("failures", "holds")
+    assert (day.guardrail, day.outcome) == ("failures", "no-worse")
     assert before.suspended == frozenset()
 
-    for number in range(3, 6):
+    for number in range(20, 50):
         scene.report(controller, f"d{number}", "cam-day", "1.1.0", "failed", "load_failed")
     controller.tick(scene.now)
     after = view.state(scene.now)
@@ -162,9 +162,10 @@ def test_the_client_reads_what_the_server_says(site: Site) -> None:
 
     now = datetime.now(UTC)
     verdict = {"release": NEW, "deviceClass": "cam-day", "guardrail": "failures", "outcome": "harm", "reason": "3 of 4"}
+    verdict["severity"] = "halt"
     with writing(site.engine) as connection:
         write_status(connection, "loop", {"at": now.isoformat(), "ready": True, "reason": "fine"}, now)
-        write_status(connection, "plan", {"verdicts": [{**verdict, "failures": 3, "tried": 4, "limitPpm": 1}]}, now)
+        write_status(connection, "plan", {"verdicts": [verdict]}, now)
     found = client.field_state()
 
     assert found == FieldState(at=now, guardrails={NEW: (GuardrailFact("cam-day", "failures", "harm", "3 of 4"),)})

@@ -28,4 +28,8 @@ def test_the_demo_ends_in_the_same_state_however_often_the_daemon_is_killed() ->
     assert "GOOD at L2, signed by identities/demo-rebuilder" in report["checks"][-1]["seen"]
     assert report["final"] == {name: {"meter-reader/1.1.0": 16} for name in ("cam-day", "cam-edge", "cam-lowlight")}
     assert report["halt"]["harmed"] >= 1
+    found = report["halt"]["detection"]
+    assert found["evidence"] >= found["needed"] > 1
+    assert found["failed"] >= 3
+    assert 1 <= found["ticks"] <= 2
     assert report["halt"]["downloadsToRecover"] == 0

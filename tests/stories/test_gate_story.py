@@ -129,7 +129,7 @@ class Story:
         release = fleet.release(name)
         tier = fleet.tier(release) if release else None
         return tuple(
-            GuardrailFact(runtime.device_class, guardrail.name, "holds", "0 of 5 devices that tried it failed")
+            GuardrailFact(runtime.device_class, guardrail.name, "no-worse", "0 of 5 devices that tried it failed")
             for runtime in (release.spec.runtimes if release else ())
             for guardrail in (tier.guardrails if tier else ())
         )

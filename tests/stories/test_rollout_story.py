@@ -75,14 +75,14 @@ class Story:
 
 def devices() -> list[SimulatedDevice]:
     return [
-        SimulatedDevice(f"{name}-{number:03d}", name, {"ring": "canary"} if number < 3 else {})
+        SimulatedDevice(f"{name}-{number:03d}", name, {"ring": "canary"} if number < 6 else {})
         for name in ("cam-day", "cam-lowlight")
         for number in range(10)
     ]
 
 
 def test_a_bad_release_is_halted_in_its_canary_and_taken_back() -> None:
-    """From canary to recovery, three devices fail and every device ends on 1.1.0, confirmed."""
+    """From canary to recovery, six devices fail and every device ends on 1.1.0, confirmed."""
     story = Story(SimulatedFleet(MODEL, devices(), dark_frames), make_fleet(STABLE))
     story.commit(make_fleet(STABLE), "1.1.0 for everyone")
     for _ in range(4):
@@ -96,7 +96,7 @@ def test_a_bad_release_is_halted_in_its_canary_and_taken_back() -> None:
     assert GOLDEN.read_text() == transcript
     assert all(device.running == f"{MODEL}/1.1.0" for device in story.fleet.devices)
     failed = [d for d in story.fleet.devices if d.outcomes.get(f"{MODEL}/1.2.0", ("", None))[1]]
-    assert [device.device_class for device in failed] == ["cam-lowlight"] * 3
+    assert [device.device_class for device in failed] == ["cam-lowlight"] * 6
 
 
 def test_an_offline_device_returns_to_the_head() -> None:

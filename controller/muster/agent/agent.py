@@ -34,7 +34,7 @@ class Outcome:
     """One round. `problem` is the code of what was in the way; `reason` is for people.
 
     `poll_interval` in seconds, as the fleet's owner declared it. `retry_after` in seconds, as the server asked.
-    `away`: what is desired could not be asked for.
+    `away`: what is desired could not be asked for. `waits`, for people: what waits for its time, and until when.
     """
 
     problem: str | None = None
@@ -43,6 +43,7 @@ class Outcome:
     retry_after: float = 0.0
     waiting_reports: int = 0
     away: bool = False
+    waits: str | None = None
 
 
 class Agent:
@@ -98,6 +99,7 @@ class Agent:
             poll_interval=self._poll_interval(),
             retry_after=(setback.retry_after if setback else None) or 0.0,
             away=setback is not None and setback.error_code == "server_away",
+            waits=", ".join(waits for model in self.models if (waits := _wait_of(model))) or None,
         )
         return self._send(now, outcome)
 
@@ -223,6 +225,14 @@ def _with(outcome: Outcome, problem: str | None = None, reason: str | None = Non
     if outcome.problem:
         problem, reason = outcome.problem, outcome.reason
     return replace(outcome, problem=problem, reason=reason, waiting_reports=waiting)
+
+
+def _wait_of(model: ModelOnDevice) -> str | None:
+    state = model.state
+    if state.waits_until is None:
+        return None
+    what = f"{state.staging.entry.release} is {state.staging.step}" if state.staging else f"{model.name} is to return"
+    return f"{what}; it waits for its maintenance window and its turn until {state.waits_until}"
 
 
 def _camera(frames: Tensor | None, who: str) -> Camera | None:

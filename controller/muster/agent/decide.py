@@ -3,9 +3,10 @@
 It does not load, fetch, write or look at a clock. Rules:
 
 1. A halted release is left at once, if there is a kept one to go to.
-2. The first entry that fits and is not quarantined here is the one to run.
-3. What is kept is returned to without a download.
-4. Nothing desired, or nothing left to try: what runs keeps running.
+2. What was never declared for the device stays, where its class says so (see `plan.drift`).
+3. The first entry that fits and is not quarantined here is the one to run.
+4. What is kept is returned to without a download.
+5. Nothing desired, or nothing left to try: what runs keeps running.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from muster.agent.journal import ModelState, Slot
 from muster.kinds.desired import DesiredDocument, Entry
 from muster.kinds.digest import version_key
 from muster.plan.assignment import choose
+from muster.plan.drift import Runs, keeps
 
 
 @dataclass(frozen=True)
 class Keep:
     """Nothing to do. `problem`: why not, if something else would have been expected."""
 
-    problem: Literal["nothing_desired", "quarantined"] | None = None
+    problem: Literal["nothing_desired", "quarantined", "undeclared"] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ def decide(state: ModelState, document: DesiredDocument, device_id: str, labels:
     refuge = state.confirmed if state.trial else state.previous
     if running and running.artifact in halted and refuge and _is_refuge(refuge, running, halted):
         return Return(refuge, recalled=True, proven=True)
+    if running and document.drift and (action := keeps(document.drift, _runs(running))):
+        return Keep("undeclared") if action == "Warn" else Keep()
     entry = choose(_without(document, state, halted), device_id, labels)
     if entry is None:
         return Keep("quarantined" if choose(document, device_id, labels) else "nothing_desired")
@@ -80,6 +84,10 @@ def is_quarantined(state: ModelState, entry: Entry) -> bool:
     """True if the artifact failed here, and was not named again on purpose since."""
     failed_at = state.quarantine.get(entry.artifact.digest)
     return failed_at is not None and entry.since <= failed_at
+
+
+def _runs(slot: Slot) -> Runs:
+    return Runs(slot.entry.model_hash, slot.entry.config_version, slot.entry.runtime_version)
 
 
 def _is_refuge(slot: Slot, running: Slot, halted: set[str]) -> bool:

@@ -16,7 +16,8 @@ from muster.agent.server import Server
 from muster.agent.slots import Slots
 from muster.agent.telemetry import Event, Readings, make_report, spool
 from muster.agent.trusted import TrustedTargets
-from muster.agent.vitals import Thermal, peak_ram_mb, thermal_state
+from muster.agent.vitals import Thermal, os_version, peak_ram_mb, thermal_state
+from muster.agent.waiting import zone_of
 
 BLOCK = 64
 """Sequence numbers reserved at once: that many reports need no write to the disk."""
@@ -35,6 +36,7 @@ class Surroundings:
     free_bytes: Callable[[Path], int] = _free_bytes
     peak_ram_mb: Callable[[], float] = peak_ram_mb
     thermal_state: Callable[[], Thermal] = thermal_state
+    os_version: Callable[[], str | None] = os_version
 
 
 class Device:
@@ -44,6 +46,7 @@ class Device:
         self.folder = folder
         self.surroundings = surroundings
         self.identity: Identity = read_identity(folder)
+        self.zone = zone_of(self.identity.time_zone)
         self.secret = read_secret(folder)
         self.trusted = TrustedTargets(folder, surroundings.server, read_root(folder.root))
         self.slots = Slots(folder)

@@ -6,6 +6,7 @@ slots/<hex>/                         verified artifacts, unpacked, with their si
 staging/                             downloads under way
 tuf/                                 cache of TUF's client
 frames.tensors                       frames to replay, if the device has no other camera
+application.json                     figures of the application beside the agent, which writes them
 """
 
 from __future__ import annotations
@@ -70,6 +71,11 @@ class DeviceFolder:
     def frames(self) -> Path:
         """Frames to replay."""
         return self.path / "frames.tensors"
+
+    @property
+    def application(self) -> Path:
+        """What the application beside the agent tells."""
+        return self.path / "application.json"
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from muster.attest.private_files import read_private
 from muster.kinds.canonical import canonical_json
 from muster.kinds.digest import DeviceId, Name
 from muster.kinds.errors import Refused, Unusable
+from muster.kinds.freeze import TimeZone
 from muster.kinds.resource import AsTuple, Declared, Labels
 
 ROOT_LIMIT = 512_000
@@ -22,13 +23,14 @@ _IDENTITY_LIMIT = 64 * 1024
 
 
 class Identity(Declared):
-    """identity.json"""
+    """identity.json. `time_zone`: whose clocks maintenance windows are read on; None: the system's."""
 
     device_id: DeviceId
     device_class: Name
     labels: Labels
     models: Annotated[tuple[Name, ...], AsTuple, Field(min_length=1, max_length=64)]
     server: str
+    time_zone: Annotated[TimeZone | None, Field(exclude_if=lambda zone: zone is None)] = None
 
 
 def make_identity(**fields: Any) -> Identity:

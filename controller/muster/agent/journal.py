@@ -24,7 +24,7 @@ from muster.kinds.desired import Entry
 from muster.kinds.digest import Digest, Name, digest_of
 from muster.kinds.errors import TryAgain, Unusable
 from muster.kinds.resource import AsTuple, Declared
-from muster.kinds.telemetry import Report
+from muster.kinds.telemetry import Report, UtcText
 
 VERSION = 1
 LIMIT = 8 * 2**20
@@ -69,6 +69,12 @@ class ModelState(Declared):
     previous: Slot | None = None
     trial: Trial | None = None
     staging: Staging | None = None
+    crashes: int = 0
+    """How often the agent ended unasked since what runs was switched in."""
+    open: bool = False
+    """The agent runs it now; still so at the next start, if it ended unasked."""
+    waits_until: UtcText | None = Field(default=None, exclude_if=lambda until: until is None)
+    """What is next is switched in then, and not before."""
     quarantine: dict[Digest, int] = Field(default_factory=dict)
     """Artifact → the generation at which it failed here."""
 

@@ -38,8 +38,8 @@ class LoadedModel:
     load_time_ms: float
     golden: Float32
 
-    def is_confident(self, frame: Tensor) -> bool:
-        """Answer one raw frame; True if the answer reaches the confidence threshold.
+    def answer(self, frame: Tensor) -> tuple[float, bool]:
+        """Answer one raw frame; its confidence, and whether that reaches the threshold.
 
         Raises `StepFailed` (inference_failed).
         """
@@ -48,7 +48,7 @@ class LoadedModel:
         except MusterError as error:
             raise StepFailed("inference_failed", error.message) from error
         _, confidence = answer(self.session.run(inputs))
-        return bool(confident(confidence, self.config.thresholds)[0])
+        return float(confidence[0]), bool(confident(confidence, self.config.thresholds)[0])
 
     def replay(self, index: int) -> None:
         """Run one golden input, for its latency. Raises `StepFailed` (inference_failed)."""

@@ -59,6 +59,15 @@ def run_agents(folders: Sequence[DeviceFolder], options: Options, say: Say) -> i
     return max((loop.exit_code for loop in loops), default=0)
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What was said last."""
+
+    running: str | None = None
+    problem: str | None = None
+    waits: str | None = None
+
+
 class _DeviceLoop:
     """One device: a round at each slot of its phase, and a look in between when a trial can be judged."""
 
@@ -100,7 +109,7 @@ class _DeviceLoop:
 
     def _rounds(self) -> None:
         failures, place = 0, phase(self.device_id)
-        told: tuple[str | None, str | None] = (None, None)
+        told = _Told()
         while not self._stop.is_set():
             outcome = self._agent.tick(this_moment())
             failures = failures + 1 if outcome.away else 0
@@ -123,20 +132,22 @@ class _DeviceLoop:
                 looked = time.monotonic()
                 self._agent.watch(this_moment())
 
-    def _tell(self, outcome: Outcome, told: tuple[str | None, str | None]) -> tuple[str | None, str | None]:
+    def _tell(self, outcome: Outcome, told: _Told) -> _Told:
         """Say what is new since the last round."""
         running = ", ".join(
             f"{slot.entry.release} ({'on trial' if model.state.trial else 'confirmed'})"
             for model in self._agent.models
             if (slot := model.state.running)
         )
-        if running != told[0]:
+        if running != told.running:
             self._say(self.device_id, f"runs {running or 'nothing'}")
-        if outcome.problem != told[1]:
+        if outcome.problem != told.problem:
             self._say(
                 self.device_id, f"{outcome.problem}: {outcome.reason}" if outcome.problem else "all is well again"
             )
-        return running, outcome.problem
+        if outcome.waits and outcome.waits != told.waits:
+            self._say(self.device_id, outcome.waits)
+        return _Told(running, outcome.problem, outcome.waits)
 
 
 @contextlib.contextmanager

@@ -5,8 +5,11 @@ The rules are in `decide` and `health`; this module carries them out. Whatever f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
+from muster.agent.application import read_application
 from muster.agent.decide import Keep, Return, Stage, decide
 from muster.agent.device import Device
 from muster.agent.health import Healthy, Unhealthy, Window, judge
@@ -15,10 +18,14 @@ from muster.agent.loaded import LoadedModel, load_slot
 from muster.agent.moment import Moment
 from muster.agent.promotion import Promotion
 from muster.agent.setbacks import StepFailed
+from muster.agent.statistics import NOTHING
 from muster.agent.telemetry import Event, Readings
+from muster.agent.waiting import may_wait
 from muster.agent.worker import Worker
-from muster.kinds.desired import DesiredDocument
+from muster.kinds.desired import DesiredDocument, Entry
+from muster.kinds.moment import utc_text
 from muster.kinds.phases import Phase
+from muster.plan.maintenance import next_switch, turn_of
 
 MOST_STARTS = 3
 """Starts of the agent with the same trial; one more, and the trial counts as what keeps ending it."""
@@ -26,6 +33,7 @@ MOST_STARTS = 3
 _MOST_STEPS = 6
 _REPLAYS = 8
 RECALLED = "recalled"
+_SWITCHED: Mapping[str, object] = MappingProxyType({"crashes": 0, "open": True})
 
 
 class ModelOnDevice:
@@ -50,6 +58,9 @@ class ModelOnDevice:
 
     def start(self, now: Moment) -> str | None:
         """Load what the journal says is running. Returns a code if something was lost. Raises `TryAgain`."""
+        if self.state.running is not None:
+            # Counted before it is loaded: a model that takes the agent down with it must not do so unseen.
+            self._keep({"open": True, "crashes": self.state.crashes + self.state.open})
         trial = self.state.trial
         if trial is not None and trial.starts >= MOST_STARTS:
             self._leave_trial("trial_interrupted")
@@ -67,8 +78,11 @@ class ModelOnDevice:
     def stop(self) -> None:
         """The agent ends because it was asked to: this start says nothing against the trial. Raises `TryAgain`."""
         trial = self.state.trial
+        changes: dict[str, object] = {"open": False} if self.state.open else {}
         if trial is not None and trial.starts:
-            self._commit({"trial": trial.model_copy(update={"starts": 0})})
+            changes["trial"] = trial.model_copy(update={"starts": 0})
+        if changes:
+            self._commit(changes)
 
     def follow(self, document: DesiredDocument, now: Moment) -> str | None:
         """Do what the document asks for, as far as it goes.
@@ -86,10 +100,47 @@ class ModelOnDevice:
                     self._forget_staging()
                     return problem
                 case Return() as step:
+                    if self._waits(step, document, now):
+                        return None
                     self._return(step, now)
                 case Stage() as step:
-                    self._promote(step, now)
+                    if not self._waits(step, document, now):
+                        self._promote(step, now)
+                    elif self._is_ready(step.entry) or self._fetch(step.entry):
+                        return None
         return None
+
+    def _waits(self, step: Return | Stage, document: DesiredDocument, now: Moment) -> bool:
+        """True if window and turn let the device switch only later; that moment is then kept, and reported."""
+        until = None
+        if may_wait(self.state, step):
+            identity, disruption = self._device.identity, document.disruption
+            mine = turn_of(disruption, identity.device_id, identity.labels) if disruption else 0
+            opens = next_switch(document.maintenance, disruption, mine, now.wall, self._device.zone)
+            until = utc_text(opens) if opens > now.wall else None
+        if until != self.state.waits_until:
+            self._commit({"waits_until": until})
+        return until is not None
+
+    def _is_ready(self, entry: Entry) -> bool:
+        """True if the entry was verified, and only waits. It is verified once more before it is switched in."""
+        staging = self.state.staging
+        return (
+            staging is not None
+            and (staging.step, staging.entry.artifact) == ("verified", entry.artifact)
+            and staging.entry.since >= entry.since
+            and self._device.slots.has(entry.artifact.digest)
+        )
+
+    def _fetch(self, entry: Entry) -> bool:
+        """Bring an entry as far as it may come before its time. False if it was given up."""
+        promotion = Promotion(self._device, self.name, self._readings, entry)
+        try:
+            promotion.admit()
+        except StepFailed as failure:
+            promotion.give_up(failure)
+            return False
+        return True
 
     def judge(self, now: Moment) -> None:
         """Confirm the trial, leave it, or wait. Raises `TryAgain` if the disk refuses."""
@@ -138,7 +189,7 @@ class ModelOnDevice:
         elif target != self.state.confirmed:
             changes |= {"confirmed": target, "previous": self.state.confirmed}
             events += [Event(target.entry, "activated"), Event(target.entry, "confirmed")]
-        self._commit(changes, *events, running=loaded)
+        self._commit({**changes, **_SWITCHED}, *events, running=loaded)
         self._window = None
         if step.proven:
             self._switch(loaded)
@@ -156,7 +207,7 @@ class ModelOnDevice:
             return
         recalled = [Event(left.entry, "rolled-back", RECALLED)] if left and step.recalled else []
         self._commit(
-            {"trial": Trial(slot=slot), "staging": None},
+            {"trial": Trial(slot=slot), "staging": None, **_SWITCHED},
             *recalled,
             Event(step.entry, "loaded"),
             Event(step.entry, "activated"),
@@ -174,7 +225,7 @@ class ModelOnDevice:
         self._window = None
         self._switch(loaded)
         left = Event(trial.slot.entry, "rolled-back", error_code)
-        self._keep({**changes, "trial": None, "quarantine": quarantine}, left)
+        self._keep({**changes, "trial": None, "quarantine": quarantine, **_SWITCHED}, left)
 
     def _load_confirmed(self) -> str | None:
         """Load what is confirmed. Returns a code if something was lost."""
@@ -205,8 +256,8 @@ class ModelOnDevice:
         self._commit({"confirmed": confirmed, "previous": None if state.previous == slot else state.previous})
 
     def _forget_staging(self) -> None:
-        if self.state.staging is not None:
-            self._commit({"staging": None})
+        if self.state.staging is not None or self.state.waits_until is not None:
+            self._commit({"staging": None, "waits_until": None})
 
     def _begin_trial(self, loaded: LoadedModel, now: Moment) -> None:
         self._switch(loaded)
@@ -226,13 +277,17 @@ class ModelOnDevice:
 
     def _commit(self, changes: dict[str, object], *events: Event, running: LoadedModel | None = None) -> None:
         state = self.state.model_copy(update=changes)
-        readings = self._readings()
-        self._device.commit(state, events, replace(readings, running=running) if running else readings)
+        readings = replace(self._readings(), waits_until=state.waits_until)
+        if running:
+            # What was counted so far is of the model that it takes the place of.
+            readings = replace(readings, running=running, figures=NOTHING)
+        self._device.commit(state, events, readings)
 
     def _keep(self, changes: dict[str, object], *events: Event) -> None:
         """Like `_commit`, for what must hold even if the disk refuses."""
         state = self.state.model_copy(update=changes)
-        self._device.commit(state, events, self._readings(), whatever_the_disk_says=True)
+        readings = replace(self._readings(), waits_until=state.waits_until)
+        self._device.commit(state, events, readings, whatever_the_disk_says=True)
 
     def _readings(self) -> Readings:
         surroundings = self._device.surroundings
@@ -246,4 +301,8 @@ class ModelOnDevice:
             downloads=self._device.state.downloads,
             peak_ram_mb=surroundings.peak_ram_mb(),
             thermal_state=surroundings.thermal_state(),
+            os_version=surroundings.os_version(),
+            crashes=self.state.crashes,
+            application=read_application(self._device.folder, self.name),
+            waits_until=self.state.waits_until,
         )

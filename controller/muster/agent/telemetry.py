@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from muster.agent.application import ApplicationFigures
 from muster.agent.identity import Identity
 from muster.agent.journal import Spooled
 from muster.agent.loaded import LoadedModel
@@ -44,11 +45,18 @@ class Readings:
     downloads: int
     peak_ram_mb: float
     thermal_state: Thermal
+    os_version: str | None = None
+    crashes: int | None = None
+    application: ApplicationFigures | None = None
+    waits_until: str | None = None
 
 
 def make_report(identity: Identity, runtime_version: str, sequence: int, event: Event, readings: Readings) -> Spooled:
     """The report of one event."""
     running, figures = readings.running, readings.figures
+    told = readings.application if running else None
+    if told is not None and running is not None and told.model_hash != running.model_hash:
+        told = None
     report = Report(
         device_id=identity.device_id,
         sequence=sequence,
@@ -71,6 +79,14 @@ def make_report(identity: Identity, runtime_version: str, sequence: int, event: 
         inferences=readings.inferences,
         confident_ppm=figures.recent_confident_ppm,
         downloads=readings.downloads,
+        os_version=readings.os_version,
+        crashes=readings.crashes,
+        confidence_histogram=figures.confidence_histogram,
+        fallback_ppm=told.fallback_ppm if told else None,
+        accepted=told.accepted if told else None,
+        corrected=told.corrected if told else None,
+        values=told.values if told else {},
+        waits_until=readings.waits_until,
     )
     return Spooled(report=report, steady=event.steady)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import resource
+from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -23,6 +25,24 @@ def peak_ram_mb(status: Path = Path("/proc/self/status")) -> float:
     except OSError:
         found = None
     return (int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1_024
+
+
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
+
+
+@cache
+def os_version(debian: Path = Path("/etc/debian_version")) -> str | None:
+    """The version of the operating system, as classes declare it; None if it does not say.
+
+    Debian's os-release knows no point releases, its own file does.
+    """
+    try:
+        release = platform.freedesktop_os_release()
+        said = debian.read_text() if release.get("ID") == "debian" else release.get("VERSION_ID", "")
+    except (OSError, ValueError):
+        return None
+    found = _VERSION.fullmatch(said.strip()[:65])
+    return found[0] if found else None
 
 
 def thermal_state(zones: Path = Path("/sys/class/thermal")) -> Thermal:

@@ -80,7 +80,8 @@ class Worker:
             began = self._timer()
             try:
                 if self._camera is not None:
-                    self._statistics.count_answer(confident=self._model.is_confident(self._camera.frame()))
+                    confidence, confident = self._model.answer(self._camera.frame())
+                    self._statistics.count_answer(confident=confident, confidence=confidence)
                 else:
                     self._model.replay(self._inferences)
             except StepFailed:

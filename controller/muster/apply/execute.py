@@ -6,16 +6,20 @@ whole, commits depend on their inputs alone, and an event enters the ledger unde
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Engine
 
-from muster.apply import ledger, suspensions
+from muster.apply import holds, ledger, suspensions
 from muster.apply.admissions import Admissions
+from muster.apply.advance import Advancer
+from muster.apply.alerts.making import Ground
+from muster.apply.alerts.telling import Telling
 from muster.apply.builds import Builds
+from muster.apply.key_uses import KeyUses
 from muster.apply.prepare import Prepared
 from muster.apply.publish import PublishedArtifact, Publisher
 from muster.apply.revert import Reverter
@@ -23,10 +27,16 @@ from muster.artifacts.store import DamagedObject, MissingObject, Store
 from muster.attest.artifact_files import digest_of_file
 from muster.kinds.errors import MusterError, TryAgain, Unusable
 from muster.kinds.fleet import Fleet
+from muster.kinds.hold import hold_of
 from muster.kinds.release import Release
 from muster.observe.storage import writing
+from muster.observe.tallies import keep_offers
+from muster.plan.advance import Advance
+from muster.plan.describe import as_json
+from muster.plan.lapse import Lapse
 from muster.plan.planner import Action, Lift, Plan, Prepare, Publish, Revert, Suspend, signs_for
-from muster.plan.world import Suspension
+from muster.plan.proposals import Proposal, Withdraw, revert_branch
+from muster.plan.world import GUARDRAIL, Suspension
 from muster.source.git import Repository
 
 
@@ -46,11 +56,14 @@ class Executor:
     engine: Engine
     repository: Repository
     reverter: Reverter
+    advancer: Advancer
     store: Store
     prepared: Prepared
     admissions: Admissions
     publisher: Publisher
     builds: Builds
+    key_uses: KeyUses
+    telling: Telling
     signer: str
     """Public half (PEM) of the key that `prepared` signs with."""
     build: Callable[[Release, bytes, bytes], None]
@@ -65,27 +78,51 @@ class Executor:
                 self._carry_out(action, plan, fleet, now)
             except MusterError as error:
                 failed.append(Failed(action, error.message, error.hint))
+                if isinstance(action, Revert):
+                    # Told at the next tick if the storage refuses now: the revert fails again then.
+                    with contextlib.suppress(TryAgain):
+                        self._tell_held_up(action.release, fleet, error, now)
         return tuple(failed)
 
     def _carry_out(self, action: Action, plan: Plan, fleet: Fleet, now: datetime) -> None:
         match action:
+            case Lapse():
+                self._lapse(action, plan, now)
             case Suspend():
-                self._suspend(action, plan, now)
+                self._suspend(action, plan, fleet, now)
             case Publish():
                 self._publish(action, fleet, now)
             case Revert():
                 self._revert(action, plan, fleet, now)
+            case Withdraw():
+                self.advancer.proposals.withdraw(action.branch, action.reason, now)
+            case Advance():
+                self.advancer.advance(action, plan, self._ground(fleet, now), now)
             case Lift():
-                self._lift(action, plan, now)
+                self._lift(action, plan, fleet, now)
             case Prepare():
                 self._prepare(action, fleet)
 
-    def _suspend(self, action: Suspend, plan: Plan, now: datetime) -> None:
-        verdicts = [dataclasses.asdict(v) for v in plan.verdicts if v.release == action.release]
+    def _suspend(self, action: Suspend, plan: Plan, fleet: Fleet, now: datetime) -> None:
+        harm = [verdict for verdict in plan.verdicts if verdict.release == action.release and verdict.halts]
+        suspension, ground = Suspension(action.release, action.reason, now, GUARDRAIL), self._ground(fleet, now)
+        verdicts = as_json(harm)
+        release = fleet.release(action.release)
         with writing(self.engine) as connection:
-            if suspensions.suspend(connection, Suspension(action.release, action.reason, now, "guardrail")):
+            if release is not None:
+                holds.hold(connection, hold_of(release, action.reason, plan.commit), now)
+            if suspensions.suspend(connection, suspension):
                 body = {"release": action.release, "reason": action.reason, "commit": plan.commit, "verdicts": verdicts}
                 ledger.append(connection, "suspended", f"suspended:{action.release}:{now.isoformat()}", body, now)
+                self.telling.suspended(connection, ground, suspension, harm)
+
+    def _lapse(self, action: Lapse, plan: Plan, now: datetime) -> None:
+        with writing(self.engine) as connection:
+            if not suspensions.end_if_over(connection, action.release, now):
+                return
+            suspensions.record_resumption(connection, action.release, action.generation, now)
+            body = {"release": action.release, "reason": action.reason, "commit": plan.commit}
+            ledger.append(connection, "lapsed", f"lapsed:{action.release}:{now.isoformat()}", body, now)
 
     def _publish(self, action: Publish, fleet: Fleet, now: datetime) -> None:
         by_artifact = {release.spec.artifact.digest: release for release in fleet.releases}
@@ -101,6 +138,8 @@ class Executor:
             # A key that was replaced or taken out of the repository must not keep a halt from being published: those
             # that devices know stay, until all that is on offer is signed with a declared one.
             keys = list(dict.fromkeys([*keys, *self.publisher.signing_keys()]))
+        with writing(self.engine) as connection:
+            keep_offers(connection, action.documents.values(), now)
         self.publisher.publish(action.generation, action.documents.values(), artifacts, keys, now)
         self.record_published(now)
 
@@ -157,31 +196,69 @@ class Executor:
         with self.engine.connect() as connection:
             suspension = suspensions.load_suspensions(connection).get(action.release)
             chain = ledger.head(connection)
-        at = suspension.at if suspension else now
-        commit = self.reverter.commit(action, plan.commit, f"Muster-Ledger: {chain}", at)
+        if suspension is None:
+            # Somebody resumed the release since the plan was made.
+            return
+        trailer = f"Muster-Ledger: {chain}"
+        if action.way == "pull-request":
+            wanted = Proposal(revert_branch(action.release), action.release, "revert", "")
+            made = self.advancer.proposals.make(
+                wanted,
+                lambda: self.reverter.commit(action, plan.commit, trailer, suspension.at),
+                suspension.reason,
+                now,
+            )
+            with writing(self.engine) as connection:
+                suspensions.record_revert(connection, action.release, made.commit)
+            return
+        commit = self.reverter.commit(action, plan.commit, trailer, suspension.at)
         # Before the push, so that a kill in between leaves a trace of what was pushed (see `_lift`).
         with writing(self.engine) as connection:
-            suspensions.record_revert(connection, action.release, commit)
+            if not suspensions.record_revert(connection, action.release, commit):
+                return
+            holds.after_revert(connection, action.release, commit, now)
         self.reverter.push(commit, plan.commit)
-        self._record_reverted(action.release, commit, action.reason, now)
+        self._record_reverted(suspension, commit, fleet, now)
 
-    def _record_reverted(self, release: str, commit: str, reason: str, now: datetime) -> None:
+    def _record_reverted(self, suspension: Suspension, commit: str, fleet: Fleet, now: datetime) -> None:
+        self.reverter.signer.pushed(commit, now)
+        release, ground = suspension.release, self._ground(fleet, now)
         with writing(self.engine) as connection:
-            body = {"release": release, "commit": commit, "reason": reason}
+            body = {"release": release, "commit": commit, "reason": suspension.reason}
             ledger.append(connection, "reverted", f"reverted:{release}:{commit}", body, now)
+            self.telling.reverted(connection, ground, suspension, commit)
 
-    def _lift(self, action: Lift, plan: Plan, now: datetime) -> None:
+    def _tell_held_up(self, release: str, fleet: Fleet, error: MusterError, now: datetime) -> None:
+        ground = self._ground(fleet, now)
+        with writing(self.engine) as connection:
+            suspension = suspensions.load_suspensions(connection).get(release)
+            if suspension is not None:
+                self.telling.held_up(connection, ground, suspension, error)
+
+    def _ground(self, fleet: Fleet, now: datetime) -> Ground:
+        return self.telling.ground(fleet, self.publisher.published().generation, now)
+
+    def _lift(self, action: Lift, plan: Plan, fleet: Fleet, now: datetime) -> None:
         with self.engine.connect() as connection:
             suspension = suspensions.load_suspensions(connection).get(action.release)
         if suspension is None:
             return
-        if suspension.revert and self.reverter.is_in(suspension.revert, plan.commit):
-            self._record_reverted(action.release, suspension.revert, suspension.reason, now)
+        ours = suspension.revert if suspension.revert and self.reverter.is_in(suspension.revert, plan.commit) else None
+        if ours:
+            with writing(self.engine) as connection:
+                holds.after_revert(connection, action.release, ours, now)
+            self._record_reverted(suspension, ours, fleet, now)
+        ground = self._ground(fleet, now)
         with writing(self.engine) as connection:
             suspensions.lift(connection, action.release)
+            if ours is None:
+                # A person took it back, or what was proposed was merged as another commit. That commit may say that it
+                # reverts the one at which the release was halted: only what comes after it can name the release anew.
+                holds.after_revert(connection, action.release, plan.commit, now)
             key = f"lifted:{action.release}:{suspension.at.isoformat()}"
             body = {"release": action.release, "reason": action.reason, "commit": plan.commit}
             ledger.append(connection, "lifted", key, body, now)
+            self.telling.lifted(connection, ground, suspension, action.reason)
 
     def _prepare(self, action: Prepare, fleet: Fleet) -> None:
         release = fleet.release(action.release)
@@ -214,5 +291,12 @@ class Executor:
                 body["artifact"] = release.spec.artifact.digest
                 body["admission"] = self.admissions.admit(release, now)
                 self.damaged.discard(release.spec.artifact.digest)
+            ground = self._ground(fleet, now)
             with writing(self.engine) as connection:
                 ledger.append(connection, event, key, body, now)
+                if release and "admission" in body:
+                    self.key_uses.admission(connection, release, str(body["admission"]), now)
+                if reason is not None:
+                    self.telling.not_prepared(connection, ground, release.name if release else None, pins, reason)
+        self.advancer.settle(fleet.commit or "", self._ground(fleet, now), now)
+        self.key_uses.enter_signatures(fleet.releases, self.prepared, now)

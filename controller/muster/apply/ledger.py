@@ -1,7 +1,8 @@
 """The ledger: everything that happens, append-only and hash-chained.
 
 Each row's digest covers the row before it, so that nothing in the middle can be changed unseen. The commits that the
-controller makes carry the newest digest as the trailer `Muster-Ledger`, which checkpoints the chain in git.
+controller makes carry the newest digest as the trailer `Muster-Ledger`, and signed checkpoints of the chain are pushed
+with the rows to `refs/muster/ledger` (`muster.apply.checkpoints`). What can be said: `muster.kinds.event_kind`.
 
 An event has a key. Appending a key that is there already changes nothing: an effect that is repeated after a crash
 is recorded once.
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, insert, select
 
 from muster.kinds.digest import digest_of_value
 from muster.kinds.errors import Refused
+from muster.kinds.event_kind import EVENT_KINDS
 from muster.observe.storage import ledger
 
 GENESIS = "sha256:" + "0" * 64
@@ -37,7 +39,12 @@ class LedgerEvent:
 
 
 def append(connection: Connection, event: str, key: str, body: Mapping[str, Any], at: datetime) -> bool:
-    """Add an event in the caller's transaction; False if its key is there already."""
+    """Add an event in the caller's transaction; False if its key is there already.
+
+    Raises `ValueError` for a name that is not in the table of events.
+    """
+    if event not in EVENT_KINDS:
+        raise ValueError(f"{event} is no event: add it to muster.kinds.event_kind")
     if connection.execute(select(ledger.c.sequence).where(ledger.c.key == key)).first():
         return False
     newest = connection.execute(

@@ -18,6 +18,7 @@ from typing import Final
 from pydantic import ValidationError
 from tuf.api.metadata import MetaFile, TargetFile
 
+from muster.apply.key_watch import KeyWatch, nobody
 from muster.apply.published_artifact import ArtifactVerifier, PublishedArtifact, same_file
 from muster.apply.static_files import only_writer, place_file, read_bounded
 from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys
@@ -47,11 +48,11 @@ class Publisher:
     Reading needs no key: `Publisher(public, TufKeys())`. What each key is needed for stands in `tuf_keys`.
     """
 
-    def __init__(self, public: Path, keys: TufKeys) -> None:
+    def __init__(self, public: Path, keys: TufKeys, watch: KeyWatch = nobody) -> None:
         self._public = public
         self._targets = public / "targets"
         self._keys = keys
-        self._metadata = MetadataFolder(public / "metadata", keys)
+        self._metadata = MetadataFolder(public / "metadata", keys, watch)
         self._verifier = ArtifactVerifier()
         self._warned: set[str] = set()
         self._seen: tuple[bytes, Published] | None = None

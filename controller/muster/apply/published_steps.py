@@ -26,6 +26,7 @@ class _Share:
     ppm: int
     salt: str | None
     since: datetime
+    generation: int
 
 
 class PublishedSteps:
@@ -35,6 +36,13 @@ class PublishedSteps:
         self._lock = threading.Lock()
         self._read = (0, "")
         self._shares: dict[_Place, _Share] = {}
+        self._begun: set[str] = set()
+
+    def begun(self, connection: Connection) -> frozenset[str]:
+        """Releases that were ever published to some device."""
+        with self._lock:
+            self._catch_up(connection)
+            return frozenset(self._begun)
 
     def steps(self, connection: Connection) -> dict[tuple[str, str], Step]:
         """What holds now. Where classes differ, the least that all of them have, since the last of them has it."""
@@ -46,14 +54,15 @@ class PublishedSteps:
             known = found.get((release, cohort))
             least = share.ppm if known is None else min(known.ppm, share.ppm)
             latest = share.since if known is None else max(known.since, share.since)
-            found[release, cohort] = Step(least, latest)
+            newest = share.generation if known is None else max(known.generation, share.generation)
+            found[release, cohort] = Step(least, latest, newest)
         return found
 
     def _catch_up(self, connection: Connection) -> None:
         sequence, digest = self._read
         if sequence and connection.execute(_digest_at(sequence)).scalar() != digest:
             # Another ledger than before: the state folder was restored.
-            self._shares, sequence = {}, 0
+            self._shares, self._begun, sequence = {}, set(), 0
         rows = connection.execute(
             select(ledger.c.sequence, ledger.c.at, ledger.c.body, ledger.c.digest)
             .where(ledger.c.event == "published", ledger.c.sequence > sequence)
@@ -64,9 +73,10 @@ class PublishedSteps:
             self._shares = {
                 place: known
                 if (known := self._shares.get(place)) and (known.ppm, known.salt) == (ppm, salt)
-                else _Share(ppm, salt, at)
+                else _Share(ppm, salt, at, row.body["generation"])
                 for place, ppm, salt in _shares(row.body)
             }
+            self._begun |= {release for _, release, _ in self._shares}
             self._read = (row.sequence, row.digest)
 
 

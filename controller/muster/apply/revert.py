@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from muster.apply.commits import CommitSigner
 from muster.apply.identity import Identity
 from muster.plan.planner import Revert
 from muster.source.git import Repository
@@ -23,15 +24,17 @@ class Reverter:
     repository: Repository
     loader: Loader
     identity: Identity
+    signer: CommitSigner
 
     def commit(self, action: Revert, head: str, trailer: str, at: datetime) -> str:
-        """Commit on top of `head`, without moving any branch. The same input gives the same commit.
+        """Commit, signed, on top of `head`, without moving any branch. The same input gives the same commit.
 
         Raises `Refused` if the result does not pass the checks.
         """
         revert = plan_revert(self.repository, head, action.path, action.reason)
         entered = replace(revert, message=f"{revert.message.rstrip()}\n\n{trailer}\n")
-        return write_revert(self.repository, self.loader, entered, head, self.identity.author, at).commit
+        written = write_revert(self.repository, self.loader, entered, head, self.identity.author, at)
+        return self.signer.sign(self.repository, written.commit)
 
     def push(self, commit: str, head: str) -> None:
         """Move the branch from `head` to the revert. Raises `Refused` if it moved on, `TryAgain` if nobody answers."""

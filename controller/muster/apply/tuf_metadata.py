@@ -21,9 +21,11 @@ from tuf.api.exceptions import LengthOrHashMismatchError, RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 
+from muster.apply.key_watch import KeyUse, KeyWatch, nobody
 from muster.apply.static_files import read_bounded
 from muster.apply.tuf_keys import ROLES, TufKeys
 from muster.artifacts.durable import write_durably
+from muster.kinds.digest import digest_of
 from muster.kinds.errors import Refused
 
 LIVES: Final = {
@@ -82,9 +84,10 @@ def read_published(path: Path, listed: MetaFile | TargetFile, limit: int) -> byt
 class MetadataFolder:
     """Reads and writes the metadata of one repository."""
 
-    def __init__(self, folder: Path, keys: TufKeys) -> None:
+    def __init__(self, folder: Path, keys: TufKeys, watch: KeyWatch = nobody) -> None:
         self._folder = folder
         self._keys = keys
+        self._watch = watch
 
     @property
     def timestamp_path(self) -> Path:
@@ -131,7 +134,7 @@ class MetadataFolder:
         root = Root(version=1, expires=_expiry("root", now), consistent_snapshot=True)
         for role in ROLES:
             root.add_key(self._keys.signer(role).public_key, role)
-        self._write("1.root.json", root)
+        self._write("1.root.json", root, now)
 
     def renew_root(self, root: Root, now: datetime) -> None:
         """Sign and write the root that follows `root`, with the same keys."""
@@ -142,26 +145,30 @@ class MetadataFolder:
             roles=root.roles,
             consistent_snapshot=True,
         )
-        self._write(f"{renewed.version}.root.json", renewed)
+        self._write(f"{renewed.version}.root.json", renewed, now)
 
     def write_targets(self, generation: int, targets: Mapping[str, TargetFile], now: datetime) -> MetaFile:
         """Sign and write the targets of a generation; no device sees them before `write_timestamp`."""
         signed = Targets(version=generation, expires=_expiry("targets", now), targets=dict(targets))
-        return self._write(f"{generation}.targets.json", signed)
+        return self._write(f"{generation}.targets.json", signed, now)
 
     def write_snapshot(self, version: int, targets: MetaFile, now: datetime) -> MetaFile:
         """Sign and write a snapshot; no device sees it before `write_timestamp`."""
         signed = Snapshot(version=version, expires=_expiry("snapshot", now), meta={"targets.json": targets})
-        return self._write(f"{version}.snapshot.json", signed)
+        return self._write(f"{version}.snapshot.json", signed, now)
 
     def write_timestamp(self, version: int, snapshot: MetaFile, now: datetime) -> None:
         """Sign the timestamp and rename it into place: from here on devices see the snapshot it names."""
         signed = Timestamp(version=version, expires=_expiry("timestamp", now), snapshot_meta=snapshot)
-        self._write("timestamp.json", signed)
+        self._write("timestamp.json", signed, now)
 
-    def _write(self, name: str, signed: _Role) -> MetaFile:
+    def _write(self, name: str, signed: _Role, now: datetime) -> MetaFile:
         metadata = Metadata(signed)
-        metadata.sign(self._keys.signer(signed.type))
+        signer = self._keys.signer(signed.type)
+        about = f"{name} version {signed.version}"
+        use = KeyUse(signer.public_key.keyid, f"tuf-{signed.type}", about, digest_of(metadata.signed_bytes))
+        self._watch(use, now)
+        metadata.sign(signer)
         data = metadata.to_bytes()
         if len(data) > _LARGEST[signed.type]:
             raise Refused(

@@ -29,6 +29,7 @@ What = Literal[
     "waiver",
     "policy test",
     "trust root",
+    "channel",
     "evidence",
     "diagram",
     "playbook",
@@ -48,6 +49,7 @@ _WHAT: Mapping[str, What] = {
     "PolicyTest": "policy test",
     "SigningKey": "trust root",
     "TrustedIdentity": "trust root",
+    "Channel": "channel",
 }
 
 
@@ -277,6 +279,7 @@ _FOLDERS = {
     "PolicyTest": "policies/tests",
     "SigningKey": "policies/keys",
     "TrustedIdentity": "policies/identities",
+    "Channel": "policies/channels",
 }
 
 
@@ -296,6 +299,7 @@ def resources_of(fleet: Fleet) -> dict[str, AnyResource]:
         *fleet.policies,
         *fleet.signing_keys,
         *fleet.identities,
+        *fleet.channels,
         *fleet.freezes,
         *fleet.waivers,
         *alone,

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
-from muster.check.schedules import LONGEST, check_schedule, start_of, zone_of
 from muster.kinds.finding import Complaint, Pointer
 from muster.kinds.freeze import Freeze
 from muster.kinds.quantity import format_duration
+from muster.plan.schedules import LONGEST, check_schedule, start_of, zone_of
 
 MOST: Final = 100
 """Freezes of one fleet: each of them is looked into for every change."""

@@ -25,16 +25,16 @@ from muster.check.case import Case
 from muster.check.change import Change, path_of
 from muster.check.documents.readable import foreign_letter, hidden_character
 from muster.check.impact_line import MOST_CHARACTERS, lines_of
-from muster.check.schedules import Timeline, timeline
 from muster.check.stakes import tier_held_to
 from muster.check.verdict import Verdict
 from muster.kinds.finding import Pointer
 from muster.kinds.freeze import Freeze
 from muster.kinds.policy import TierName
+from muster.plan.frozen import lifts_at, meant
+from muster.plan.schedules import Timeline, timeline
 
 RULE: Final = "transition/freeze"
 KEY: Final = "Freeze-Override"
-_MOST_SHIFTS: Final = 1_000
 _MOST_WHY: Final = 500
 _SHOWN: Final = 8
 _OVERRIDE = re.compile(r"([a-z0-9-]{1,63}) ?: ?(.+)")
@@ -144,7 +144,7 @@ def _frozen(
     open_denials: dict[Freeze, list[str]] = {}
     lifts: dict[str, datetime | None] = {}
     for model, cohort in forward.reach:
-        deny, allow = _meant(freezes, "deny", model, cohort), _meant(freezes, "allow", model, cohort)
+        deny, allow = meant(freezes, "deny", model, cohort), meant(freezes, "allow", model, cohort)
         open_now = [freeze for freeze in deny if timelines[freeze.metadata.name].at(now)]
         for freeze in open_now:
             open_denials.setdefault(freeze, []).append(cohort)
@@ -152,7 +152,7 @@ def _frozen(
         if shut:
             closed.setdefault(allow, []).append(cohort)
         if open_now or shut:
-            moment = _lifts_at(
+            moment = lifts_at(
                 [timelines[f.metadata.name] for f in deny], [timelines[f.metadata.name] for f in allow], now
             )
             lifts[cohort] = _later(lifts[cohort], moment) if cohort in lifts else moment
@@ -162,35 +162,8 @@ def _frozen(
         yield _Frozen(allow, tuple(dict.fromkeys(cohorts)), _latest(lifts, cohorts))
 
 
-def _meant(freezes: Sequence[Freeze], effect: str, model: str, cohort: str) -> tuple[Freeze, ...]:
-    return tuple(
-        freeze
-        for freeze in freezes
-        if freeze.spec.effect == effect
-        and (not freeze.spec.models or model in freeze.spec.models)
-        and (not freeze.spec.cohorts or cohort in freeze.spec.cohorts)
-    )
-
-
 def _lines(freezes: Sequence[Freeze], timelines: Mapping[str, Timeline]) -> list[Timeline]:
     return [timelines[freeze.metadata.name] for freeze in freezes]
-
-
-def _lifts_at(deny: Sequence[Timeline], allow: Sequence[Timeline], now: datetime) -> datetime | None:
-    """The first moment from `now` on in which no denial is open, and an allowed window is, if there are any."""
-    moment: datetime | None = now
-    horizon = min(line.until for line in (*deny, *allow))
-    for _ in range(_MOST_SHIFTS):
-        if moment is None or moment > horizon:
-            return None
-        ends = [window.ends for line in deny if (window := line.at(moment))]
-        if ends:
-            moment = max(ends)
-        elif allow and not any(line.at(moment) for line in allow):
-            moment = min((begin for line in allow if (begin := line.next_begin(moment))), default=None)
-        else:
-            return moment
-    return None
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -15,7 +15,9 @@ from typing import Literal, TypeVar
 from muster.check.coverage import coverage_complaints
 from muster.check.freeze_complaints import freeze_complaints
 from muster.check.gates.declared import gate_complaints
+from muster.check.guardrail_problems import guardrail_complaints
 from muster.check.lineage import lineage_complaints
+from muster.check.maintenance_complaints import turn_complaints
 from muster.check.people import Naming, people_complaints
 from muster.check.readiness import checklist_complaints
 from muster.check.waivers import waiver_complaints
@@ -101,6 +103,7 @@ def complaints(
         *_people(declared),
         *_waivers(declared, models),
         *freeze_complaints(declared.of(Freeze), declared.cohort_names, declared.model_names),
+        *turn_complaints(declared.of(DeviceClass), declared.of(Release).values(), declared.of(Policy).values()),
     ]
     for path, release in declared.of(Release).items():
         found += _release(declared, path, release)
@@ -167,6 +170,7 @@ def _policy(declared: Declarations) -> Iterator[Complaint]:
     for path, policy in policies.items():
         yield from _tiers(path, policy, declared.class_names)
         yield from gate_complaints(path, policy)
+        yield from guardrail_complaints(path, policy)
 
 
 def _tiers(path: str, policy: Policy, classes: set[str]) -> Iterator[Complaint]:

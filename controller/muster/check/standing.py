@@ -154,9 +154,13 @@ def _of_fact(advance: Advance, device_class: str, guardrail: str, fact: Guardrai
     if fact is None:
         said = f"the controller has no verdict of {guardrail} in {device_class}"
         return _guardrail(advance, "inconclusive", said, "wait until it publishes what the base declares", device_class)
-    outcomes: dict[str, Outcome] = {"harm": "fail", "holds": "pass", "undecided": "inconclusive"}
-    hints = {"harm": f"take it back: muster rollback {advance.release.model}", "undecided": "wait for more reports"}
-    outcome = outcomes[fact.outcome]
+    outcomes: dict[str, Outcome] = {"harm": "fail", "no-worse": "pass"}
+    hints = {
+        "harm": f"take it back: muster rollback {advance.release.model}",
+        "undecided": "wait for more reports",
+        "cannot-tell": "find out why these devices do not report it",
+    }
+    outcome = outcomes.get(fact.outcome, "inconclusive")
     return _guardrail(advance, outcome, f"{guardrail}: {fact.reason}", hints.get(fact.outcome, ""), device_class)
 
 

@@ -7,7 +7,7 @@ above, newest first, as many as the tier asks for. There are fewer at the beginn
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from pydantic import ValidationError
 
@@ -128,6 +128,8 @@ def rehearsal_verdicts(case: Case, advance: Advance) -> Iterator[Verdict]:
         message = f"going back from {rehearsal.release} to {rehearsal.back_to} was rehearsed {measured} ago"
         if not rehearsal.returned:
             message += ", and devices did not come back"
+        elif _is_expired(rehearsal, case.now):
+            message += f"; it expired at {rehearsal.expires_at}"
         elif age > within:
             message += f"; at most {format_duration(within)} may pass"
         else:
@@ -166,6 +168,16 @@ def _rehearsals(case: Case, release: Release) -> Iterator[tuple[Evidence, Rehear
         in_time = evidence.made_at is not None and evidence.made_at <= case.now
         if backward and in_time and (evidence in case.evidence or not rehearsal.returned):
             yield evidence, rehearsal
+
+
+def _is_expired(rehearsal: Rehearsal, now: datetime) -> bool:
+    """True from the moment that it names itself; what is no moment has passed."""
+    if rehearsal.expires_at is None:
+        return False
+    try:
+        return datetime.strptime(rehearsal.expires_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC) <= now
+    except ValueError:
+        return True
 
 
 def _read(evidence: Evidence) -> Rehearsal | None:

@@ -35,6 +35,9 @@ def agent() -> None:
 @click.option("--device-class", required=True, help="A device class that the fleet declares.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="May be given more than once.")
 @click.option("--model", "models", multiple=True, required=True, help="A model to run. May be given more than once.")
+@click.option(
+    "--time-zone", help="IANA name of the zone whose clocks maintenance windows are read on; else the system's."
+)
 @click.option("--root", type=_FILE, required=True, help="Trusted TUF root, from the controller, over a trusted way.")
 @click.option("--unsafe-plain-http", is_flag=True, help="Allow http:// to another machine.")
 @_output
@@ -44,6 +47,7 @@ def enrol(folder: Path, root: Path, output: str, **given: Any) -> None:
     from muster.agent.folder import DeviceFolder
     from muster.agent.http_server import HttpServer
     from muster.agent.identity import make_identity, parse_server
+    from muster.agent.waiting import zone_of
 
     server = parse_server(given["server"], unsafe_plain_http=given["unsafe_plain_http"])
     identity = make_identity(
@@ -52,7 +56,9 @@ def enrol(folder: Path, root: Path, output: str, **given: Any) -> None:
         labels=_labels(given["labels"]),
         models=tuple(dict.fromkeys(given["models"])),
         server=server,
+        time_zone=given["time_zone"],
     )
+    zone_of(identity.time_zone)
     token = _token(given["token"], given["token_file"])
     enrol_device(DeviceFolder(folder), HttpServer(server), identity, token, root)
     emit(
@@ -130,10 +136,20 @@ def status(folder: Path, output: str) -> None:
             value["deviceId"], value["deviceClass"], value["server"], value["downloads"],
             value["waitingReports"], value["problem"] or "-",
         ]])  # fmt: skip
-        names = ("model", "generation", "runs", "state", "confirmed", "previous", "on its way", "quarantined")
+        names = (
+            "model",
+            "generation",
+            "runs",
+            "state",
+            "confirmed",
+            "previous",
+            "on its way",
+            "waits until",
+            "quarantined",
+        )
         table(names, [
             [row["model"], row["generation"], row["running"] or "-", row["state"], row["confirmed"] or "-",
-             row["previous"] or "-", row["staging"] or "-", len(row["quarantine"])]
+             row["previous"] or "-", row["staging"] or "-", row["waitsUntil"] or "-", len(row["quarantine"])]
             for row in value["models"]
         ])  # fmt: skip
 
@@ -159,6 +175,7 @@ def _status(folder: Any) -> dict[str, Any]:
                 "confirmed": _release(model.confirmed),
                 "previous": _release(model.previous),
                 "staging": f"{model.staging.entry.release} ({model.staging.step})" if model.staging else None,
+                "waitsUntil": model.waits_until,
                 "quarantine": model.quarantine,
             }
         )

@@ -44,7 +44,7 @@ def _here(repository: Repository, options: dict[str, Any]) -> Judgement:
         from muster.forge.git.driver import from_repository
 
         request = from_repository(repository, lambda: now).read(f"{base}..{head}")
-    return review(repository, request, now, _controller(options), Loader())
+    return review(repository, request, now, controller_state(options), Loader())
 
 
 def _on_github(repository: Repository, options: dict[str, Any]) -> Judgement:
@@ -63,7 +63,7 @@ def _on_github(repository: Repository, options: dict[str, Any]) -> Judgement:
         fleet = loader.people(repository, request.base)
         if fleet is not None:
             request = with_signed(request, repository, fleet.owners, fleet.signing_keys)
-        judgement = review(repository, request, _time(options["at"]), _controller(options), loader)
+        judgement = review(repository, request, _time(options["at"]), controller_state(options), loader)
     except MusterError as error:
         # Otherwise what an earlier run said of this head would go on to stand there.
         github.post_checks(request, [unjudged(error)])
@@ -124,7 +124,8 @@ def _time(text: str | None) -> datetime:
         raise Unusable(f"{text!r} is no time in UTC", "write 2026-03-01T09:00:00Z") from error
 
 
-def _controller(options: dict[str, Any]) -> FieldState | None:
+def controller_state(options: dict[str, Any]) -> FieldState | None:
+    """What the controller at `--fleet` knows of its field; None if none is to be asked."""
     if options["fleet"] is None:
         return None
     from muster.serve.client import ControllerClient

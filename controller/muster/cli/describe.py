@@ -44,8 +44,19 @@ def describe(what: str, name: str | None, output: str, **options: Any) -> int:
     found = [state for state in client.pages("/v1/devices", limit=1_000) if state["deviceId"] == name]
     if not found:
         raise Refused(f"device {name} is not enrolled", "list those that are: muster get devices")
+    drifted = client.get("/v1/drift", names=0)["items"]
+    found = [{**state, "drift": _drift_of(state, drifted)} for state in found]
     emit(found, output, lambda: _print_nested(found[0] if len(found) == 1 else {s["model"]: s for s in found}))
     return 0
+
+
+def _drift_of(state: dict[str, Any], drifted: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """In what a device runs what git never declared for it, and what is done about that."""
+    said = state["telemetry"]
+    runs = {"modelHash": "model_hash", "configVersion": "config_version", "runtimeVersion": "runtime_version"}
+    what = {key: said[name] for key, name in runs.items()}
+    found = _find(drifted, deviceClass=state["deviceClass"], model=state["model"], runs=what)
+    return {key: found[key] for key in ("difference", "since")} if found else None
 
 
 def _release(name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -88,13 +99,13 @@ def _on_class(release: Release, name: str, status: dict[str, Any], published: di
         "halted": halt.get("reason"),
         "devices": fleet.get("devices", 0),
         "running": fleet.get("running", {}).get(release.name, 0),
-        **{number: exposure.get(number, 0) for number in ("tried", "failures", "recalled")},
+        **{number: exposure.get(number, 0) for number in ("tried", "failures", "recalled", "neverOffered")},
         "phases": exposure.get("phases", {}),
         "errorCodes": exposure.get("errorCodes", {}),
     }
 
 
-def _find(rows: list[dict[str, Any]], **key: str) -> dict[str, Any]:
+def _find(rows: list[dict[str, Any]], **key: Any) -> dict[str, Any]:
     """The row with these values; empty if there is none."""
     return next((row for row in rows if all(row[name] == value for name, value in key.items())), {})
 
@@ -107,9 +118,9 @@ def _print_release(value: dict[str, Any]) -> None:
         return
     if value["suspension"]:
         click.echo(f"suspended since {value['suspension']['at']}: {value['suspension']['reason']}")
-    numbers = ("devices", "running", "tried", "failures", "recalled")
+    numbers = ("devices", "running", "tried", "failures", "recalled", "neverOffered")
     table(
-        ["class", "desired", *numbers, "phases", "errors"],
+        ["class", "desired", *numbers[:-1], "never offered", "phases", "errors"],
         [
             [
                 row["deviceClass"],
@@ -146,6 +157,19 @@ def _print_reasons(value: dict[str, Any]) -> None:
         click.echo(f"  waits: {wait['step']} {wait['subject']}: {wait['reason']}\n    until: {wait['liftedBy']}")
     for verdict in value["verdicts"]:
         click.echo(f"  judged: {verdict['release']} {verdict['outcome']}: {verdict['reason']}")
+        _print_record(verdict)
+
+
+def _print_record(verdict: dict[str, Any]) -> None:
+    """The numbers of a decision that was explained, and what would change it."""
+    record = verdict.get("record") or {}
+    if not record.get("candidate"):
+        return
+    bounds = " to ".join(record[end] or "open" for end in ("lower", "upper"))
+    counts = ", ".join(f"{count} {name}" for name, count in record["candidate"].items() if count) or "nobody"
+    shares = f"exposure {record['exposurePpm'] / 10_000:g} %, error spent {record['errorPpm'] / 10_000:g} %"
+    click.echo(f"    against {verdict['against']} {record['boundary']}: bounds {bounds}; {counts}; {shares}")
+    click.echo(f"    changed by: {verdict['liftedBy']}")
 
 
 def _print_nested(value: dict[str, Any], indent: int = 0) -> None:

@@ -13,7 +13,7 @@ from muster.cli.repository import load_fleet, repository_option
 
 
 @click.command()
-@click.argument("what", type=click.Choice([*listing.DECLARED, "published", "devices", "status"]))
+@click.argument("what", type=click.Choice([*listing.DECLARED, "published", "devices", "drift", "status"]))
 @click.option("--class", "device_class", help="Devices of this class only.")
 @repository_option
 @server_option
@@ -21,7 +21,7 @@ from muster.cli.repository import load_fleet, repository_option
 @output_option
 def get(what: str, output: str, **options: Any) -> int:
     """List what is declared (releases, classes, cohorts), what devices can fetch (published), or what runs (devices,
-    status).
+    status), or what devices run that git never declared for them (drift: exits 1 if that is not ignored).
 
     What is declared comes from git, and needs no controller; the rest comes from the controller.
     """
@@ -40,6 +40,10 @@ def get(what: str, output: str, **options: Any) -> int:
         status = client.get("/v1/status")
         emit(status, output, lambda: listing.print_status(status))
         return 0 if status.get("ready") else 1
+    if what == "drift":
+        drift = client.get("/v1/drift", names=100)
+        emit(drift, output, lambda: listing.print_drift(drift))
+        return 1 if any(item["difference"]["action"] != "Ignore" for item in drift["items"]) else 0
     chosen = {"class": options["device_class"]} if options["device_class"] else {}
     states = list(client.pages("/v1/devices", limit=1_000, **chosen))
     emit(states, output, lambda: listing.print_devices(states))

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from muster.cli.output import emit, output_option, state_option, table
+from muster.cli.ledger import where_option
+from muster.cli.output import emit, output_option, table
+from muster.kinds.errors import Unusable
+
+if TYPE_CHECKING:
+    from muster.attest.package.ledger_rows import Row
 
 
 @click.command()
-@click.argument("model")
-@click.option("--repository", type=click.Path(file_okay=False), default=".", show_default=True)
-@click.option("--revision", default="HEAD", show_default=True)
+@click.argument("model", required=False)
+@click.option("--model", "named", metavar="MODEL", help="The same as MODEL.")
+@click.option(
+    "--at", metavar="TIME", help="Answer for this moment: what was desired, approved by whom, on what evidence."
+)
+@click.option("--cohort", help="The cohort that --at is about.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
-@state_option
+@where_option("clone")
 @output_option
-def history(model: str, output: str, **options: Any) -> int:
+def history(model: str | None, output: str, **options: Any) -> int:
     """Show every commit that changed a release of MODEL, with its rollouts, and what the controller did.
 
-    Newest first. Commits come from the clone; events from the ledger in the state folder, if there is one.
+    Newest first. Commits come from the clone; events from the ledger of the state folder, or else of the clone. With
+    --at and --cohort, say instead which digest was desired there and then, who approved it and on what evidence: from
+    the clone and its refs/muster/ledger alone (or --from state), once that ledger is verified.
     """
+    model = model or options["named"]
+    if model is None:
+        raise Unusable("no model is named", "muster history MODEL")
+    if options["at"] or options["cohort"]:
+        from muster.cli.desired import show_desired
+
+        return show_desired(model, output, options)
     rows = _commits(model, options["repository"], options["revision"], options["limit"])
-    rows += _events(model, Path(options["state"]))
+    rows += _events(model, options)
     rows.sort(key=lambda row: str(row["at"]), reverse=True)
     rows = rows[: options["limit"]]
     emit(
@@ -38,9 +56,6 @@ def history(model: str, output: str, **options: Any) -> int:
 
 
 def _commits(model: str, repository: str, revision: str, limit: int) -> list[dict[str, Any]]:
-    from datetime import UTC
-
-    from muster.kinds.errors import Unusable
     from muster.source.git import Repository
     from muster.source.rollouts import rollouts_of
 
@@ -74,39 +89,28 @@ def _changes(before: dict[str, str], after: dict[str, str]) -> str:
     )
 
 
-def _events(model: str, state: Path) -> list[dict[str, Any]]:
-    if not (state / "muster.db").is_file():
-        return []
-    from muster.apply.ledger import events
-    from muster.observe.storage import open_storage
+def _events(model: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+    from muster.attest.ledger.in_git import tip
+    from muster.review.events import concerns, summary
+    from muster.review.ledger import Place, believed, from_clone, state_rows
+    from muster.source.git import Repository
 
-    engine = open_storage(state)
-    with engine.connect() as connection:
-        found = [event for event in events(connection, limit=100_000) if _concerns(event.body, model)]
-    engine.dispose()
+    state, repository = Path(options["state"]), Repository(Path(options["repository"]))
+    rows: tuple[Row, ...] = ()
+    if (state / "muster.db").is_file():
+        rows = state_rows(state)
+    elif tip(repository, options["ref"]):
+        place = Place(repository, options["revision"], options["ref"])
+        rows = believed(from_clone(place, datetime.now(UTC))).rows
     return [
         {
-            "at": event.at.isoformat(),
-            "what": event.event,
+            "at": row.at,
+            "what": row.event,
             "who": "controller",
-            "commit": event.body.get("commit"),
-            "change": _summary(event.event, dict(event.body)),
-            "digest": event.digest,
+            "commit": row.body.get("commit"),
+            "change": summary(row.event, row.body),
+            "digest": row.digest,
         }
-        for event in found
+        for row in rows
+        if concerns(row.body, model)
     ]
-
-
-def _concerns(body: Any, model: str) -> bool:
-    release = body.get("release")
-    return release is None or str(release).startswith(f"{model}/")
-
-
-def _summary(event: str, body: dict[str, Any]) -> str:
-    if event == "published":
-        offers = {
-            f"{key}: " + ", ".join(entry["release"].partition("/")[2] for entry in entries)
-            for key, entries in body["documents"].items()
-        }
-        return f"generation {body['generation']}; " + "; ".join(sorted(offers))
-    return f"{body.get('release') or body.get('artifact')}" + (f": {body['reason']}" if body.get("reason") else "")

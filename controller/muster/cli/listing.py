@@ -110,6 +110,30 @@ def print_devices(states: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
+def print_drift(drift: Mapping[str, Any]) -> None:
+    """What devices run that git never declared for them, as a table."""
+    if not drift["items"]:
+        click.echo("no device runs what git never declared for it")
+        return
+    table(
+        ["class", "model", "field", "value", "devices", "action", "since", "first devices"],
+        [
+            [
+                *(item[key] for key in ("deviceClass", "model")),
+                item["difference"]["field"],
+                _short(item["difference"]["value"] or "-"),
+                item["devices"],
+                item["difference"]["action"],
+                item["since"],
+                ", ".join(item["names"][:5]),
+            ]
+            for item in drift["items"]
+        ],
+    )
+    if drift["of"] > len(drift["items"]):
+        click.echo(f"and {drift['of'] - len(drift['items'])} more")
+
+
 def print_status(status: Mapping[str, Any]) -> None:
     """The loop's own words, and how far the fleet came."""
     click.echo(
@@ -119,7 +143,9 @@ def print_status(status: Mapping[str, Any]) -> None:
     for condition in status.get("conditions", []):
         click.echo(f"  {condition['type']}: {condition['status']} ({condition['reason']}) {condition['message']}")
     for suspension in status.get("suspensions", []):
-        click.echo(f"  suspended: {suspension['release']} since {suspension['at']}: {suspension['reason']}")
+        until = f" until {suspension['until']}" if suspension.get("until") else ""
+        who = f"since {suspension['at']}{until} by {suspension.get('by', '?')}"
+        click.echo(f"  suspended: {suspension['release']} {who}: {suspension['reason']}")
     if not status["fleet"]:
         click.echo("no device is enrolled")
         return

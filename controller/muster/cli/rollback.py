@@ -8,44 +8,57 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muster.cli.branches import branch_option, target_of
 from muster.cli.output import emit, output_option
-from muster.kinds.errors import Refused, Unusable
+from muster.kinds.errors import Unusable
 
 if TYPE_CHECKING:
     from muster.source.rollback import Rollback
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", metavar="MODEL[/VERSION]")
 @click.option("--release", "version", help="Take back this version. Default: the newest that reaches any device.")
 @click.option("--to", help="Take back every version newer than this one.")
 @click.option("--repository", type=click.Path(file_okay=False, path_type=Path), default=Path(), show_default=True)
 @click.option("--why", default="", help="The reason, for the commit message.")
+@branch_option
 @click.option("--dry-run", is_flag=True, help="Show the commit; move no branch.")
 @output_option
 def rollback(  # noqa: PLR0913, PLR0917 - one argument per option
-    model: str, version: str | None, to: str | None, repository: Path, why: str, dry_run: bool, output: str
+    model: str,
+    version: str | None,
+    to: str | None,
+    repository: Path,
+    why: str,
+    branch: str | None,
+    dry_run: bool,
+    output: str,
 ) -> None:
     """Commit, on the current branch, the revert that takes a release of MODEL back from every device.
 
-    Refused if the result would not pass `muster check`. The work tree moves along; changes in it are never lost.
+    Refused if the result would not pass `muster check`. The work tree moves along; changes in it are never lost. With
+    --branch the commit goes onto a new branch, for a pull request.
     """
     from muster.source.git import Repository
     from muster.source.identity import author
     from muster.source.rollback import plan_rollback
 
+    model, _, named = model.partition("/")
+    if named and version:
+        raise Unusable(f"{model}/{named} and --release {version} name two releases", "name one of them")
+    version = named or version
     if version and to:
         raise Unusable("--release and --to exclude each other", "name one of them")
     source = Repository(repository)
-    branch = source.branch()
-    if branch is None:
-        raise Refused("HEAD is not on a branch", "git switch to the branch that the fleet is declared on")
-    head = source.resolve("HEAD")
+    target = target_of(source, branch)
     who = author(source, "muster rollback <muster@localhost>")
-    planned = plan_rollback(source, head, model, version=version, to=to, why=why, author=who, at=datetime.now(UTC))
+    planned = plan_rollback(
+        source, target.head, model, version=version, to=to, why=why, author=who, at=datetime.now(UTC)
+    )
     if not dry_run:
-        source.advance(planned.commit, branch, head)
-    emit(_report(planned, branch, dry_run), output, lambda: _text(planned, branch, dry_run))
+        target.move(source, planned.commit)
+    emit(_report(planned, target.name, dry_run), output, lambda: _text(planned, target.name, dry_run))
 
 
 def _report(planned: Rollback, branch: str, dry_run: bool) -> dict[str, Any]:

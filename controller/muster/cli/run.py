@@ -41,6 +41,13 @@ def _interval(text: str) -> float:
     show_default=True,
     help="Weakest sandbox that a build is run in; without it no build.",
 )
+@click.option(
+    "--alert-network",
+    "alert_networks",
+    multiple=True,
+    metavar="NETWORK",
+    help="A network beyond public addresses that alerts may be sent into, such as 10.1.0.0/16; may be repeated.",
+)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--once", is_flag=True, help="Reconcile once and leave; nothing is served.")
 def run(**options: Any) -> int:
@@ -63,6 +70,7 @@ def run(**options: Any) -> int:
         interval=timedelta(seconds=_interval(options["interval"])),
         author=options["author"],
         sandbox=level_named(options["sandbox"]),
+        alert_networks=tuple(options["alert_networks"]),
     )
     if options["once"]:
         return reconcile_once(settings)

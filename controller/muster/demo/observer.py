@@ -83,6 +83,10 @@ class Observer:
             time.sleep(PAUSE)
         raise TryAgain(f"not seen within {seconds:.0f} s: {what}", _last_words(snapshot))
 
+    def ticks(self) -> set[str]:
+        """Times of all ticks that were seen in time: the loop remembers some."""
+        return {moment for snapshot in self.history for moment in snapshot.status.get("recentTicks", ())}
+
     def events(self) -> list[dict[str, Any]]:
         """The ledger."""
         deadline = time.monotonic() + 30

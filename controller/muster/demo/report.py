@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from muster.demo.detection import Detection
 from muster.plan.describe import as_json
 
 
@@ -26,12 +27,13 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Halt:
-    """The field failure: committed → first failure → suspended → reverted → last device recovered."""
+    """The field failure: committed → first failure → harm decided → suspended → reverted → last device recovered."""
 
     release: str
     committed: datetime
     published: datetime
-    detected: datetime
+    first_failure: datetime
+    detection: Detection
     suspended: datetime
     reverted: datetime
     recovered: datetime
@@ -97,13 +99,15 @@ class Report:
         halt = self.halt
         moments = {
             "published": halt.published,
-            "detected": halt.detected,
+            "first failure": halt.first_failure,
+            "detected": halt.detection.at,
             "suspended": halt.suspended,
             "reverted": halt.reverted,
             "last device recovered": halt.recovered,
         }
         return [
             "  ".join(f"{name} {_after(halt.committed, moment)}" for name, moment in moments.items()),
+            *halt.detection.lines(),
             f"why: {halt.reason}",
             f"devices harmed: {halt.harmed} of {self.devices}; it ran on {halt.tried}, {halt.recalled} were recalled",
             f"downloads to recover: {halt.downloads_to_recover}",

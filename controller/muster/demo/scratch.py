@@ -12,6 +12,7 @@ from muster.source.edit import set_rollout
 from muster.source.git_program import run_git
 
 MODEL = "meter-reader"
+CANARY_LIMIT = "5%"
 OWNER = "Demo owner"
 _WHO = {
     f"GIT_{role}_{part}": value
@@ -103,6 +104,9 @@ def _quicker(policy: str, health_window: str, poll_interval: str) -> str:
     for tier in document["spec"]["tiers"]:
         tier["health"]["window"] = health_window
         tier["health"]["pollInterval"] = poll_interval
+        for guardrail in tier["guardrails"]:
+            # Four canaries must be able to show harm: three failures in a row do against 5 %, five against 20 %.
+            guardrail["limit"] = CANARY_LIMIT
     text = io.StringIO()
     editor.dump(document, text)
     return text.getvalue()

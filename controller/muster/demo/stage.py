@@ -35,7 +35,7 @@ class Plot:
     """How to play: devices per class, and how often the daemon is killed on the way."""
 
     devices_per_class: int = 16
-    canaries_per_class: int = 3
+    canaries_per_class: int = 4
     kills: int = 0
     seed: int = 0
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from muster.demo.chaos import Chaos
+from muster.demo.detection import MOST_TICKS, detection
 from muster.demo.observer import Moments, Observer, Snapshot
 from muster.demo.report import Check, Halt, Promotion, Report
 from muster.demo.scratch import MODEL, OWNER, ScratchRepository
@@ -94,7 +95,8 @@ class Story:
             release=f"{MODEL}/{BAD}",
             committed=committed,
             published=self._event("published", commit),
-            detected=datetime.fromisoformat(exposures[0]["firstFailureAt"]),
+            first_failure=datetime.fromisoformat(exposures[0]["firstFailureAt"]),
+            detection=detection(self.observer.events(), self.observer.ticks(), f"{MODEL}/{BAD}"),
             suspended=datetime.fromisoformat(self._last_event("suspended")["at"]),
             reverted=datetime.fromisoformat(reverted["at"]),
             recovered=moments.last or after.at,
@@ -152,6 +154,16 @@ class Story:
         failing = [row for row in final.status["releases"] if row["release"] == f"{MODEL}/{BAD}"]
         author = next((line for line in self.scratch.log() if line.startswith(halt.revert_commit[:7])), "")
         return [
+            Check(
+                "the statistics found the harm",
+                halt.detection.evidence >= halt.detection.needed,
+                f"{halt.detection.failed} of {halt.detection.tried} against {halt.detection.limit}",
+            ),
+            Check(
+                f"at most {MOST_TICKS} ticks from the verdict to the revert commit",
+                1 <= halt.detection.ticks <= MOST_TICKS,
+                str(halt.detection.ticks),
+            ),
             Check("every device runs what git declares", not wrong, f"{self.devices - len(wrong)} of {self.devices}"),
             Check("the daemon committed the revert", "Revert" in author and OWNER not in author, author),
             Check(

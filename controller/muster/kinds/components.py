@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from muster.kinds.digest import Name
+from muster.kinds.digest import ErrorCode, Name
 from muster.kinds.owners import Login
 from muster.kinds.resource import AsTuple, Declared, Resource, Text
-from muster.kinds.telemetry import ErrorCode
 
 BoxId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """How diagrams call a box: plain letters, so that two that look alike are the same."""

@@ -12,6 +12,8 @@ from pydantic import Field
 from muster.kinds.cohort import MOST_COHORTS, MOST_ENTRIES, Selector
 from muster.kinds.device_class import Provider
 from muster.kinds.digest import Commit, Digest, ExactVersion, Name, Version
+from muster.kinds.drift import DriftRules
+from muster.kinds.maintenance import MOST_WINDOWS, Disruption, MaintenanceWindow
 from muster.kinds.quantity import Duration
 from muster.kinds.release import Artifact, Salt
 from muster.kinds.resource import AsTuple, Declared, Text
@@ -55,8 +57,15 @@ class Halt(Declared):
     reason: Text
 
 
+def _absent(value: object) -> bool:
+    return value is None or value == ()
+
+
 class DesiredDocument(Declared):
-    """Entries run from newest to oldest."""
+    """Entries run from newest to oldest. Without `drift`, every device takes what is declared, whatever it runs.
+
+    Without `maintenance` and `disruption`, a device switches as soon as it can.
+    """
 
     api_version: Literal["muster/v1"] = "muster/v1"
     kind: Literal["DesiredDocument"] = "DesiredDocument"
@@ -68,6 +77,12 @@ class DesiredDocument(Declared):
     cohorts: Annotated[tuple[OrderedCohort, ...], AsTuple, Field(max_length=MOST_COHORTS)]
     entries: Annotated[tuple[Entry, ...], AsTuple, Field(max_length=MOST_ENTRIES)]
     halted: Annotated[tuple[Halt, ...], AsTuple, Field(max_length=MOST_ENTRIES)] = ()
+    # Left out where they say nothing: agents of before do not know them.
+    drift: Annotated[DriftRules | None, Field(exclude_if=_absent)] = None
+    maintenance: Annotated[
+        tuple[MaintenanceWindow, ...], AsTuple, Field(max_length=MOST_WINDOWS, exclude_if=_absent)
+    ] = ()
+    disruption: Annotated[Disruption | None, Field(exclude_if=_absent)] = None
 
     @property
     def target(self) -> str:

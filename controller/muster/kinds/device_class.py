@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from muster.kinds.digest import DeviceId, ExactVersion, Name
+from muster.kinds.drift import MOST_RULES, DriftAction, DriftRule
+from muster.kinds.maintenance import MOST_WINDOWS, Disruption, MaintenanceWindow, never_in_turn
 from muster.kinds.quantity import Duration, Rate, Size
 from muster.kinds.resource import AsTuple, Declared, Resource, Text
 
@@ -71,6 +73,13 @@ class DeviceClassSpec(Declared):
     `cpu` is the model of qemu's whose instructions the devices have. With it, gates about answers are asked for the
     class too, and only what was measured with those instructions, or on a reference device, answers them.
     `referenceDevices` are the devices of the class whose agents measure for all of them.
+
+    `drift`: what is done about a device that runs what git never declared for it; `driftRules`, in order, say otherwise
+    for single fields.
+
+    `maintenance`: windows in the devices' own time, in which alone they switch to a release; without any, they may at
+    any time. `disruption`: how many devices of a site may switch at the same time. Fetching, verifying and going back
+    never wait.
     """
 
     hardware: Text
@@ -83,6 +92,16 @@ class DeviceClassSpec(Declared):
     may_be_empty: bool = False
     cpu: EmulatedCpu | None = None
     reference_devices: Annotated[tuple[DeviceId, ...], AsTuple, Field(max_length=64)] = ()
+    drift: DriftAction = "Correct"
+    drift_rules: Annotated[tuple[DriftRule, ...], AsTuple, Field(max_length=MOST_RULES)] = ()
+    maintenance: Annotated[tuple[MaintenanceWindow, ...], AsTuple, Field(max_length=MOST_WINDOWS)] = ()
+    disruption: Disruption | None = None
+
+    @model_validator(mode="after")
+    def _lets_every_device_switch(self) -> DeviceClassSpec:
+        if problem := never_in_turn(self.maintenance, self.disruption):
+            raise ValueError(problem)
+        return self
 
 
 class DeviceClass(Resource):

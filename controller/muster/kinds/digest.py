@@ -1,4 +1,4 @@
-"""Digests and identifiers: the pins of a release."""
+"""Digests and identifiers: the pins of a release, and how devices and what fails on them are called."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ ExactVersion = Annotated[str, StringConstraints(pattern=r"^[0-9][0-9A-Za-z.+_-]{
 
 DeviceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
 """How a device names itself; safe in paths and URLs."""
+
+ErrorCode = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$")]
+"""Why a device says that something failed. Here, because declarations name codes too, and need no telemetry for it."""
 
 
 def version_key(version: str) -> tuple[int, ...]:

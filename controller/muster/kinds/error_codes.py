@@ -37,4 +37,5 @@ ERROR_CODES: Mapping[str, str] = MappingProxyType({
     "server_away": "the server did not answer, or not as it should",
     "slot_damaged": "files of a kept artifact changed on the device's disk",
     "trial_interrupted": "the agent ended again and again while a release was on trial",
+    "undeclared": "the device runs what was never declared for it, and its class says that it keeps that",
 })  # fmt: skip

@@ -161,6 +161,8 @@ class Rehearsal(Declared):
     rehearsed_at: Text
     where: Literal["simulator", "staging"]
     returned: bool
+    expires_at: Annotated[Text | None, Field(exclude_if=lambda value: value is None)] = None
+    """When whoever rehearsed says that it should be done again, however long the policy lets it count."""
 
 
 @dataclass(frozen=True)

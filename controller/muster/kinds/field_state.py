@@ -14,16 +14,17 @@ class GuardrailFact:
 
     device_class: str
     guardrail: str
-    outcome: Literal["harm", "holds", "undecided"]
+    outcome: Literal["harm", "no-worse", "undecided", "cannot-tell"]
     reason: str
 
 
 @dataclass(frozen=True)
 class Step:
-    """The percentage of a cohort that is published now, and since when."""
+    """The percentage of a cohort that is published now, and since when; `generation` is the first that had it."""
 
     ppm: int
     since: datetime
+    generation: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from muster.kinds.digest import version_key
 
 if TYPE_CHECKING:
+    from muster.kinds.channel import Channel
     from muster.kinds.checklist import Checklist
     from muster.kinds.cohort import Cohort
     from muster.kinds.components import Components
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
     from muster.kinds.policy import Policy, Tier
     from muster.kinds.policy_test import PolicyTest
     from muster.kinds.release import Release
+    from muster.kinds.scenario import Scenario
     from muster.kinds.signing_key import KeyUse, SigningKey
     from muster.kinds.trusted_identity import IdentityUse, TrustedIdentity
     from muster.kinds.waiver import Waiver
 
 AnyResource: TypeAlias = (
     "Release | DeviceClass | Cohort | Policy | Owners | Checklist"
-    " | Freeze | Waiver | PolicyTest | SigningKey | TrustedIdentity | Components"
+    " | Freeze | Waiver | PolicyTest | SigningKey | TrustedIdentity | Components | Channel | Scenario"
 )
 
 _MODULES = {
@@ -42,6 +44,8 @@ _MODULES = {
     "SigningKey": "signing_key",
     "TrustedIdentity": "trusted_identity",
     "Components": "components",
+    "Channel": "channel",
+    "Scenario": "scenario",
 }
 
 
@@ -81,6 +85,7 @@ class Fleet:
     waivers: tuple[Waiver, ...] = ()
     policy_tests: tuple[PolicyTest, ...] = ()
     identities: tuple[TrustedIdentity, ...] = ()
+    channels: tuple[Channel, ...] = ()
 
     @classmethod
     def of(cls, resources: Iterable[AnyResource], commit: str | None = None) -> Fleet:
@@ -102,6 +107,7 @@ class Fleet:
             waivers=_by_name(found["Waiver"]),
             policy_tests=_by_name(found["PolicyTest"]),
             identities=_by_name(found["TrustedIdentity"]),
+            channels=_by_name(found["Channel"]),
         )
 
     @property

@@ -12,9 +12,11 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from muster.kinds.digest import Name
+from muster.kinds.guardrails import Guardrail as Guardrail  # noqa: PLC0414 - it is offered here
+from muster.kinds.guardrails import MetricSource, NumericKey
 from muster.kinds.owners import PathPattern, Role
 from muster.kinds.quantity import Duration, Percent, Threshold
-from muster.kinds.resource import AsTuple, Declared, Resource, Text
+from muster.kinds.resource import AsTuple, Declared, LabelKey, Resource, Text
 
 TierName = Literal["research", "production", "regulated"]
 TIERS: tuple[TierName, ...] = ("research", "production", "regulated")
@@ -51,6 +53,10 @@ RelativeTo = Literal["absolute", "source", "superseded", "budget", "clean"]
 FEWEST_AGREEING = 2
 """Rebuilders that must agree where a gate does not say how many: one proves what level 2 proves."""
 
+Way = Literal["commit", "pull-request"]
+"""How the controller changes git: on the branch itself, or on one of its own that people merge."""
+Advance = Literal["by-hand", "commit", "pull-request"]
+
 SignerName = Annotated[str, StringConstraints(pattern=r"^(identities/)?[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=80)]
 """A SigningKey by its name, or a TrustedIdentity as `identities/<name>`."""
 
@@ -83,18 +89,6 @@ class Gate(Declared):
     severity: Severity = "block"
 
 
-class Guardrail(Declared):
-    """One typed rule over field telemetry, decided per device class while a rollout runs.
-
-    `failure-share` is failures over devices that activated the release (or failed to), in percent.
-    """
-
-    name: Name
-    metric: Literal["failure-share"]
-    limit: Percent
-    min_devices: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-
-
 class Health(Declared):
     """What a device must show before it confirms a release, and how often it asks for news."""
 
@@ -115,6 +109,15 @@ class Tier(Declared):
     `steps` and `soak` pace a rollout: a percentage never skips a step, and stays for the soak before the next.
     `deployable` releases with `rehearsedWithin` must stay ready to go back to. `approvals` are by role;
     `namedApprovers` of those that the owners file names for the tier.
+
+    `falseHalts` is the error that all guardrails of a release together may make: how often a release that does no harm
+    may be halted. `longestWait` is how long an undecided step is held before people are told that it will not decide
+    itself; it never moves on by itself. `strata` are labels that devices are told apart by, besides device class, OS
+    version and runtime; the worst stratum decides.
+
+    `advance` says who takes the next step: people (`by-hand`), or the controller, by a commit or by a pull request,
+    once every guardrail that halts says "no worse", the soak is over and `minExposure` devices tried the release since
+    the step was published. `revert` says how the controller takes a halted release back.
     """
 
     name: TierName
@@ -128,6 +131,12 @@ class Tier(Declared):
     health: Health
     gates: Annotated[tuple[Gate, ...], AsTuple, Field(max_length=64)] = ()
     guardrails: Annotated[tuple[Guardrail, ...], AsTuple, Field(max_length=32)] = ()
+    false_halts: Annotated[Percent, Field(ge=1, le=500_000)] = 50_000
+    longest_wait: Duration | None = None
+    strata: Annotated[tuple[LabelKey, ...], AsTuple, Field(max_length=4)] = ()
+    advance: Advance = "by-hand"
+    min_exposure: Annotated[int, Field(ge=0, le=1_000_000_000)] = 1
+    revert: Way = "commit"
     evidence_max_age: Duration | None = None
     deployable: Annotated[int, Field(ge=0, le=16)] = 0
     rehearsed_within: Duration | None = None
@@ -150,9 +159,15 @@ class ImpactRule(Declared):
 
 
 class PolicySpec(Declared):
-    """All tiers of a fleet, and which changes concern diagrams and playbooks."""
+    """All tiers of a fleet, which changes concern diagrams and playbooks, and what guardrails may read.
+
+    `numericKeys` are the numbers that applications report under names of their own; `metricSources` are where else
+    guardrails may find their counts.
+    """
 
     tiers: Annotated[tuple[Tier, ...], AsTuple, Field(min_length=1, max_length=3)]
+    numeric_keys: Annotated[tuple[NumericKey, ...], AsTuple, Field(max_length=16)] = ()
+    metric_sources: Annotated[tuple[MetricSource, ...], AsTuple, Field(max_length=8)] = ()
     impact: Annotated[tuple[ImpactRule, ...], AsTuple, Field(max_length=64)] = ()
 
 

@@ -87,9 +87,10 @@ class Said(Declared):
     """What a controller answers in the case: every guardrail alike, and everything on offer since one moment.
 
     It has a hundred devices of each class in each cohort, and every artifact of the base at hand.
+    `holds` is the older word for `no-worse`.
     """
 
-    guardrails: Literal["holds", "harm", "undecided"]
+    guardrails: Literal["holds", "no-worse", "harm", "undecided", "cannot-tell"]
     since: Instant
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 
 from muster.kinds.device_class import Provider
 from muster.kinds.digest import Commit, Digest, ExactVersion, Name, Version, digest_of_value
+from muster.kinds.moment import UtcMoment
 from muster.kinds.policy import TierName
 from muster.kinds.quantity import Decimal, Percent
 from muster.kinds.recipe import Recipe
@@ -147,10 +148,15 @@ class Inference(Declared):
 
 
 class Rollout(Declared):
-    """Percentages per cohort; what is not named gets nothing. The only part of a release that changes."""
+    """Percentages per cohort; what is not named gets nothing. The only part of a release that changes.
+
+    Where the tier lets the controller advance, it goes through the cohorts that are named, at 0 % too, and not before
+    `notBefore`. A release at 0 % everywhere is begun then; without `notBefore`, by people.
+    """
 
     cohorts: Annotated[dict[Name, Percent], Field(max_length=64)]
     salt: Salt | None = None
+    not_before: UtcMoment | None = None
 
     @property
     def reaches_any(self) -> bool:

@@ -65,6 +65,13 @@ TELEMETRY = (
     "inferences",
     "confident_ppm",
     "downloads",
+    "os_version",
+    "crashes",
+    "fallback_ppm",
+    "confidence_histogram",
+    "accepted",
+    "corrected",
+    "values",
 )
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.sqlite import insert
 from muster.kinds.digest import DeviceId, Name
 from muster.kinds.errors import Refused
 from muster.kinds.resource import Labels
+from muster.observe import tallies
 from muster.observe.storage import devices
 
 Secret = Annotated[str, StringConstraints(min_length=32, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
@@ -53,6 +54,7 @@ def enrol(connection: Connection, enrolment: Enrolment, at: datetime) -> bool:
         .on_conflict_do_nothing()
     )
     if added.rowcount:
+        tallies.enrolled(connection, enrolment.device_class, dict.fromkeys(enrolment.models))
         return True
     known = connection.execute(
         select(devices.c.secret_hash).where(devices.c.device_id == enrolment.device_id)

@@ -16,10 +16,17 @@ from sqlalchemy.dialects.sqlite import insert
 
 from muster.kinds.errors import Refused
 from muster.kinds.telemetry import Report
-from muster.observe.counts import RECALLED
 from muster.observe.habit import Hearing, dark_after, next_habit
+from muster.observe.standings import DeviceStandings
 from muster.observe.status import read_hearing, read_status, shortest_poll, write_hearing
-from muster.observe.storage import devices, iso, outcomes, running
+from muster.observe.storage import devices, iso, running
+
+# Made once: to build a statement of thirty columns costs more than to run it.
+_INSERT_RUNNING = insert(running)
+_WRITE_RUNNING = _INSERT_RUNNING.on_conflict_do_update(
+    index_elements=["device_id", "model"],
+    set_={column.name: _INSERT_RUNNING.excluded[column.name] for column in running.columns},
+)
 
 
 @dataclass(frozen=True)
@@ -41,13 +48,13 @@ def take_reports(connection: Connection, device_id: str, reports: Iterable[Repor
         for report in sorted(reports, key=lambda report: report.sequence)
         if report.sequence > device.last_sequence
     ]
-    declared = read_status(connection, "releases") or {}
+    standings = DeviceStandings(connection, device, read_status(connection, "releases") or {})
     for report in new:
         if report.model not in device.models:
             raise Refused(f"the device is not enrolled for model {report.model}", "enrol it for that model")
         _note_running(connection, report, device.device_class, at)
-        if report.phase is not None and report.release in declared and _model_of(report) == report.model:
-            _note_outcome(connection, report, device.device_class, at)
+        standings.note(report, at)
+    standings.write()
     last_sequence = new[-1].sequence if new else device.last_sequence
     connection.execute(
         update(devices)
@@ -55,11 +62,6 @@ def take_reports(connection: Connection, device_id: str, reports: Iterable[Repor
         .values(last_sequence=last_sequence, **_presence(connection, device, at))
     )
     return Taken(len(new), last_sequence)
-
-
-def _model_of(report: Report) -> str:
-    """The model that the release of a report is one of."""
-    return (report.release or "").partition("/")[0]
 
 
 def _presence(connection: Connection, device: Row[Any], at: datetime) -> dict[str, Any]:
@@ -76,33 +78,7 @@ def _presence(connection: Connection, device: Row[Any], at: datetime) -> dict[st
 
 
 def _note_running(connection: Connection, report: Report, device_class: str, at: datetime) -> None:
-    columns = report.model_dump(include={column.name for column in running.columns})
+    # By name: what a report leaves out must be forgotten, not kept from the one before.
+    columns = {column.name: getattr(report, column.name, None) for column in running.columns}
     columns |= {"device_class": device_class, "reported_at": iso(at)}
-    connection.execute(
-        insert(running).values(columns).on_conflict_do_update(index_elements=["device_id", "model"], set_=columns)
-    )
-
-
-def _note_outcome(connection: Connection, report: Report, device_class: str, at: datetime) -> None:
-    """How far the device came with a release that is declared; others are not its business."""
-    changed: dict[str, Any] = {"phase": report.phase, "error_code": report.error_code, "changed_at": iso(at)}
-    changed["generation"] = report.generation
-    differs = (
-        (outcomes.c.phase != report.phase)
-        | outcomes.c.error_code.is_distinct_from(report.error_code)
-        | (outcomes.c.generation < report.generation)
-    )
-    if report.phase == "rolled-back" and report.error_code in (None, RECALLED):
-        # That it was called back takes nothing from what it had shown: it stays in the denominator, as no failure.
-        differs &= outcomes.c.phase.not_in(("confirmed", "healthy"))
-    connection.execute(
-        insert(outcomes)
-        .values(
-            device_id=report.device_id,
-            release=report.release,
-            device_class=device_class,
-            first_at=iso(at),
-            **changed,
-        )
-        .on_conflict_do_update(index_elements=["device_id", "release"], set_=changed, where=differs)
-    )
+    connection.execute(_WRITE_RUNNING, columns)

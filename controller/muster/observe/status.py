@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 
 from muster.observe.habit import Hearing
 from muster.observe.storage import status
+
+# Every report reads some: the statement is made once.
+_READ = select(status.c.body).where(status.c.subject == bindparam("about"))
 
 
 def write_status(connection: Connection, subject: str, body: Any, at: datetime) -> None:
@@ -22,7 +25,7 @@ def write_status(connection: Connection, subject: str, body: Any, at: datetime) 
 
 def read_status(connection: Connection, subject: str) -> Any:
     """What was last said of a subject; None if nothing ever was."""
-    return connection.execute(select(status.c.body).where(status.c.subject == subject)).scalar()
+    return connection.execute(_READ, {"about": subject}).scalar()
 
 
 def read_hearing(connection: Connection) -> Hearing | None:

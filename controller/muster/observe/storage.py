@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Connection,
     Engine,
@@ -26,10 +27,14 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
+    inspect,
+    text,
 )
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.schema import CreateColumn
 
 from muster.kinds.errors import Refused, TryAgain
+from muster.kinds.phases import TIME_LIMITS
 
 metadata = MetaData()
 
@@ -49,6 +54,8 @@ devices = Table(
     # The device's own habit: its usual pause between requests, and when silence beyond it means something.
     Column("habit_ms", Integer, nullable=False, default=0),
     Column("dark_after", String),
+    # Who is silent is found without a look at those who are not.
+    Index("devices_by_silence", "dark_after"),
     # Counting the devices of cohorts reads nothing but this.
     Index("devices_by_labels", "device_class", "labels"),
 )
@@ -77,9 +84,20 @@ running = Table(
     Column("inferences", Integer),
     Column("confident_ppm", Integer),
     Column("downloads", Integer),
+    Column("os_version", String),
+    Column("crashes", Integer),
+    Column("fallback_ppm", Integer),
+    Column("confidence_histogram", JSON),
+    Column("accepted", Integer),
+    Column("corrected", Integer),
+    Column("values", JSON),
     Column("reported_at", String, nullable=False),
     PrimaryKeyConstraint("device_id", "model"),
+    # What there is to run, is found by walking this: see `observe.drift`.
+    Index("running_by_what", "device_class", "model", "model_hash", "config_version", "runtime_version", "device_id"),
 )
+
+IN_UPDATE = ", ".join(f"'{phase}'" for phase in TIME_LIMITS)
 
 # How far a device came with a release: one row for each release that it ever tried.
 outcomes = Table(
@@ -93,8 +111,37 @@ outcomes = Table(
     Column("error_code", String),
     Column("first_at", String, nullable=False),
     Column("changed_at", String, nullable=False),
+    # What it is counted by (plan/tallies): when it came to the release and into its phase, whether another release of
+    # the model runs by now, and what it showed.
+    Column("entered", Integer, nullable=False, server_default="0"),
+    Column("phase_since", String, nullable=False, server_default=""),
+    Column("left", Boolean, nullable=False, server_default="0"),
+    Column("stratum", String, nullable=False, server_default=""),
+    Column("os_version", String),
+    Column("runtime_version", String),
+    Column("measures", JSON, nullable=False, server_default="{}"),
+    # Releases that the device could come to while it was on this one, or that it came to: see plan/draws.
+    Column("draws", JSON, nullable=False, server_default="{}"),
     PrimaryKeyConstraint("device_id", "release"),
     Index("outcomes_by_release", "release", "device_class", "phase", "error_code"),
+    Index("outcomes_in_update", "phase", "phase_since", sqlite_where=text(f"phase IN ({IN_UPDATE})")),
+)
+
+# How many devices stand where (plan/tallies.Cell): kept in the transaction of each report, and equal to a recount.
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("release", String, nullable=False),
+    Column("device_class", String, nullable=False),
+    Column("stratum", String, nullable=False),
+    Column("entered", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("left", Boolean, nullable=False),
+    Column("what", String, nullable=False),
+    Column("bucket", String, nullable=False),
+    Column("count", Integer, nullable=False),
+    PrimaryKeyConstraint("release", "device_class", "stratum", "entered", "generation", "left", "what", "bucket"),
+    sqlite_with_rowid=False,
 )
 
 suspensions = Table(
@@ -107,6 +154,27 @@ suspensions = Table(
     Column("revert", String),
 )
 
+# Suspensions by hand that end by themselves. `since`: device class → generation at which the release came on offer.
+timed_suspensions = Table(
+    "timed_suspensions",
+    metadata,
+    Column("release", String, primary_key=True),
+    Column("reason", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("by", String, nullable=False),
+    Column("until", String, nullable=False),
+    Column("since", JSON, nullable=False),
+)
+
+# Releases that came out of a suspension, and the generation that was published then.
+resumptions = Table(
+    "resumptions",
+    metadata,
+    Column("release", String, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("generation", Integer, nullable=False),
+)
+
 ledger = Table(
     "ledger",
     metadata,
@@ -117,6 +185,36 @@ ledger = Table(
     Column("body", JSON, nullable=False),
     Column("previous", String, nullable=False),
     Column("digest", String, nullable=False),
+)
+
+# What people are told, once under each key; `subject` and `closed_at` are of conditions, which begin and end.
+alerts = Table(
+    "alerts",
+    metadata,
+    # What is told of in one tick has one time; this is its order.
+    Column("sequence", Integer, primary_key=True),
+    Column("key", String, nullable=False, unique=True),
+    Column("reason", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("at", String, nullable=False, index=True),
+    Column("closed_at", String),
+    Column("body", JSON, nullable=False),
+    Index("alerts_by_subject", "subject", "sequence"),
+)
+
+# Which alert goes to which channel, and how far that came: waiting, delivered, dead.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("key", String, nullable=False),
+    Column("channel", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("since", String, nullable=False),
+    Column("next_at", String, nullable=False),
+    Column("last_error", String),
+    PrimaryKeyConstraint("key", "channel"),
+    Index("deliveries_by_state", "state", "next_at"),
 )
 
 # What the loop last said of itself, for `serve` and the command line; one row a subject.
@@ -148,10 +246,30 @@ def open_storage(state: Path) -> Engine:
     event.listen(engine, "begin", _begin)
     with writing(engine) as connection:
         metadata.create_all(connection)
+        grown = _add_columns(connection)
         for table in metadata.sorted_tables:
             for index in table.indexes:
                 index.create(connection, checkfirst=True)
+        if grown:
+            # What older rows count for is worked out once. Imported here: tallies are kept in these tables.
+            from muster.observe.tallies import recount
+
+            recount(connection)
     return engine
+
+
+def _add_columns(connection: Connection) -> bool:
+    """Give an older database the columns that it lacks; all of them may be empty. True if outcomes got any."""
+    grown = False
+    known = inspect(connection)
+    for table in metadata.sorted_tables:
+        names = {column["name"] for column in known.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in names:
+                compiled = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {compiled}")
+                grown |= table is outcomes
+    return grown
 
 
 def iso(at: datetime) -> str:

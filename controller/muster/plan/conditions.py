@@ -6,14 +6,18 @@ are two axes and stay two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from muster.kinds.fleet import Fleet
+from muster.plan.drifted import Drift
 from muster.plan.planner import Plan, Prepare, Publish, Suspend
 from muster.plan.world import Published, World
+
+_TOLD = 8
+"""Of what drifted, in a message."""
 
 Sync = Literal["Synced", "OutOfSync", "Unknown"]
 Health = Literal["Healthy", "Progressing", "Degraded", "Suspended", "Missing", "Unknown"]
@@ -68,9 +72,9 @@ def health_of(plan: Plan, world: World) -> Health:
         return "Suspended"
     if not world.published.documents:
         return "Missing"
-    if any(verdict.outcome == "harm" for verdict in plan.verdicts):
+    if any(verdict.halts for verdict in plan.verdicts):
         return "Degraded"
-    if any(verdict.outcome == "undecided" for verdict in plan.verdicts):
+    if any(verdict.outcome in ("undecided", "cannot-tell") for verdict in plan.verdicts):
         return "Progressing"
     return "Healthy" if plan.verdicts else "Unknown"
 
@@ -83,4 +87,48 @@ def unserved_classes(fleet: Fleet, published: Published) -> tuple[str, ...]:
         for model in device_class.spec.models
         if not device_class.spec.may_be_empty
         and not ((document := published.documents.get((model, device_class.metadata.name))) and document.entries)
+    )
+
+
+def drift_condition(found: Sequence[Drift], now: datetime, generation: int) -> Condition:
+    """False while devices drift and that is not ignored. It does not keep the loop from being ready."""
+    told = [one for one in found if one.difference.action != "Ignore"]
+    counts = [
+        f"{one.devices} of {one.device_class} ({one.model}: {one.difference.field}, {one.difference.action})"
+        for one in told[:_TOLD]
+    ]
+    more = [f"{len(told) - _TOLD} more"] if len(told) > _TOLD else []
+    message = f"devices run what git never declared for them: {', '.join([*counts, *more])}"
+    return condition(
+        "RunsAsDeclared",
+        holds=not told,
+        reason="Drifted" if told else "AsDeclared",
+        message=message if told else "no device runs what git never declared for it",
+        now=now,
+        generation=generation,
+    )
+
+
+def served_condition(fleet: Fleet, published: Published, now: datetime) -> Condition:
+    """False while a class that may not be empty has nothing on offer."""
+    unserved = unserved_classes(fleet, published)
+    return condition(
+        "EveryClassServed",
+        holds=not unserved,
+        reason="ClassWithoutModel" if unserved else "Served",
+        message=f"nothing is on offer for {', '.join(unserved)}" if unserved else "every class has its models on offer",
+        now=now,
+        generation=published.generation,
+    )
+
+
+def carried_out_condition(failed: Sequence[str], now: datetime, generation: int) -> Condition:
+    """False while a step of the plan could not be carried out; `failed` says which, and why."""
+    return condition(
+        "StepsCarriedOut",
+        holds=not failed,
+        reason="StepFailed" if failed else "Done",
+        message="; ".join(failed) or "every step of the plan was carried out",
+        now=now,
+        generation=generation,
     )

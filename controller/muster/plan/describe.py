@@ -7,9 +7,9 @@ keys of telemetry) are written as they are.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic.alias_generators import to_camel
 
@@ -17,6 +17,8 @@ from muster.kinds.fleet import Fleet
 from muster.plan.conditions import Condition, health_of, sync_of
 from muster.plan.planner import Action, Plan
 from muster.plan.world import World
+
+_RECENT_TICKS: Final = 16
 
 
 def as_json(value: Any) -> Any:
@@ -30,11 +32,18 @@ def as_json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def loop_body(plan: Plan | None, world: World, conditions: tuple[Condition, ...], now: datetime) -> dict[str, Any]:
-    """What the loop says of itself; the last condition is the summary."""
+def loop_body(
+    plan: Plan | None, world: World, conditions: tuple[Condition, ...], now: datetime, earlier: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What the loop says of itself; the last condition is the summary.
+
+    `earlier` are the ticks before this one, oldest first. Events of a tick bear its time, so that anybody can count the
+    ticks between two of them.
+    """
     summary = conditions[-1]
     return {
         "at": now.isoformat(),
+        "recentTicks": [*earlier, now.isoformat()][-_RECENT_TICKS:],
         "commit": plan.commit if plan else None,
         "generation": world.published.generation,
         "ready": summary.status == "True",
@@ -66,13 +75,14 @@ def _action_body(action: Any) -> dict[str, Any]:
     return body
 
 
-def release_pins(fleet: Fleet) -> dict[str, dict[str, str]]:
+def release_pins(fleet: Fleet) -> dict[str, dict[str, Any]]:
     """What a device that runs a release reports, by release."""
     return {
         release.name: {
             "model_hash": release.spec.stages.quantized,
             "config_version": release.spec.config_version,
             "artifact": release.spec.artifact.digest,
+            "runtimes": {runtime.device_class: runtime.version for runtime in release.spec.runtimes},
         }
         for release in fleet.releases
     }

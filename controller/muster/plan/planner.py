@@ -2,11 +2,14 @@
 
 Steps, in this order and under these names in code, docs and `muster plan`:
 
-1. judge     guardrails of every release on offer → verdicts; harm suspends the release
-2. publish   the desired documents, if they say something else than what is published
-3. revert    a commit for every suspended release that git still offers
-4. lift      suspensions of releases that git no longer offers
-5. prepare   artifacts that a declared release needs and that are not yet built, verified and signed
+1. lapse     suspensions whose time has come: the release is offered anew
+2. judge     guardrails of every release on offer → verdicts; harm suspends the release
+3. publish   the desired documents, if they say something else than what is published
+4. revert    a commit for every release that is suspended for good and that git still offers
+5. lift      suspensions of releases that git no longer offers
+6. withdraw  proposals of the controller that were merged, or that it would not make any more
+7. advance   a commit or a pull request for the next step of a rollout, where the tier leaves it to the controller
+8. prepare   artifacts that a declared release needs and that are not yet built, verified and signed
 
 Preparing comes last because it takes longest: nothing waits for a build but the release that needs it.
 """
@@ -14,14 +17,21 @@ Preparing comes last because it takes longest: nothing waits for a build but the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from muster.kinds.desired import DesiredDocument
 from muster.kinds.fleet import Fleet
+from muster.kinds.hold import AGAIN, Hold, hold_of
+from muster.kinds.moment import utc_text
+from muster.kinds.policy import Way
 from muster.kinds.release import Release
-from muster.plan.documents import desired_documents, kept_document, on_offer, reaches
-from muster.plan.guardrails import Verdict, judge
+from muster.plan.advance import Advance, advances, withdrawals
+from muster.plan.documents import desired_documents, is_held, kept_document, on_offer, reaches
+from muster.plan.guardrails import Verdict
+from muster.plan.judge import judge, judge_waits
+from muster.plan.lapse import Lapse, lapse
+from muster.plan.proposals import Withdraw, is_proposed, revert_branch
 from muster.plan.world import ModelClass, Suspension, World
 
 
@@ -58,6 +68,7 @@ class Revert:
     release: str
     path: str
     reason: str
+    way: Way = "commit"
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class Lift:
     reason: str
 
 
-Action = Suspend | Publish | Revert | Lift | Prepare
+Action = Lapse | Suspend | Publish | Revert | Lift | Withdraw | Advance | Prepare
 
 
 @dataclass(frozen=True)
@@ -94,27 +105,96 @@ class Plan:
 
 def make_plan(fleet: Fleet, world: World, now: datetime) -> Plan:
     """Decide everything. The executor makes no choices."""
-    verdicts, new = _judge(fleet, world, now)
+    lapses, world = lapse(world, now)
+    verdicts, new = judge(fleet, world, now)
     suspensions = {**world.suspensions, **new}
+    # The same artifact under another name must not take the place of what is halted now.
+    world = replace(world, holds={**world.holds, **_new_holds(fleet, new)})
     prepare, prepare_waits = _prepare(fleet, world, suspensions)
     publish, publish_waits = _publish(fleet, world, suspensions)
     offered = {release.name: release for release in fleet.releases if _is_offered(fleet, release)}
-    actions: list[Action] = [Suspend(suspension.release, suspension.reason) for suspension in new.values()]
+    actions: list[Action] = [*lapses]
+    actions += [Suspend(suspension.release, suspension.reason) for suspension in new.values()]
     actions += publish
-    actions += [
-        Revert(name, offered[name].path, suspension.reason)
-        for name, suspension in sorted(suspensions.items())
-        if name in offered
-    ]
+    reverts, revert_waits = _reverts(fleet, world, offered, suspensions)
+    actions += reverts
     actions += [
         Lift(name, "git no longer offers it to any device")
         for name in sorted(world.suspensions)
         if name not in offered and not _is_published(world, name)
     ]
+    actions += withdrawals(fleet, world, suspensions)
+    steps, advance_waits = advances(fleet, world, suspensions, verdicts, now)
+    actions += _one_commit(steps, reverts)
     actions += prepare
-    waits = [*_judge_waits(verdicts), *publish_waits, *prepare_waits]
+    held = [Wait("judge", one.subject, one.reason, one.lifted_by) for one in judge_waits(fleet, world, verdicts, now)]
+    waits = [
+        *held,
+        *_suspended_waits(suspensions),
+        *_hold_waits(fleet, world, suspensions),
+        *publish_waits,
+        *prepare_waits,
+        *revert_waits,
+        *(Wait("advance", one.subject, one.reason, one.lifted_by) for one in advance_waits),
+    ]
     generation = next((step.generation for step in publish), world.published.generation)
     return Plan(fleet.commit or "", generation, tuple(actions), tuple(waits), verdicts)
+
+
+def _new_holds(fleet: Fleet, new: Mapping[str, Suspension]) -> dict[str, Hold]:
+    """By artifact. The executor stores them together with the suspensions."""
+    halted = [release for release in fleet.releases if release.name in new]
+    return {one.spec.artifact.digest: hold_of(one, new[one.name].reason, fleet.commit or "") for one in halted}
+
+
+def _one_commit(steps: list[Advance], reverts: list[Revert]) -> list[Advance]:
+    """All proposals, and one commit at most: each is made on top of what was declared. Reverts come first."""
+    committed = [step for step in steps if step.way == "commit"]
+    first = [] if any(revert.way == "commit" for revert in reverts) else committed[:1]
+    return [*first, *(step for step in steps if step.way == "pull-request")]
+
+
+def _reverts(
+    fleet: Fleet, world: World, offered: Mapping[str, Release], suspensions: Mapping[str, Suspension]
+) -> tuple[list[Revert], list[Wait]]:
+    """A commit or a proposal for each release that is suspended for good; none is proposed twice."""
+    actions, waits = [], []
+    for name, suspension in sorted(suspensions.items()):
+        release = offered.get(name)
+        if release is None or suspension.until is not None:
+            continue
+        tier = fleet.tier(release)
+        branch = revert_branch(name)
+        if tier is None or tier.revert == "commit":
+            actions.append(Revert(name, release.path, suspension.reason))
+        elif is_proposed(world.proposals, branch):
+            said = f"its revert is proposed as {world.proposals[branch].reference}; the suspension holds"
+            waits.append(Wait("revert", name, said, "people merge it"))
+        else:
+            actions.append(Revert(name, release.path, suspension.reason, "pull-request"))
+    return actions, waits
+
+
+def _suspended_waits(suspensions: Mapping[str, Suspension]) -> list[Wait]:
+    return [
+        Wait("publish", name, f"suspended by {item.by}: {item.reason}", f"{utc_text(item.until)}, or muster resume")
+        for name, item in sorted(suspensions.items())
+        if item.until is not None
+    ]
+
+
+def _hold_waits(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) -> list[Wait]:
+    """Releases that git offers, and whose artifact was halted before."""
+    return [
+        Wait(
+            "hold",
+            release.name,
+            f"its artifact was halted as {world.holds[release.spec.artifact.digest].release}",
+            f"a commit after the revert that says `{AGAIN}: {world.holds[release.spec.artifact.digest].release}`",
+        )
+        for release in fleet.releases
+        if release.name not in suspensions and _is_offered(fleet, release) and is_held(world, release)
+    ]
 
 
 def _is_offered(fleet: Fleet, release: Release) -> bool:
@@ -130,56 +210,13 @@ def _is_published(world: World, name: str) -> bool:
     return any(entry.release == name for document in world.published.documents.values() for entry in document.entries)
 
 
-def _judge(fleet: Fleet, world: World, now: datetime) -> tuple[tuple[Verdict, ...], dict[str, Suspension]]:
-    """Judge what is on offer, and what comes on offer because something above it is suspended.
-
-    The worst class decides: one verdict of harm suspends a release everywhere. A release that nothing would replace is
-    judged too: its halt is better than its harm.
-    """
-    new: dict[str, Suspension] = {}
-    while True:
-        verdicts = _verdicts(fleet, world, {**world.suspensions, **new})
-        harmed: dict[str, list[str]] = {}
-        for verdict in verdicts:
-            if verdict.outcome == "harm" and verdict.release not in world.suspensions:
-                harmed.setdefault(verdict.release, []).append(verdict.reason)
-        if harmed.keys() <= new.keys():
-            return verdicts, new
-        new |= {
-            release: Suspension(release=release, reason="; ".join(reasons), at=now, by="guardrail")
-            for release, reasons in harmed.items()
-        }
-
-
-def _verdicts(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) -> tuple[Verdict, ...]:
-    verdicts = []
-    for device_class in fleet.device_classes:
-        for model in device_class.spec.models:
-            for release in on_offer(fleet, world, suspensions, model, device_class.metadata.name):
-                tier = fleet.tier(release)
-                exposure = world.observed.exposure(release.name, device_class.metadata.name)
-                verdicts += [
-                    judge(guardrail, release.name, device_class.metadata.name, exposure)
-                    for guardrail in (tier.guardrails if tier else ())
-                ]
-    return tuple(verdicts)
-
-
-def _judge_waits(verdicts: tuple[Verdict, ...]) -> list[Wait]:
-    return [
-        Wait("judge", f"{verdict.release} in {verdict.device_class}", verdict.reason, "reports from more devices")
-        for verdict in verdicts
-        if verdict.outcome == "undecided"
-    ]
-
-
 def _prepare(fleet: Fleet, world: World, suspensions: Mapping[str, Suspension]) -> tuple[list[Prepare], list[Wait]]:
     missing = {
         release.name: release
         for device_class in fleet.device_classes
         for model in device_class.spec.models
         for release in on_offer(fleet, world, suspensions, model, device_class.metadata.name)
-        if release.pins not in world.prepared and release.name not in suspensions
+        if release.pins not in world.prepared and release.name not in suspensions and not is_held(world, release)
     }
     if fleet.releases and not signs_for(fleet, world.signer):
         reason = "the fleet declares no key under policies/keys that this controller signs with"

@@ -83,7 +83,7 @@ def gathered(
             base_files=base_documents(repository, base, files),
             messages="\n\n".join(commit.body for commit in commits),
         )
-        findings = (*sides.findings, *evidence.findings, *odd_files, *_documents(repository, change, result.tree))
+        findings = (*sides.findings, *evidence.findings, *odd_files, *_documents(repository, change, base, result.tree))
         yield Gathered(case, findings, tuple(_notes(sides, base)), result.tree, sides.head is not None)
 
 
@@ -97,13 +97,22 @@ def _change(sides: Sides, files: tuple[Touched, ...], reverts: frozenset[str]) -
     return difference(sides.base, sides.head or sides.base, files, reverts)
 
 
-def _documents(repository: Repository, change: Change, tree: str) -> list[Finding]:
-    """Complaints about diagrams, playbooks and components, if one of them or their owners change."""
+def _documents(repository: Repository, change: Change, base: str, tree: str) -> list[Finding]:
+    """Complaints about diagrams, playbooks and components, if one of them or their owners change.
+
+    Which error codes there are grows with the program: that the base is behind in the same words is not the change's
+    doing, and no reason to block it. `muster check` says so of the whole fleet.
+    """
     if not any(file.path.startswith(UNDER) or file.path == OWNERS for file in change.touched):
         return []
     from muster.source.documents import document_findings, documents_at
 
-    return document_findings(documents_at(repository, tree), change.head.owners)
+    found = document_findings(documents_at(repository, tree), change.head.owners)
+    if not any(one.rule == "error-code" for one in found):
+        return found
+    before = document_findings(documents_at(repository, base), change.base.owners)
+    behind = {one.message for one in before if one.rule == "error-code"}
+    return [one for one in found if one.rule != "error-code" or one.message not in behind]
 
 
 def _notes(sides: Sides, base: str) -> Iterator[str]:

@@ -37,6 +37,7 @@ from muster.build.declarations import read_bounded
 from muster.forge.git import notes
 from muster.kinds.digest import hex_of
 from muster.kinds.errors import Refused, Unusable
+from muster.kinds.event_kind import named_in
 from muster.kinds.evidence import LARGEST
 from muster.kinds.moment import utc_text
 from muster.kinds.pull_request import PullRequest
@@ -84,7 +85,7 @@ def gather_package(
     members |= _notes(repository, history)
     if requests is not None:
         members[REVIEWS] = write_reviews(requests)
-    members |= _ledger(state, release) | _admission(state, release, fleet.keys_for("artifacts"))
+    members |= _ledger(state, release, frozenset(history)) | _admission(state, release, fleet.keys_for("artifacts"))
     raw = repository.raw_commit(commit)
     about = About(
         release=release.name,
@@ -219,7 +220,7 @@ def _notes(repository: Repository, history: Iterable[str]) -> dict[str, bytes]:
     return found
 
 
-def _ledger(state: Path | None, release: Release) -> dict[str, bytes]:
+def _ledger(state: Path | None, release: Release, commits: frozenset[str]) -> dict[str, bytes]:
     """Events that concern the release, if a ledger is at hand."""
     if state is None or not (state / "muster.db").is_file():
         return {}
@@ -235,7 +236,7 @@ def _ledger(state: Path | None, release: Release) -> dict[str, bytes]:
             rows += [
                 {**vars(event), "at": event.at.isoformat(), "body": dict(event.body)}
                 for event in page
-                if _concerns(event.body, release)
+                if _concerns(event.body, release, commits)
             ]
     engine.dispose()
     if len(rows) > MOST_EVENTS:
@@ -252,9 +253,12 @@ def _admission(state: Path | None, release: Release, keys: Sequence[SigningKey])
     return {}
 
 
-def _concerns(body: Any, release: Release) -> bool:
-    if release.name == body.get("release") or release.spec.artifact.digest == body.get("artifact"):
-        return True
-    documents = body.get("documents")
-    entries = [entry for group in documents.values() for entry in group] if isinstance(documents, dict) else []
-    return any(isinstance(entry, dict) and entry.get("release") == release.name for entry in entries)
+def _concerns(body: Mapping[str, Any], release: Release, commits: frozenset[str]) -> bool:
+    """True if an event names the release, its model as a whole, its artifact, or a commit of its history."""
+    named = named_in(body)
+    return (
+        named.concerns(release.name)
+        or release.model in named.models
+        or release.spec.artifact.digest in named.artifacts
+        or not commits.isdisjoint(named.commits)
+    )

@@ -155,12 +155,13 @@ def _controller(fleet: Fleet, said: Said | None, now: datetime) -> FieldState | 
     since = _time(said.since)
     steps: dict[tuple[str, str], Step] = {}
     guardrails: dict[str, tuple[GuardrailFact, ...]] = {}
+    outcome = "no-worse" if said.guardrails == "holds" else said.guardrails
     for release in fleet.releases:
         for cohort, ppm in release.spec.rollout.cohorts.items():
             steps[release.name, cohort] = Step(ppm, since)
         tier = fleet.tier(release)
         guardrails[release.name] = tuple(
-            GuardrailFact(runtime.device_class, guardrail.name, said.guardrails, "said by the policy test")
+            GuardrailFact(runtime.device_class, guardrail.name, outcome, "said by the policy test")
             for runtime in release.spec.runtimes
             for guardrail in (tier.guardrails if tier else ())
         )

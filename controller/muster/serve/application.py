@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from muster.artifacts.store import Store
 from muster.serve.answers import HttpError, on_http_error
+from muster.serve.by_hand_routes import ByHandRoutes
 from muster.serve.device_routes import DeviceRoutes
 from muster.serve.field_view import FieldView
 from muster.serve.fleet_view import FleetView
@@ -68,13 +69,20 @@ class Probes:
         return Response(await asyncio.to_thread(render, self._engine), media_type="text/plain; version=0.0.4")
 
 
-def build_application(engine: Engine, view: FleetView, folders: ServeFolders, patience: timedelta) -> Starlette:
-    """Assemble the application."""
+def build_application(
+    engine: Engine,
+    view: FleetView,
+    folders: ServeFolders,
+    patience: timedelta,
+    wake: Callable[[], None] = lambda: None,
+) -> Starlette:
+    """Assemble the application. `wake` makes the loop look at once."""
     intake = Intake(engine)
     devices = DeviceRoutes(engine, intake, folders.enrolment_token)
     operators = OperatorRoutes(
         engine, view, FieldView(engine, view.desired, Store(folders.store), patience), folders.operator_token
     )
+    by_hand = ByHandRoutes(engine, view.desired, operators.authorize, wake)
     probes = Probes(engine, view, patience)
     folders.public.mkdir(parents=True, exist_ok=True)
 
@@ -96,7 +104,10 @@ def build_application(engine: Engine, view: FleetView, folders: ServeFolders, pa
             Route("/v1/published", operators.published),
             Route("/v1/field", operators.field),
             Route("/v1/devices", operators.devices),
+            Route("/v1/drift", operators.drift),
             Route("/v1/ledger", operators.ledger),
+            Route("/v1/suspend", by_hand.suspend, methods=["POST"]),
+            Route("/v1/resume", by_hand.resume, methods=["POST"]),
             Mount("/tuf", StaticFiles(directory=folders.public, follow_symlink=False)),
         ],
         exception_handlers={HttpError: on_http_error},

@@ -22,7 +22,10 @@ COUNTING_SECONDS = 120
 
 
 class ControllerClient:
-    """Read-only questions. Raises `TryAgain` if nobody answers, `Refused` or `Unusable` for what the answer says."""
+    """Questions, and what an operator may do by hand.
+
+    Raises `TryAgain` if nobody answers, `Refused` or `Unusable` for what the answer says.
+    """
 
     def __init__(self, server: str, state: Path, token: str | None = None) -> None:
         """`token` stands in for that of the state folder, where the controller runs on another machine."""
@@ -38,16 +41,21 @@ class ControllerClient:
         """The JSON answer to GET `path`."""
         return _json(self._body(path, query, 10))
 
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The JSON answer to POST `path`."""
+        return _json(self._body(path, {}, 10, json.dumps(body).encode()))
+
     def field_state(self) -> FieldState:
         """What the controller knows of its field. Raises `Unusable` if the answer is none."""
         return read_field_answer(self._body("/v1/field", {}, COUNTING_SECONDS))
 
-    def _body(self, path: str, query: Mapping[str, str | int], seconds: int) -> bytes:
+    def _body(self, path: str, query: Mapping[str, str | int], seconds: int, given: bytes | None = None) -> bytes:
+        asked: dict[str, Any] = {"fields": {name: str(value) for name, value in query.items()}}
         try:
             answer = self._http.request(
-                "GET",
+                "GET" if given is None else "POST",
                 f"{self._server}{path}",
-                fields={name: str(value) for name, value in query.items()},
+                **(asked if given is None else {"body": given}),
                 headers={"Authorization": f"Bearer {self._token}"},
                 preload_content=False,
                 timeout=urllib3.Timeout(connect=10, read=seconds),
@@ -64,7 +72,10 @@ class ControllerClient:
 
     def pages(self, path: str, **query: str | int) -> Iterator[Any]:
         """The items of every page."""
-        after: Any = None
+        return self.pages_after(path, None, **query)
+
+    def pages_after(self, path: str, after: Any, **query: str | int) -> Iterator[Any]:
+        """The items of every page that follows `after`; None: of all."""
         while True:
             page = self.get(path, **query, **({} if after is None else {"after": after}))
             yield from page["items"]

@@ -35,7 +35,7 @@ class _Guardrail(Declared):
     release: ReleaseName
     device_class: Name
     guardrail: Name
-    outcome: Literal["harm", "holds", "undecided"]
+    outcome: Literal["harm", "no-worse", "undecided", "cannot-tell"]
     reason: Text
 
 

@@ -24,6 +24,7 @@ from muster.observe.status import read_status
 from muster.plan.world import Published
 
 COUNTS_KEPT_SECONDS = 60
+_WORST = ("harm", "cannot-tell", "undecided", "no-worse")
 
 
 class FieldView:
@@ -92,8 +93,16 @@ def _cohorts(published: Published) -> dict[str, Sequence[OrderedCohort]]:
 
 
 def _guardrails(plan: Mapping[str, Any]) -> dict[str, tuple[GuardrailFact, ...]]:
-    found: dict[str, tuple[GuardrailFact, ...]] = {}
+    """The worst stratum of each class decides. What only warns keeps nothing from advancing."""
+    worst: dict[tuple[str, str, str], GuardrailFact] = {}
     for said in plan.get("verdicts", ()):
+        if said["severity"] != "halt":
+            continue
         fact = GuardrailFact(said["deviceClass"], said["guardrail"], said["outcome"], said["reason"])
-        found[said["release"]] = (*found.get(said["release"], ()), fact)
+        key = (said["release"], fact.device_class, fact.guardrail)
+        if key not in worst or _WORST.index(fact.outcome) < _WORST.index(worst[key].outcome):
+            worst[key] = fact
+    found: dict[str, tuple[GuardrailFact, ...]] = {}
+    for (release, _, _), fact in worst.items():
+        found[release] = (*found.get(release, ()), fact)
     return found

@@ -8,10 +8,13 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from muster.observe import drift
 from muster.observe.convergence import DeviceState, converge, device_states
 from muster.observe.counts import first_failures, observed
 from muster.observe.status import read_status
 from muster.plan.describe import as_json
+from muster.plan.drift import Runs
+from muster.plan.exposures import never_offered
 from muster.plan.world import Published
 
 
@@ -46,6 +49,13 @@ class FleetView:
     def desired(self) -> Published:
         """What devices can fetch now, as documents."""
         return self._published()
+
+    def drift(self, names: int) -> dict[str, Any]:
+        """What devices run that git never declared for them, with the first `names` of each."""
+        with self._engine.connect() as connection:
+            said = read_status(connection, "drift") or {"items": [], "of": 0}
+            items = [{**item, "names": drift.names(connection, _seen(item), names)} for item in said["items"]]
+        return {"items": items, "of": said["of"]}
 
     def published(self) -> dict[str, Any]:
         """What devices can fetch now."""
@@ -86,8 +96,11 @@ class FleetView:
         states = self.devices(None, "", None)
         with self._engine.connect() as connection:
             loop = read_status(connection, "loop") or {}
-            exposures = observed(connection, datetime.now(UTC), self._since()).exposures
+            since = self._since()
+            seen = observed(connection, datetime.now(UTC), since)
             failed_first = first_failures(connection)
+        places = sorted(seen.exposures.keys() | since.keys())
+        unreached = never_offered(seen.tally, places)
         return {
             **loop,
             "fleet": [
@@ -101,10 +114,18 @@ class FleetView:
                     "tried": exposure.tried,
                     "failures": exposure.failures,
                     "recalled": exposure.recalled,
+                    "neverOffered": unreached[release, device_class],
                     "phases": dict(exposure.phases),
                     "errorCodes": dict(exposure.error_codes),
                     "firstFailureAt": failed_first.get(release),
                 }
-                for (release, device_class), exposure in sorted(exposures.items())
+                for release, device_class in places
+                for exposure in [seen.exposure(release, device_class)]
             ],
         }
+
+
+def _seen(item: dict[str, Any]) -> drift.Seen:
+    runs = item["runs"]
+    what = Runs(runs["modelHash"], runs["configVersion"], runs["runtimeVersion"])
+    return item["deviceClass"], item["model"], what

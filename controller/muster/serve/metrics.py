@@ -11,7 +11,10 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
 from muster.observe.counts import devices_by_class, observed
+from muster.observe.prometheus_source import COUNTED_AT, LABELS, TALLY
 from muster.observe.status import read_status
+from muster.plan.exposures import never_offered
+from muster.plan.tallies import DRAWN, ENROLLED, Tally
 
 REGISTRY = CollectorRegistry()
 REPORTS = Counter("muster_reports", "Reports taken, each once.", registry=REGISTRY)
@@ -30,7 +33,8 @@ class FleetCollector(Collector):
         """Prometheus' entry point."""
         with self._engine.connect() as connection:
             loop = read_status(connection, "loop") or {}
-            exposures = observed(connection, datetime.now(UTC)).exposures
+            now = datetime.now(UTC)
+            seen = observed(connection, now)
             classes = devices_by_class(connection)
         yield GaugeMetricFamily(
             "muster_generation", "Generation of the published desired state.", value=loop.get("generation", 0)
@@ -48,10 +52,29 @@ class FleetCollector(Collector):
             "Devices by how far they came with a release.",
             labels=["release", "device_class", "phase"],
         )
-        for (release, device_class), exposure in exposures.items():
+        for (release, device_class), exposure in seen.exposures.items():
             for phase, count in exposure.phases.items():
                 phases.add_metric([release, device_class, phase], count)
         yield phases
+        unreached = GaugeMetricFamily(
+            "muster_release_never_offered_devices",
+            "Enrolled devices that never spoke of a release; in no share.",
+            labels=["release", "device_class"],
+        )
+        for (release, device_class), count in never_offered(seen.tally, seen.exposures).items():
+            unreached.add_metric([release, device_class], count)
+        yield unreached
+        yield from _tally(seen.tally, now)
+
+
+def _tally(tally: Tally, now: datetime) -> Iterator[GaugeMetricFamily]:
+    """What guardrails are judged by, for those who judge from Prometheus (observe/prometheus_source)."""
+    cells = GaugeMetricFamily(TALLY, "Devices by where they stand with a release.", labels=LABELS)
+    for cell, count in tally.items():
+        if cell.what not in (ENROLLED, DRAWN):
+            cells.add_metric([str(int(part)) if isinstance(part, int) else part for part in cell], count)
+    yield cells
+    yield GaugeMetricFamily(COUNTED_AT, "When these devices were counted.", value=now.timestamp())
 
 
 def render(engine: Engine) -> bytes:

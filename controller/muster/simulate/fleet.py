@@ -14,7 +14,9 @@ from muster.kinds.desired import DesiredDocument, Entry
 from muster.kinds.digest import version_key
 from muster.kinds.phases import Phase
 from muster.plan.assignment import choose
-from muster.plan.world import Exposure, ModelClass, Observed
+from muster.plan.exposures import exposures
+from muster.plan.tallies import Cell, Standing, cells_of
+from muster.plan.world import ModelClass, Observed
 
 Fault = Callable[["SimulatedDevice", Entry], str | None]
 """The error code with which a device fails a release, or None."""
@@ -36,6 +38,10 @@ class SimulatedDevice:
     confirmed: Entry | None = None
     trial: Entry | None = None
     outcomes: dict[str, tuple[Phase, str | None]] = field(default_factory=dict)
+    entered: dict[str, int] = field(default_factory=dict)
+    """Release → generation of the document with which the device came to it."""
+    heard: int = 0
+    """Generation of the newest document that it looked at."""
     quarantine: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -47,6 +53,7 @@ class SimulatedDevice:
     def poll(self, document: DesiredDocument, fault: Fault) -> None:
         """One look at the document: at most one phase further."""
         desired = choose(document, self.device_id, self.labels)
+        self.heard = document.generation
         if self.trial and (desired is None or desired.release != self.trial.release):
             self._recall(self.trial)
             self.trial = None
@@ -57,11 +64,28 @@ class SimulatedDevice:
         elif desired and self._runs(desired):
             self.outcomes[desired.release] = ("healthy", None)
 
+    def standings(self) -> list[Standing]:
+        """What its reports say of each release that it came to."""
+        return [
+            Standing(
+                release=release,
+                device_class=self.device_class,
+                stratum="",
+                entered=self.entered.get(release, self.heard),
+                generation=self.heard,
+                left=release != self.running,
+                phase=phase,
+                error_code=code,
+            )
+            for release, (phase, code) in self.outcomes.items()
+        ]
+
     def _begin(self, desired: Entry) -> None:
         if self.confirmed and version_key(desired.version) < version_key(self.confirmed.version):
             self._recall(self.confirmed)
         self.trial = desired
         self.outcomes[desired.release] = ("activated", None)
+        self.entered[desired.release] = self.heard
 
     def _finish(self, trial: Entry, fault: Fault) -> None:
         code = fault(self, trial)
@@ -97,24 +121,11 @@ class SimulatedFleet:
 
     def observed(self) -> Observed:
         """What these devices would have reported, as the planner sees it."""
-        phases: dict[tuple[str, str], Counter[Phase]] = {}
-        recalled: Counter[tuple[str, str]] = Counter()
-        codes: dict[tuple[str, str], Counter[str]] = {}
+        tally: Counter[Cell] = Counter()
         for device in self.devices:
-            for release, (phase, code) in device.outcomes.items():
-                key = (release, device.device_class)
-                if phase == "rolled-back" and code is None:
-                    recalled[key] += 1
-                    continue
-                phases.setdefault(key, Counter())[phase] += 1
-                if code:
-                    codes.setdefault(key, Counter())[code] += 1
-        return Observed(
-            {
-                key: Exposure(dict(phases.get(key, {})), recalled[key], dict(codes.get(key, {})))
-                for key in phases.keys() | recalled.keys()
-            }
-        )
+            for standing in device.standings():
+                tally.update(cells_of(standing, ()))
+        return Observed(exposures(tally, {}), dict(tally))
 
     def describe(self) -> str:
         """How many devices of each class run what, one line a class."""

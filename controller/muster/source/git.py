@@ -241,6 +241,12 @@ class Repository:
                 raise Refused(f"nothing would change against {parent}", "it is already as asked")
             return self._write(["commit-tree", tree, "-p", parent, "-F", "-"], environment, message.encode())
 
+    def store_commit(self, raw: bytes) -> str:
+        """Store a commit as git writes it, on no branch; its id. Raises `Unusable`, `TryAgain`."""
+        answer = self.git("hash-object", "-t", "commit", "-w", "--stdin", given=raw)
+        self._must(answer, "store a commit")
+        return answer.text
+
     def advance(self, commit: str, branch: str, expected: str) -> None:
         """Move a branch of this repository from `expected` forward to `commit`, with the work tree if it shows it.
 

@@ -89,6 +89,51 @@ def push(mirror: Repository, commit: str, branch: str, expected: str) -> None:
     advance(origin, commit, branch, expected)
 
 
+def tip_of(mirror: Repository, reference: str) -> str:
+    """What a ref of the origin is at; empty if the origin has none of that name. Raises `TryAgain`."""
+    listed = mirror.git("ls-remote", "origin", reference, seconds=NETWORK_SECONDS)
+    if listed.code != 0:
+        raise _try_again(f"ask for {reference}", listed)
+    return listed.text.partition("\t")[0]
+
+
+def fetch_ref(mirror: Repository, reference: str, into: str) -> bool:
+    """Bring a ref that is no branch; False if the origin has none of that name. Raises `TryAgain`."""
+    listed = mirror.git("ls-remote", "origin", reference, seconds=NETWORK_SECONDS)
+    if listed.code != 0:
+        raise _try_again(f"ask for {reference}", listed)
+    if not listed.output:
+        return False
+    arguments = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"]
+    answer = mirror.git(*arguments, "origin", f"+{reference}:{into}", seconds=NETWORK_SECONDS)
+    if answer.code != 0:
+        raise _try_again(f"fetch {reference}", answer)
+    return True
+
+
+def push_ref(mirror: Repository, commit: str, reference: str, expected: str) -> bool:
+    """Set a ref of the origin, without any work tree; `expected` is what it must be at, "" for nothing. An empty
+    `commit` takes it away.
+
+    False if it is at something else. Raises `Refused` if the origin refuses such refs, else `TryAgain`.
+    """
+    lease = f"--force-with-lease={reference}:{expected}"
+    answer = mirror.git(
+        "push", "--porcelain", "--no-verify", lease, "origin", f"{commit}:{reference}", seconds=NETWORK_SECONDS
+    )
+    if answer.code == 0:
+        return True
+    line = _rejection(answer)
+    if "stale info" in line or "fetch first" in line or "non-fast-forward" in line:
+        return False
+    if "remote rejected" in line and "lock" not in line and "failed to update ref" not in line:
+        raise Refused(
+            f"the origin refuses the push to {reference}: {printable(line.partition('[remote rejected]')[2].strip())}",
+            f"let Muster push to {reference}",
+        )
+    raise _try_again("push", answer)
+
+
 def advance(repository: Repository, commit: str, branch: str, expected: str) -> None:
     """Move a branch of this very repository forward; see `Repository.advance`."""
     _must_descend(repository, commit, expected)
@@ -131,7 +176,7 @@ def _push_to_remote(mirror: Repository, commit: str, branch: str, expected: str)
     )
     if answer.code == 0:
         return
-    line = next((line for line in answer.output.decode(errors="replace").splitlines() if line.startswith("!")), "")
+    line = _rejection(answer)
     if "stale info" in line or "fetch first" in line or "non-fast-forward" in line:
         raise _moved_on(branch, expected)
     if "remote rejected" in line and "lock" not in line and "failed to update ref" not in line:
@@ -140,6 +185,11 @@ def _push_to_remote(mirror: Repository, commit: str, branch: str, expected: str)
             "let Muster push to this branch, or let it open pull requests instead",
         )
     raise _try_again("push", answer)
+
+
+def _rejection(answer: Answer) -> str:
+    """The line of a push in which the origin says why it does not take a ref."""
+    return next((line for line in answer.output.decode(errors="replace").splitlines() if line.startswith("!")), "")
 
 
 def _work_tree_origin(mirror: Repository, branch: str) -> Repository | None:

@@ -11,6 +11,7 @@
     policies/<name>.yaml                Policy
     policies/keys/<name>.yaml           SigningKey
     policies/identities/<name>.yaml     TrustedIdentity
+    policies/channels/<name>.yaml       Channel
 
 Other YAML below these folders is a complaint, so that a misplaced file never counts for nothing in silence. Files of
 other types are nobody's business here.
@@ -37,11 +38,12 @@ _PLACES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"policies/tests/{_NAME}\.yaml"), "PolicyTest"),
     (re.compile(rf"policies/keys/{_NAME}\.yaml"), "SigningKey"),
     (re.compile(rf"policies/identities/{_NAME}\.yaml"), "TrustedIdentity"),
+    (re.compile(rf"policies/channels/{_NAME}\.yaml"), "Channel"),
 )
 
 WHERE = (
     "releases/<model>/<version>.yaml, devices/classes/<name>.yaml, devices/cohorts/<name>.yaml, "
-    "policies/<name>.yaml or policies/{keys,identities,freezes,waivers,tests}/<name>.yaml"
+    "policies/<name>.yaml or policies/{keys,identities,channels,freezes,waivers,tests}/<name>.yaml"
 )
 
 PATH_HINT = "name it folder/file: no .., no .git, no backslash, no hyphen at its beginning"

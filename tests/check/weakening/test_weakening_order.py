@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise, product
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guarded_fleet import fleet_of, found, guarded, owners, rules, tier
 from muster.check.change import difference
 from muster.check.paths import matches
 from muster.check.weakening import weakenings
-from muster.check.weakening.gates import looser_gate, looser_guardrail
+from muster.check.weakening.gates import looser_gate
+from muster.check.weakening.guardrails import looser_guardrail
 from muster.check.weakening.patterns import covers, may_overlap
 from muster.kinds.policy import Gate, Guardrail
 from muster.kinds.quantity import format_duration, measure_of
@@ -99,7 +100,13 @@ def test_units_do_not_matter(comparator: str, amount: int) -> None:
     assert not weaker(short, spelled)
 
 
+EQUAL = latency("==", 1_000)
+
+
 @given(st.lists(GATES, min_size=3, max_size=8))
+@example(
+    [latency("<=", 1_000).model_copy(update={"bound": "upper"}), EQUAL.model_copy(update={"bound": "upper"}), EQUAL]
+)
 def test_no_weaker_twice_is_no_weaker(gates: list[Gate]) -> None:
     """A weakening cannot be hidden in two steps, neither of which is one; and no gate is weaker than itself."""
     as_strict = {(old, new) for old, new in product(range(len(gates)), repeat=2) if not weaker(gates[old], gates[new])}

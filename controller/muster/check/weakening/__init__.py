@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from muster.check.change import Change
 from muster.check.verdict import Verdict
+from muster.check.weakening.channels import weakened_channels
 from muster.check.weakening.exceptions import weakened_freezes, weakened_waivers
 from muster.check.weakening.looser import Weakening
 from muster.check.weakening.people import weakened_owners
@@ -65,6 +66,7 @@ def _all(change: Change, author: str | None) -> Iterator[Weakening]:
     yield from weakened_trust(change)
     yield from weakened_freezes(base, head, author)
     yield from weakened_waivers(base, head)
+    yield from weakened_channels(base, head)
     yield from weakened_checklist(base.checklist, head.checklist)
     yield from weakened_tests(change)
     yield from weakened_classes(base, head)

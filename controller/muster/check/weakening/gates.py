@@ -1,4 +1,4 @@
-"""Gates and guardrails: whether the new one lets nothing through that the old one stopped.
+"""Gates: whether the new one lets nothing through that the old one stopped.
 
 Thresholds are compared as sets of values that pass: the new set must lie within the old one. "20ms" and "0.02s" are
 the same threshold; a number and a time cannot be compared, and what cannot be compared counts as looser.
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from muster.check.weakening.looser import GONE, Looser
-from muster.kinds.policy import FEWEST_AGREEING, Comparator, Gate, Guardrail
-from muster.kinds.quantity import format_duration, format_percent, measure_of
+from muster.kinds.policy import FEWEST_AGREEING, Comparator, Gate
+from muster.kinds.quantity import format_duration, measure_of
 
 INCOMPARABLE = "cannot be compared, which counts as weaker"
 
@@ -26,18 +26,6 @@ def looser_gate(old: Gate, new: Gate, old_age: int | None, new_age: int | None) 
         *_age(old, new, old_age, new_age),
         *_severity(old, new),
     )
-
-
-def looser_guardrail(old: Guardrail, new: Guardrail) -> tuple[Looser, ...]:
-    """Every respect in which `new` stops a rollout later than `old`."""
-    found = []
-    if new.metric != old.metric:
-        found.append(Looser("guardrail", "metric", old.metric, new.metric, INCOMPARABLE))
-    if new.limit > old.limit:
-        found.append(Looser("guardrail", "limit", format_percent(old.limit), format_percent(new.limit)))
-    if new.min_devices > old.min_devices:
-        found.append(Looser("guardrail", "minDevices", str(old.min_devices), str(new.min_devices)))
-    return tuple(found)
 
 
 def _meaning(old: Gate, new: Gate) -> Iterator[Looser]:
@@ -90,8 +78,9 @@ def _scope(old: Gate, new: Gate) -> Iterator[Looser]:
 def _sampling(old: Gate, new: Gate) -> Iterator[Looser]:
     if (new.min_samples or 1) < (old.min_samples or 1) or (old.min_samples and new.min_samples is None):
         yield Looser("min-samples", "minSamples", str(old.min_samples), str(new.min_samples or GONE))
-    # A lower bound is the strict one where values must be high, an upper one where they must be low.
-    strict = {"<": "upper", ">": "lower"}.get(old.comparator[0])
+    # A lower bound is the strict one where values must be high, an upper one where they must be low; none where they
+    # must be equal.
+    strict = {"<": "upper", ">": "lower"}.get(old.comparator[0], old.bound)
     if new.bound not in (old.bound, strict):
         yield Looser("bound", "bound", old.bound or GONE, new.bound or GONE)
 

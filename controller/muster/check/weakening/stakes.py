@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from muster.check.change import Change, path_of, tier_rank
 from muster.check.weakening.looser import GONE, Looser, Weakening, located
+from muster.check.weakening.switching import weakened_switching
 from muster.kinds.device_class import DeviceClass
+from muster.kinds.drift import DriftAction, DriftField
 from muster.kinds.finding import Pointer
 from muster.kinds.fleet import Fleet
 from muster.kinds.quantity import format_duration, format_size
@@ -29,9 +32,38 @@ def weakened_classes(base: Fleet, head: Fleet) -> Iterator[Weakening]:
         if added := sorted(set(new.spec.reference_devices) - set(old.spec.reference_devices)):
             where, why = Pointer(path_of(new), ("spec", "referenceDevices")), "its times count for the whole class"
             yield Weakening("reference-device", f"{about}: referenceDevices", GONE, ", ".join(added)[:80], where, why)
+        if _drifts_freer(old, new):
+            where, why = Pointer(path_of(new), ("spec", "drift")), "devices may keep what git never declared"
+            yield Weakening("drift", f"{about}: drift", _drift_text(old), _drift_text(new), where, why)
+        yield from weakened_switching(old, new)
         if new.spec.may_be_empty and not old.spec.may_be_empty:
             where = Pointer(path_of(new), ("spec", "mayBeEmpty"))
             yield Weakening("may-be-empty", f"{about}: mayBeEmpty", "false", "true", where)
+
+
+_STRICTNESS: tuple[DriftAction, ...] = ("Ignore", "Warn", "Correct")
+
+
+def _drifts_freer(old: DeviceClass, new: DeviceClass) -> bool:
+    """True if a field is handled with less care than before, as a rule or for values that had no rule of their own."""
+    before = {field: _drift_of(old, field) for field in get_args(DriftField)}
+    added = [rule for rule in new.spec.drift_rules if rule not in old.spec.drift_rules]
+    return any(_drift_of(new, field) < action for field, action in before.items()) or any(
+        _STRICTNESS.index(rule.action) < before[rule.field] for rule in added
+    )
+
+
+def _drift_of(device_class: DeviceClass, field: str) -> int:
+    """What is done where the field differs, whatever its value, as a rank."""
+    rules = device_class.spec.drift_rules
+    action = next((rule.action for rule in rules if rule.field == field and not rule.values), device_class.spec.drift)
+    # Nothing corrects a runtime: there, the two are one.
+    return min(_STRICTNESS.index(action), 1 if field == "runtimeVersion" else 2)
+
+
+def _drift_text(device_class: DeviceClass) -> str:
+    rules = ", ".join(f"{rule.field} {rule.action}" for rule in device_class.spec.drift_rules)
+    return device_class.spec.drift + (f" ({rules})" if rules else "")
 
 
 def lowered_tiers(change: Change) -> Iterator[Weakening]:

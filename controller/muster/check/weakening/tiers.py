@@ -11,13 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from muster.check.change import path_of
-from muster.check.weakening.gates import looser_gate, looser_guardrail
+from muster.check.weakening.gates import looser_gate
+from muster.check.weakening.guardrails import changed_readings, guardrail_text, looser_guardrail, looser_statistics
 from muster.check.weakening.looser import GONE, Looser, Weakening, located, unmatched
 from muster.check.weakening.patterns import covers, field_covers
 from muster.kinds.finding import Pointer
 from muster.kinds.fleet import Fleet
 from muster.kinds.policy import Gate, ImpactRule, Policy, Reviewers, Tier
 from muster.kinds.quantity import format_duration, format_percent
+
+_BY_PEOPLE = ("commit", "pull-request", "by-hand")
+_OTHERWISE = "guardrails that read it judge something else"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ def weakened_policy(base: Fleet, head: Fleet) -> Iterator[Weakening]:
             yield located(lost, f"tier {name}", new.where)
         yield from _gates(old.tier, new, waived)
         yield from _guardrails(old.tier, new)
+    yield from _readings(base, head)
     yield from _impact(base, head)
 
 
@@ -75,6 +80,18 @@ def _looser_tier(old: Tier, new: Tier) -> Iterator[Looser]:
         yield Looser("signed-commits", "signedCommits", "true", "false")
     if old.checklist and not new.checklist:
         yield Looser("checklist", "checklist", "true", "false")
+    yield from looser_statistics(old, new)
+    yield from _less_by_people(old, new)
+
+
+def _less_by_people(old: Tier, new: Tier) -> Iterator[Looser]:
+    """From people to a pull request to a commit; a revert that has to be merged first leaves git wrong for longer."""
+    if _BY_PEOPLE.index(new.advance) < _BY_PEOPLE.index(old.advance):
+        yield Looser("advance", "advance", old.advance, new.advance)
+    if new.min_exposure < old.min_exposure:
+        yield Looser("min-exposure", "minExposure", str(old.min_exposure), str(new.min_exposure))
+    if old.revert == "commit" and new.revert != "commit":
+        yield Looser("revert", "revert", old.revert, new.revert)
 
 
 def _steps(old: Tier, new: Tier) -> Iterator[Looser]:
@@ -147,8 +164,21 @@ def _guardrails(old: Tier, new: _Placed) -> Iterator[Weakening]:
         for lost in found.looser:
             yield located(lost, about, _at(new.where, "guardrails", found.after))
         if found.after is None:
-            limit = f"{guardrail.metric} up to {format_percent(guardrail.limit)}"
-            yield Weakening("guardrail", about, limit, GONE, _at(new.where, "guardrails", None))
+            yield Weakening("guardrail", about, guardrail_text(guardrail), GONE, _at(new.where, "guardrails", None))
+
+
+def _readings(base: Fleet, head: Fleet) -> Iterator[Weakening]:
+    """Numeric keys and metric sources go by their names, whichever file they stand in."""
+    keys = [key for policy in base.policies for key in policy.spec.numeric_keys]
+    sources = [source for policy in base.policies for source in policy.spec.metric_sources]
+    for policy in head.policies:
+        spec = policy.spec
+        for index, before, after in changed_readings(keys, spec.numeric_keys):
+            about, where = f"numericKeys {spec.numeric_keys[index].name}", ("spec", "numericKeys", index)
+            yield Weakening("guardrail", about, before, after, Pointer(path_of(policy), where), _OTHERWISE)
+        for index, before, after in changed_readings(sources, spec.metric_sources):
+            about, where = f"metricSources {spec.metric_sources[index].name}", ("spec", "metricSources", index)
+            yield Weakening("guardrail", about, before, after, Pointer(path_of(policy), where), _OTHERWISE)
 
 
 def _at(tier: Pointer, field: str, index: int | None) -> Pointer:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from muster.forge.forge import MARKER, MOST_COMMITS, Capabilities, CheckRun, Forge
+from muster.forge.forge import MARKER, MOST_COMMITS, Capabilities, CheckRun, CommitStatus, Forge, Proposed
 from muster.forge.git.approvals import signed_approvals
-from muster.forge.git.notes import VERDICTS, read_note, replace_note
+from muster.forge.git.notes import STATUSES, VERDICTS, read_note, replace_note
 from muster.kinds.errors import Refused, Unusable
 from muster.kinds.fleet import Fleet
 from muster.kinds.owners import Owners
@@ -105,6 +105,23 @@ class PlainGit(Forge):
     def _post_comment(self, request: PullRequest, body: str) -> None:
         checks, _ = self._shown(request)
         self._show(request, checks, body.removesuffix(MARKER).strip("\n"))
+
+    def _post_status(self, commit: str, status: CommitStatus) -> None:
+        if self._repository.git("cat-file", "-e", f"{commit}^{{commit}}").code != 0:
+            raise Unusable(f"{commit} is no commit of this repository", "fetch it first")
+        lines = read_note(self._repository, STATUSES, commit).splitlines()
+        # Neither text holds a tab: both are printable.
+        kept = [line for line in lines if line and line.split("\t")[1:2] != [status.context]]
+        text = "\n".join([*kept, f"{status.state}\t{status.context}\t{status.description}"])
+        replace_note(self._repository, STATUSES, commit, f"{text}\n", self._now())
+
+    def _propose(self, proposed: Proposed) -> str:
+        """The branch is the pull request, and its commit says why."""
+        self._repository.resolve(f"refs/heads/{proposed.branch}")
+        return proposed.branch
+
+    def _withdraw(self, branch: str) -> None:
+        """With its branch, it is gone."""
 
     def _shown(self, request: PullRequest) -> tuple[str, str]:
         """What stands in the note: check runs, and the report."""

@@ -15,6 +15,7 @@ from muster.source.git_program import MIB, run_git
 
 APPROVALS: Final = "refs/notes/muster/approvals"
 VERDICTS: Final = "refs/notes/muster/verdicts"
+STATUSES: Final = "refs/notes/muster/statuses"
 LARGEST: Final = MIB
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
-from muster.forge.forge import MOST_COMMITS, Capabilities, CheckRun, Forge, has_marker
+from muster.forge.forge import MOST_COMMITS, Capabilities, CheckRun, CommitStatus, Forge, Proposed, has_marker
 from muster.forge.github.address import PUBLIC, Address
 from muster.forge.github.answers import (
     CommentAnswer,
@@ -122,6 +122,30 @@ class GitHub(Forge):
                         self._client.send("PATCH", path, {"body": body}, repeatable=True)
                     return
         self._client.send("POST", listed, {"body": body}, repeatable=False)
+
+    def _post_status(self, commit: str, status: CommitStatus) -> None:
+        body = {"state": status.state, "context": status.context, "description": status.description}
+        # Posted twice, the newer one of its context is shown.
+        self._client.send("POST", self._at("statuses", commit), body, repeatable=True)
+
+    def _propose(self, proposed: Proposed) -> str:
+        found = self._open_pulls(proposed.branch)
+        if not found:
+            body = {"title": proposed.title, "body": proposed.body, "head": proposed.branch, "base": proposed.base}
+            # One that got lost on the way may have been opened; the next attempt finds it.
+            found = [parse(PullAnswer, self._client.send("POST", self._at("pulls"), body, repeatable=False))]
+        return f"#{found[0].number}"
+
+    def _withdraw(self, branch: str) -> None:
+        for pull in self._open_pulls(branch):
+            path = self._at("pulls", str(pull.number))
+            self._client.send("PATCH", path, {"state": "closed"}, repeatable=True)
+
+    def _open_pulls(self, branch: str) -> list[PullAnswer]:
+        """Of the repository's own branch; a fork may have one of the same name."""
+        owner = self._repository.partition("/")[0]
+        answer = self._client.get(self._at("pulls"), state="open", head=f"{owner}:{branch}", per_page=100)
+        return [pull for pull in parse(list[PullAnswer], answer) if pull.head.ref == branch]
 
     def _find(self, reference: str) -> str:
         """The number, as text."""

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muster.check.schedules import FORESEEN, check_schedule, timeline
 from muster.kinds.freeze import FreezeSpec
+from muster.plan.schedules import FORESEEN, check_schedule, timeline
 
 HOUR = 3_600_000_000
 FRIDAYS = {"rrule": "FREQ=WEEKLY;BYDAY=FR", "start": "2026-01-02T18:00"}

@@ -1,0 +1,1 @@
+"""How well a fleet delivers: five measures, from git and the ledger."""

@@ -1,0 +1,110 @@
+"""What operators may do through the controller: suspend a release, and resume it. The operator token opens it.
+
+Who somebody is, is what that person says: the token proves only that the state folder's owner gave it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from sqlalchemy import Connection, Engine
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from muster.apply.by_hand import ByHand, resume_by_hand, suspend_by_hand
+from muster.kinds.errors import Refused, TryAgain
+from muster.kinds.resource import Text
+from muster.kinds.telemetry import ReleaseName
+from muster.observe.storage import writing
+from muster.plan.describe import as_json
+from muster.plan.world import Published, Suspension
+from muster.serve.answers import HttpError, bounded_body
+
+BODY_LIMIT = 16_384
+Person = Annotated[str, StringConstraints(pattern=r"^[^<>\x00-\x1f\x7f]{1,100} <[^<>\s\x00-\x1f\x7f]{1,200}>$")]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    release: ReleaseName
+    by: Person
+    why: Text
+
+    @property
+    def asked(self) -> ByHand:
+        return ByHand(self.release, self.by, self.why)
+
+
+class AskedToSuspend(_Asked):
+    """The body of POST /v1/suspend; without `until`, for good."""
+
+    until: AwareDatetime | None = None
+
+
+class AskedToResume(_Asked):
+    """The body of POST /v1/resume."""
+
+    over_guardrail: Annotated[bool, Field(alias="overGuardrail", strict=True)] = False
+
+
+_Body = TypeVar("_Body", bound=_Asked)
+
+
+class ByHandRoutes:
+    """Handlers. `wake` makes the loop look at once."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        published: Callable[[], Published],
+        authorize: Callable[[Request], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._published = published
+        self._authorize = authorize
+        self._wake = wake
+
+    async def suspend(self, request: Request) -> JSONResponse:
+        """POST /v1/suspend: devices leave the release at the loop's next tick."""
+        body = await self._read(request, AskedToSuspend)
+        return await self._do(lambda connection, now: self._suspend(connection, body, now))
+
+    async def resume(self, request: Request) -> JSONResponse:
+        """POST /v1/resume: the release is offered anew at the loop's next tick."""
+        body = await self._read(request, AskedToResume)
+        return await self._do(lambda connection, now: self._resume(connection, body, now))
+
+    def _suspend(self, connection: Connection, body: AskedToSuspend, now: datetime) -> Suspension:
+        return suspend_by_hand(connection, body.asked, body.until, self._published(), now)
+
+    def _resume(self, connection: Connection, body: AskedToResume, now: datetime) -> Suspension:
+        return resume_by_hand(connection, body.asked, self._published(), now, over_guardrail=body.over_guardrail)
+
+    async def _read(self, request: Request, model: type[_Body]) -> _Body:
+        self._authorize(request)
+        try:
+            return model.model_validate_json(await bounded_body(request, BODY_LIMIT))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise HttpError(422, f"{place or 'body'}: {first['msg']}") from error
+
+    async def _do(self, work: Callable[[Connection, datetime], Suspension]) -> JSONResponse:
+        try:
+            said: Any = await asyncio.to_thread(self._write, work)
+        except Refused as error:
+            raise HttpError(409, error.message, error.hint) from error
+        except TryAgain as error:
+            raise HttpError(503, error.message, error.hint) from error
+        self._wake()
+        return JSONResponse(said)
+
+    def _write(self, work: Callable[[Connection, datetime], Suspension]) -> Any:
+        with writing(self._engine) as connection:
+            return as_json(work(connection, datetime.now(UTC)))
