@@ -15,6 +15,7 @@ from muster.agent.camera import Camera
 from muster.agent.delivery import Delivery, deliver
 from muster.agent.device import Device, Surroundings
 from muster.agent.folder import DeviceFolder
+from muster.agent.journal import read_journal, remove_leftovers
 from muster.agent.model_on_device import ModelOnDevice
 from muster.agent.moment import Moment
 from muster.agent.setbacks import Postponed, disk_full
@@ -79,6 +80,7 @@ class Agent:
         for model in self.models:
             self._found = model.start(now) or self._found
         with contextlib.suppress(OSError):
+            remove_leftovers(self.device.folder)
             self._collect_garbage()
 
     def tick(self, now: Moment) -> Outcome:
@@ -216,7 +218,10 @@ class Agent:
                 self.device.journal.save(self.device.state)
 
     def _collect_garbage(self) -> None:
-        states = self.device.state.models.values()
+        states = [*self.device.state.models.values()]
+        if self.device.journal.unsaved:
+            # A restart begins with what the disk says.
+            states += read_journal(self.device.folder)[0].models.values()
         self.device.slots.keep(frozenset().union(*(state.kept for state in states)))
 
 

@@ -15,17 +15,19 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from muster.artifacts.disk import DISK, Disk
 from muster.kinds.errors import Refused, TryAgain, Unusable
 
 
 @dataclass(frozen=True)
 class DeviceFolder:
-    """Paths below one folder."""
+    """Paths below one folder, and the disk that it lies on."""
 
     path: Path
+    disk: Disk = field(default=DISK, compare=False, repr=False)
 
     @property
     def identity(self) -> Path:

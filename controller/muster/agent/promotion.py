@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from muster.agent.device import Device
-from muster.agent.download import fetch, is_complete
+from muster.agent.download import PART, fetch, is_complete
 from muster.agent.journal import ModelState, Slot, Staging
 from muster.agent.loaded import LoadedModel, load_slot
 from muster.agent.setbacks import Postponed, StepFailed
@@ -84,16 +84,19 @@ class Promotion:
 
     def _download(self) -> None:
         place = self._device.slots.download(self._artifact)
-        if not is_complete(place):
+        if not is_complete(place, self._artifact):
             target = self._device.trusted.find(artifact_target(self._artifact))
             if target is None:
                 raise Postponed("artifact_missing", f"the server does not publish {self._artifact}")
             if (target.sha256, target.length) != (hex_of(self._artifact), self._entry.artifact.size):
                 raise StepFailed("bad_digest", "the published target is not the artifact of the desired document")
+            # A part that was written before a loss of power may hold anything: it says nothing against the artifact.
+            resumed = place.with_suffix(PART).exists()
             try:
-                fetch(self._device.surroundings.server, target, place, self._device.surroundings.free_bytes)
+                around = self._device.surroundings
+                fetch(around.server, target, place, around.free_bytes, self._device.folder.disk)
             except Postponed as setback:
-                if setback.error_code == "bad_digest":
+                if setback.error_code == "bad_digest" and not resumed:
                     self._count_attempt()
                     if self._staging.attempts >= MOST_ATTEMPTS:
                         raise StepFailed(setback.error_code, setback.message) from setback

@@ -25,7 +25,7 @@ from tuf.ngclient.fetcher import FetcherInterface
 from muster.agent.folder import DeviceFolder
 from muster.agent.server import METADATA, TARGETS, Server
 from muster.agent.setbacks import Postponed, disk_full, server_away
-from muster.artifacts.durable import make_folder
+from muster.artifacts.durable import make_folder, sync_tree
 
 _TIMESTAMP = f"{METADATA}timestamp.json"
 _TIMESTAMP_LIMIT = 16_384
@@ -45,6 +45,7 @@ class TrustedTargets:
 
     def __init__(self, folder: DeviceFolder, server: Server, root: bytes) -> None:
         self._folder = folder.tuf
+        self._disk = folder.disk
         self._root = root
         self._fetcher = _Fetcher(server)
         self._server = server
@@ -62,10 +63,12 @@ class TrustedTargets:
             return False
         self._updater = None
         with _mapped_errors():
-            make_folder(self._folder)
+            make_folder(self._folder, self._disk)
             self._remove_leftovers()
             updater = Updater(str(self._folder), METADATA, fetcher=self._fetcher, bootstrap=self._root)
             updater.refresh()
+            # TUF's client renames without forcing to disk; what it believes must outlive what is built on it.
+            sync_tree(self._folder, self._disk)
             self._fresh_until = self._earliest_expiry()
         self._etag = self._fetcher.timestamp_etag
         self._updater = updater
@@ -126,7 +129,7 @@ class TrustedTargets:
     def _remove_leftovers(self) -> None:
         """Temporary files that TUF's client left behind when it was killed."""
         for path in self._folder.glob("tmp*"):
-            path.unlink(missing_ok=True)
+            self._disk.unlink(path)
 
 
 class _Fetcher(FetcherInterface):
