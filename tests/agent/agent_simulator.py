@@ -249,6 +249,8 @@ class SimulatedServer:
     """Requests whose path contains this get no answer."""
     cut_after: int | None = None
     """Bodies end after this many bytes, as if the line went dead."""
+    chunk: int = 256
+    """Bytes that come at once."""
     ignores_range: bool = False
     has_etags: bool = True
     reports_status: int = 200
@@ -284,11 +286,11 @@ class SimulatedServer:
 
     def _chunks(self, data: bytes, path: str) -> Iterator[bytes]:
         sent = 0
-        for place in range(0, len(data), 256):
+        for place in range(0, len(data), self.chunk):
             if self.cut_after is not None and path.endswith(".tar") and sent >= self.cut_after:
                 raise server_away("the simulated line went dead")
-            yield data[place : place + 256]
-            sent += 256
+            yield data[place : place + self.chunk]
+            sent += self.chunk
 
     def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         self.requests.append(("POST", path))

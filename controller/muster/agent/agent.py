@@ -222,7 +222,8 @@ class Agent:
         if self.device.journal.unsaved:
             # A restart begins with what the disk says.
             states += read_journal(self.device.folder)[0].models.values()
-        self.device.slots.keep(frozenset().union(*(state.kept for state in states)))
+        kept, staged = ((state.kept for state in states), (state.staged for state in states))
+        self.device.slots.keep(frozenset().union(*kept), frozenset().union(*staged))
 
 
 def _with(outcome: Outcome, problem: str | None = None, reason: str | None = None, waiting: int = 0) -> Outcome:

@@ -86,8 +86,12 @@ class ModelState(Declared):
     def kept(self) -> frozenset[str]:
         """Artifacts whose files must stay."""
         slots = (self.confirmed, self.previous, self.trial.slot if self.trial else None)
-        staged = {self.staging.entry.artifact.digest} if self.staging else set()
-        return frozenset({slot.artifact for slot in slots if slot} | staged)
+        return frozenset({slot.artifact for slot in slots if slot}) | self.staged
+
+    @property
+    def staged(self) -> frozenset[str]:
+        """The artifact on its way."""
+        return frozenset({self.staging.entry.artifact.digest} if self.staging else ())
 
     def with_quarantine(self, artifact: str, generation: int) -> ModelState:
         """Remember that an artifact failed."""

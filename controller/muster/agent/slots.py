@@ -81,10 +81,10 @@ class Slots:
         except MusterError:
             return None
 
-    def keep(self, artifacts: frozenset[str]) -> None:
-        """Remove whatever belongs to no artifact of these."""
-        names = {hex_of(artifact) for artifact in artifacts}
-        for folder in (self._slots, self._staging):
+    def keep(self, artifacts: frozenset[str], staged: frozenset[str]) -> None:
+        """Remove all slots but those of `artifacts`, and all downloads but those of `staged`."""
+        for folder, kept in ((self._slots, artifacts), (self._staging, staged)):
+            names = {hex_of(artifact) for artifact in kept}
             for path in folder.iterdir() if folder.is_dir() else ():
                 if path.stem in names and path.suffix != _UNPACKING:
                     continue
