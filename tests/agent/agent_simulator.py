@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,7 @@ from muster.agent.device import Surroundings
 from muster.agent.enrol import enrol
 from muster.agent.folder import DeviceFolder
 from muster.agent.identity import make_identity
+from muster.agent.journal import Slot
 from muster.agent.moment import Moment
 from muster.agent.runtime import OnnxRuntime, Runtime
 from muster.agent.server import Answer
@@ -337,6 +338,7 @@ class Bench:
     frames_per_tick: int = 0
     seconds: float = 0.0
     free_bytes: int = 2**40
+    first_load: Callable[[Path, Slot], None] = lambda _place, _slot: None
 
     def __post_init__(self) -> None:
         self.server = SimulatedServer(self.repository)
@@ -360,7 +362,11 @@ class Bench:
     def start(self) -> Agent:
         """Start the agent on the folder, as after a boot."""
         surroundings = Surroundings(
-            self.server, self.runtime, free_bytes=lambda _folder: self.free_bytes, thermal_state=lambda: "nominal"
+            self.server,
+            self.runtime,
+            free_bytes=lambda _folder: self.free_bytes,
+            thermal_state=lambda: "nominal",
+            first_load=self.first_load,
         )
         self.agent = Agent(
             self.folder, surroundings, self.now, frames=self.frames, frames_per_tick=self.frames_per_tick

@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 import pytest
 from agent_simulator import BRIGHT, WINDOW_SECONDS, Bench, Built, Repository, SimulatedServer, hash_of
-from crash_outcomes import STEPS, Step, record
 from lossy_disk import LOSSES, LossyDisk, QuickDisk, Tree, lay_out
+from outcomes import hold
 from simulated_runtime import SimulatedRuntime, simulated
 
 from muster.agent.folder import DeviceFolder
@@ -35,6 +36,15 @@ THIRD = simulated("1.3.0", 10.0)
 FOURTH = simulated("1.4.0", 11.0)
 RELEASES = (FIRST, SECOND, DOUBTFUL, THIRD, FOURTH)
 
+Step = Literal[
+    "first installation",
+    "upgrade, trial, confirmation",
+    "failing trial, rollback",
+    "upgrade before the halt",
+    "halt, return",
+    "download interrupted and resumed",
+]
+STEPS: tuple[Step, ...] = get_args(Step)
 OLD_AND_NEW: dict[Step, tuple[Built | None, Built, Built]] = {
     "first installation": (None, FIRST, FIRST),
     "upgrade, trial, confirmation": (FIRST, SECOND, SECOND),
@@ -76,14 +86,13 @@ class WatchedServer(SimulatedServer):
 
 @dataclass
 class CrashPoint:
-    """A device as it is found, and its server as it was."""
+    """A device as it is found, and its server as it was. `losses`: how many crashes leave just this, by their loss."""
 
-    number: int
-    call: str
-    loss: str
+    where: str
     step: Step
     tree: Tree
     server: SimulatedServer
+    losses: Counter[str] = field(default_factory=Counter)
 
 
 class Recorder:
@@ -92,9 +101,7 @@ class Recorder:
     def __init__(self) -> None:
         self.step: Step = "first installation"
         self.calls = Counter[str]()
-        self.points: list[CrashPoint] = []
-        self.cases = 0
-        self._seen: set[bytes] = set()
+        self.points: dict[bytes, CrashPoint] = {}
         self.disk: LossyDisk | None = None
         self.server: SimulatedServer | None = None
 
@@ -106,13 +113,11 @@ class Recorder:
         number = self.calls.total()
         server = _snapshot(self.server)
         for loss in LOSSES:
-            self.cases += 1
             tree = self.disk.left(loss, number)
             stamp = (self.step, tree, self.server.repository.version, self.server.last_sequence)
             key = hashlib.sha256(pickle.dumps(stamp)).digest()
-            if key not in self._seen:
-                self._seen.add(key)
-                self.points.append(CrashPoint(number, call, loss, self.step, tree, server))
+            where = f"{self.step}: before call {number} ({call}), loss: {loss}"
+            self.points.setdefault(key, CrashPoint(where, self.step, tree, server)).losses[loss] += 1
 
 
 def _snapshot(server: SimulatedServer) -> SimulatedServer:
@@ -265,17 +270,19 @@ def in_memory(tmp_path: Path) -> Iterator[Path]:
 
 def test_the_device_serves_and_gets_there_whenever_it_is_stopped(recorded: Recorder, in_memory: Path) -> None:
     """Every call, every loss; points that leave the same disk and the same server are tried once."""
-    outcomes = Counter[tuple[str, str, str]]()
-    for number, point in enumerate(recorded.points):
-        where = f"{point.step}: before call {point.number} ({point.call}), loss: {point.loss}"
+    outcomes = {step: Counter[str]() for step in STEPS}
+    losses = {loss: Counter[str]() for loss in LOSSES}
+    for number, point in enumerate(recorded.points.values()):
         try:
             bench, outcome = _boot(point, in_memory / str(number))
             _converge(bench, point.step)
-            shutil.rmtree(bench.path)
         except Exception as error:
-            error.add_note(where)
+            error.add_note(point.where)
             raise
-        outcomes[point.step, point.loss, outcome] += 1
+        shutil.rmtree(bench.path)
+        outcomes[point.step][outcome] += point.losses.total()
+        for loss, count in point.losses.items():
+            losses[loss][outcome] += count
     assert recorded.calls.keys() >= {"open", "write", "sync file", "sync folder", "rename", "unlink", "request"}
     assert recorded.calls.total() > 300
-    record(recorded.calls, recorded.cases, outcomes)
+    hold("crash points", {"calls": recorded.calls, "steps": outcomes, "losses": losses, "tried": len(recorded.points)})

@@ -18,7 +18,7 @@ from muster.agent.folder import DeviceFolder
 from muster.agent.journal import read_journal, remove_leftovers
 from muster.agent.model_on_device import ModelOnDevice
 from muster.agent.moment import Moment
-from muster.agent.setbacks import Postponed, disk_full
+from muster.agent.setbacks import Postponed, disk_failed
 from muster.agent.worker import Worker
 from muster.artifacts.tensors import Tensor
 from muster.kinds.desired import DesiredDocument, desired_target
@@ -85,6 +85,9 @@ class Agent:
 
     def tick(self, now: Moment) -> Outcome:
         """One round: ask the server, follow, judge, report."""
+        for model in self.models:
+            # A verdict that cannot be written holds all the same.
+            self._found = model.look_at_files() or self._found
         setback = self._poll(now)
         for model in self.models:
             model.worker.work(self._frames_per_tick)
@@ -92,9 +95,9 @@ class Agent:
         problem = self._found or (setback.error_code if setback else None)
         with contextlib.suppress(TryAgain):
             self.device.note(problem)
-            for model in self.models:
-                model.report(problem)
-            self._found = None
+        for model in self.models:
+            model.report(problem)
+        self._found = None
         outcome = Outcome(
             problem=problem,
             reason=setback.message if setback else None,
@@ -145,9 +148,9 @@ class Agent:
         except Postponed as setback:
             return setback
         except TryAgain as error:
-            return disk_full(error.message)
+            return disk_failed(error.message, error)
         except OSError as error:
-            return disk_full(f"the disk refuses: {error.strerror}")
+            return disk_failed(f"the disk refuses: {error.strerror}", error)
         return Postponed(code, f"{model.name} stays as it is") if code else None
 
     def _document(self, model: str) -> DesiredDocument:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from muster.agent.folder import DeviceFolder
 from muster.agent.identity import Identity, read_identity, read_root, read_secret
-from muster.agent.journal import DeviceState, Journal, ModelState
+from muster.agent.journal import DeviceState, Journal, ModelState, Slot
 from muster.agent.moment import Moment
 from muster.agent.runtime import Runtime
 from muster.agent.server import Server
@@ -27,6 +27,10 @@ def _free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def _loads_at_once(_place: Path, _slot: Slot) -> None:
+    """Without a process to try it in, the agent's own load is the first."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """The world, as the agent reaches it. Everything in here can be another in a test."""
@@ -37,6 +41,7 @@ class Surroundings:
     peak_ram_mb: Callable[[], float] = peak_ram_mb
     thermal_state: Callable[[], Thermal] = thermal_state
     os_version: Callable[[], str | None] = os_version
+    first_load: Callable[[Path, Slot], None] = _loads_at_once
 
 
 class Device:
@@ -93,10 +98,13 @@ class Device:
             self.journal.save(changed)
 
     def report(self, event: Event, readings: Readings) -> None:
-        """Put a steady report into the spool. Raises `TryAgain` if its number cannot be reserved."""
+        """Put a steady report into the spool.
+
+        It tells also of a disk that reserves no numbers: used again after a restart, the server says so (`renumber`).
+        """
         changed = self._with_reports(self.state, [event], readings)
         if changed.reserved > self.state.reserved:
-            self.journal.save(changed)
+            self.journal.adopt(changed)
         else:
             self.journal.hold(changed)
 

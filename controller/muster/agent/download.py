@@ -6,13 +6,14 @@ length bounds it, the digest decides at the end, and a part that turns out wrong
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from muster.agent.server import Answer, Server
-from muster.agent.setbacks import Postponed, disk_full, server_away
+from muster.agent.setbacks import Postponed, disk_failed, disk_full, server_away
 from muster.agent.trusted import Target
 from muster.artifacts.disk import Disk
 from muster.artifacts.durable import make_folder
@@ -28,7 +29,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 def fetch(server: Server, target: Target, place: Path, free_bytes: Callable[[Path], int], disk: Disk) -> None:
     """Bring a target to `place`, complete and verified, or leave `place` absent.
 
-    Raises `Postponed`: server_away (what came is kept), bad_digest (it is not), disk_full.
+    Raises `Postponed`: server_away (what came is kept), bad_digest (it is not), disk_full, disk_refused.
     """
     part = place.with_suffix(PART)
     try:
@@ -44,8 +45,9 @@ def fetch(server: Server, target: Target, place: Path, free_bytes: Callable[[Pat
             _continue(server, target, part, have, disk)
         _finish(part, target, place, disk)
     except OSError as error:
-        disk.unlink(part)
-        raise disk_full(f"cannot write {part}: {error.strerror}") from error
+        with contextlib.suppress(OSError):
+            disk.unlink(part)
+        raise disk_failed(f"cannot write {part}: {error.strerror}", error) from error
 
 
 def is_complete(place: Path, artifact: str) -> bool:

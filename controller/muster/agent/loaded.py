@@ -60,7 +60,7 @@ class LoadedModel:
 def load_slot(folder: Path, slot: Slot, runtime: Runtime) -> LoadedModel:
     """Open a slot and hold its golden answers against the expectation.
 
-    Raises `StepFailed`: slot_damaged, load_failed, provider_missing, inference_failed, golden_mismatch.
+    Raises `StepFailed`: slot_damaged, load_failed, out_of_memory, provider_missing, inference_failed, golden_mismatch.
     """
     manifest = _manifest(folder, slot)
     config = _config(_file(folder, manifest, CONFIG))
@@ -112,6 +112,8 @@ def _manifest(folder: Path, slot: Slot) -> Manifest:
 def _file(folder: Path, manifest: Manifest, name: str) -> bytes:
     try:
         data = read_bounded(folder / name, manifest.files[name].size)
+    except MemoryError as error:
+        raise StepFailed("out_of_memory", f"{name} needs more memory than there is") from error
     except MusterError as error:
         raise StepFailed("slot_damaged", error.message) from error
     if digest_of(data) != manifest.files[name].digest:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from muster.agent.agent import Agent, Outcome
 from muster.agent.camera import read_frames
 from muster.agent.device import Surroundings
+from muster.agent.first_load import FirstLoad
 from muster.agent.folder import DeviceFolder
 from muster.agent.http_server import HttpServer, make_pool
 from muster.agent.identity import read_identity
@@ -43,13 +44,13 @@ class Options:
 def run_agents(folders: Sequence[DeviceFolder], options: Options, say: Say) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code. Raises `MusterError` if a folder cannot be used."""
     stop = threading.Event()
-    runtime, pool = OnnxRuntime(), make_pool()
+    runtime, pool, first_load = OnnxRuntime(), make_pool(), FirstLoad()
     with contextlib.ExitStack() as held, _stopped_by_signals(stop):
         loops = []
         for folder in folders:
             server = HttpServer(read_identity(folder).server, pool, stop.is_set)
             held.enter_context(folder.held())
-            surroundings = Surroundings(server, runtime)
+            surroundings = Surroundings(server, runtime, first_load=first_load)
             loops.append(_DeviceLoop(folder, surroundings, options, stop, say))
         threads = [threading.Thread(target=loop.run, name=loop.device_id) for loop in loops]
         for thread in threads:

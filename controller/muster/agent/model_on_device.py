@@ -17,6 +17,7 @@ from muster.agent.journal import ModelState, Slot, Trial
 from muster.agent.loaded import LoadedModel, load_slot
 from muster.agent.moment import Moment
 from muster.agent.promotion import Promotion
+from muster.agent.rehash import Rehash
 from muster.agent.setbacks import StepFailed
 from muster.agent.statistics import NOTHING
 from muster.agent.telemetry import Event, Readings
@@ -33,6 +34,7 @@ MOST_STARTS = 3
 _MOST_STEPS = 6
 _REPLAYS = 8
 RECALLED = "recalled"
+DAMAGED = "slot_damaged"
 _SWITCHED: Mapping[str, object] = MappingProxyType({"crashes": 0, "open": True})
 
 
@@ -45,6 +47,8 @@ class ModelOnDevice:
         self._device = device
         self._window: Window | None = None
         self._errors_seen = 0
+        self._rehash: Rehash | None = None
+        self._damaged: Slot | None = None
 
     @property
     def state(self) -> ModelState:
@@ -96,6 +100,8 @@ class ModelOnDevice:
         for _ in range(_MOST_STEPS):
             identity = self._device.identity
             match decide(self.state, document, identity.device_id, identity.labels):
+                case Keep() if self._damaged is not None and self._damaged == self.state.confirmed:
+                    return self._repair(self._damaged)
                 case Keep(problem):
                     self._forget_staging()
                     return problem
@@ -142,6 +148,25 @@ class ModelOnDevice:
             return False
         return True
 
+    def look_at_files(self) -> str | None:
+        """Read a piece of what runs again. Returns a code if it is not what it was.
+
+        A trial is left for it. The confirmed model goes on running in memory, and its files are fetched again.
+        """
+        running = self.state.running
+        if running is None:
+            return None
+        if self._rehash is None or self._rehash.slot != running:
+            self._rehash = Rehash(self._device.slots.place(running.artifact), running)
+        if self._rehash.round() is None:
+            return None
+        self._rehash = None
+        if self.state.trial:
+            self._leave_trial(DAMAGED)
+        else:
+            self._damaged = running
+        return DAMAGED
+
     def judge(self, now: Moment) -> None:
         """Confirm the trial, leave it, or wait. Raises `TryAgain` if the disk refuses."""
         trial = self.state.trial
@@ -158,7 +183,7 @@ class ModelOnDevice:
                 self._leave_trial(error_code)
 
     def report(self, problem: str | None) -> None:
-        """One steady report: what runs, and how it is. Raises `TryAgain`."""
+        """One steady report: what runs, and how it is."""
         if not self.worker.has_camera:
             self.worker.work(_REPLAYS)
         running, phase, code = self.state.running, self._phase(), problem
@@ -214,6 +239,17 @@ class ModelOnDevice:
             running=loaded,
         )
         self._begin_trial(loaded, now)
+
+    def _repair(self, slot: Slot) -> str | None:
+        """Fetch the files of what runs again. Raises `Postponed`, `TryAgain`."""
+        try:
+            Promotion(self._device, self.name, self._readings, slot.entry).admit()
+        except StepFailed:
+            # What comes instead is not the artifact; what runs is not to blame.
+            return DAMAGED
+        self._damaged = None
+        self._forget_staging()
+        return None
 
     def _leave_trial(self, error_code: str) -> None:
         """Back to the confirmed release at once; the artifact is not tried again until it is named on purpose."""

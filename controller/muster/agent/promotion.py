@@ -65,8 +65,10 @@ class Promotion:
         # A model that ends the agent instead of failing leaves nothing but this number.
         if self._staging.attempts >= MOST_ATTEMPTS:
             raise StepFailed("load_crashed", "the agent ended whenever it loaded this artifact")
+        place = self._device.slots.place(self._artifact)
+        self._device.surroundings.first_load(place, slot)
         self._count_attempt()
-        return load_slot(self._device.slots.place(self._artifact), slot, self._device.surroundings.runtime)
+        return load_slot(place, slot, self._device.surroundings.runtime)
 
     def give_up(self, failure: StepFailed) -> None:
         """Quarantine the artifact and report why. Raises `TryAgain`."""

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from muster.kinds.errors import Refused, TryAgain
 
 
@@ -34,5 +36,13 @@ def server_away(message: str, retry_after: float | None = None) -> Postponed:
 
 
 def disk_full(message: str) -> Postponed:
-    """The device has no room, or its disk refuses to be written."""
+    """The device has no room."""
     return Postponed("disk_full", message)
+
+
+def disk_failed(message: str, error: BaseException) -> Postponed:
+    """The disk took no write: no room, or another refusal (read-only, no permission, damaged)."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(cause, OSError) and cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return Postponed("disk_refused", message)
+    return disk_full(message)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from muster.agent.folder import DeviceFolder, read_bounded
 from muster.agent.journal import Slot
-from muster.agent.setbacks import StepFailed, disk_full
+from muster.agent.setbacks import StepFailed, disk_failed
 from muster.artifacts.bundle import LIMITS, MANIFEST, unpack_bundle
 from muster.artifacts.durable import make_folder, remove_tree, write_durably
 from muster.artifacts.manifest import Manifest, read_manifest
@@ -49,7 +49,7 @@ class Slots:
     def admit(self, entry: Entry, signature: bytes, keys: Sequence[str]) -> Slot:
         """Unpack the entry's download, verify it, and make it a slot.
 
-        Raises `StepFailed` (bad_bundle, bad_signature, bad_manifest), `Postponed` (disk_full).
+        Raises `StepFailed` (bad_bundle, bad_signature, bad_manifest), `Postponed` (disk_full, disk_refused).
         """
         artifact = entry.artifact.digest
         unpacking = self.place(artifact).with_suffix(_UNPACKING)
@@ -68,9 +68,9 @@ class Slots:
             self._disk.sync_folder(self._slots)
             self._disk.unlink(self.download(artifact))
         except OSError as error:
-            raise disk_full(f"cannot unpack the artifact: {error.strerror}") from error
+            raise disk_failed(f"cannot unpack the artifact: {error.strerror}", error) from error
         except TryAgain as error:
-            raise disk_full(error.message) from error
+            raise disk_failed(error.message, error) from error
         return slot
 
     def again(self, entry: Entry, keys: Sequence[str]) -> Slot | None:

@@ -24,7 +24,7 @@ from tuf.ngclient.fetcher import FetcherInterface
 
 from muster.agent.folder import DeviceFolder
 from muster.agent.server import METADATA, TARGETS, Server
-from muster.agent.setbacks import Postponed, disk_full, server_away
+from muster.agent.setbacks import Postponed, disk_failed, server_away
 from muster.artifacts.durable import make_folder, sync_tree
 
 _TIMESTAMP = f"{METADATA}timestamp.json"
@@ -56,7 +56,7 @@ class TrustedTargets:
     def refresh(self, now: datetime) -> bool:
         """Bring the metadata up to date. True if it changed, or was read for the first time.
 
-        Raises `Postponed`: server_away, metadata_expired, metadata_invalid, disk_full.
+        Raises `Postponed`: server_away, metadata_expired, metadata_invalid, disk_full, disk_refused.
         """
         fresh = self._updater is not None and self._fresh_until is not None and now < self._fresh_until
         if fresh and self._is_unchanged():
@@ -173,4 +173,4 @@ def _mapped_errors() -> Iterator[None]:
     except RepositoryError as error:
         raise Postponed("metadata_invalid", f"the server's metadata does not verify: {error}") from error
     except OSError as error:
-        raise disk_full(f"cannot keep the metadata: {error.strerror}") from error
+        raise disk_failed(f"cannot keep the metadata: {error.strerror}", error) from error
