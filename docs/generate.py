@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fault_pages import bounds, crash_points, faults
 from gate_pages import gates
 from guardrail_pages import deciding, guardrails, time_limits
 from recipe_pages import stages
@@ -158,6 +159,9 @@ GENERATED = {
     ("docs/guardrails.md", "deciding"): deciding,
     ("docs/reproducibility.md", "stages"): stages,
     ("docs/sandbox.md", "escapes"): escapes,
+    ("docs/faults.md", "crash-points"): crash_points,
+    ("docs/faults.md", "faults"): faults,
+    ("docs/faults.md", "bounds"): bounds,
     ("README.md", "verbs"): verbs,
 }
 

@@ -179,7 +179,7 @@ class LossyDisk(Disk):
             if isinstance(node, Folder):
                 self._look(node, Path(entry.path))
             elif entry.is_symlink():
-                node.link = os.readlink(entry.path)
+                node.link = str(Path(entry.path).readlink())
             else:
                 node.now, node.mode = Path(entry.path).read_bytes(), status.st_mode & 0o777
         folder.now = found

@@ -19,13 +19,18 @@ import pytest
 from agent_simulator import CLASS_NAME, MODEL_NAME, TOKEN, Repository, SimulatedServer, build, hash_of
 from click.testing import CliRunner
 
+from muster.agent.folder import DeviceFolder
 from muster.agent.http_server import HttpServer
+from muster.agent.journal import read_journal
+from muster.agent.rehash import Rehash
 from muster.agent.setbacks import Postponed
+from muster.agent.slots import Slots
 from muster.artifacts.tensors import dump_tensors
 from muster.cli import exit_code_of
 from muster.cli.agent import agent
 
 PATIENCE = 20.0
+KILLS = 32
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -163,6 +168,57 @@ def test_two_devices_in_one_process_survive_sigkill_and_drain_on_sigterm(
     for device in ("one", "two"):
         phases = [report["phase"] for report in heard if report["device_id"] == device]
         assert {"offered", "downloaded", "verified", "loaded", "activated", "confirmed", "healthy"} <= set(phases)
+
+
+def test_a_device_that_is_killed_dozens_of_times_serves_whole_models_and_gets_there(
+    tmp_path: Path, server: tuple[SimulatedServer, str]
+) -> None:
+    """Real processes and real onnxruntime, SIGKILL at random times while four releases come: every restart finds a
+    journal and serves what it says, and in the end the last release is confirmed.
+    """
+    simulated, url = server
+    root = tmp_path / "root.json"
+    root.write_bytes(simulated.repository.root)
+    folder = tmp_path / "one"
+    _enrol(url, folder, root, "one")
+    releases = [build(f"1.{number}.0", sharpness=8.0 + number) for number in range(5)]
+    entries = [
+        built.entry(since).model_copy(update={"health_window": 100_000}) for since, built in enumerate(releases, 1)
+    ]
+    simulated.repository.publish(1, entries[:1], artifacts=(releases[0],))
+    killer = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("killed_agents.py")), str(folder), "7", str(KILLS), "0.6"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with killer:
+        for number, line in enumerate(killer.stdout):
+            assert line.split() == [str(number), str(int(signal.SIGKILL))]
+            _must_be_whole(folder)
+            if (number + 1) % (KILLS // 4) == 0:
+                published = (number + 1) // (KILLS // 4)
+                simulated.repository.publish(published + 1, [entries[published]], artifacts=(releases[published],))
+    assert killer.returncode == 0
+    assert number == KILLS - 1
+    with _running([folder]) as child:
+        _until(lambda: _status(folder)["models"][0]["running"] == releases[-1].release, "the last release")
+        _until(lambda: _status(folder)["models"][0]["state"] == "confirmed", "it is confirmed")
+        child.send_signal(signal.SIGTERM)
+        child.communicate(timeout=PATIENCE)
+    known = {None, *map(hash_of, releases)}
+    assert {report.model_hash for report in simulated.reports} <= known
+    sequences = [report.sequence for report in simulated.reports]
+    assert sorted(set(sequences)) == sequences
+
+
+def _must_be_whole(folder: Path) -> None:
+    """The journal is read at the first attempt, and every slot that it counts on verifies."""
+    device = DeviceFolder(folder)
+    state, recovery = read_journal(device)
+    assert recovery in ("whole", "fresh")
+    for model in state.models.values():
+        for slot in (model.confirmed, model.previous, model.trial.slot if model.trial else None):
+            assert slot is None or Rehash(Slots(device).place(slot.artifact), slot).round() is None
 
 
 def _accept():

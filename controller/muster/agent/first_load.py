@@ -41,7 +41,7 @@ def available_memory(meminfo: Path = _MEMINFO) -> int | None:
 
 
 class FirstLoad:
-    """`seconds`: for loading, and again for all golden inputs. `memory`: bytes that the load may take; None: no limit."""
+    """`seconds`: for loading, and again for all golden inputs. `memory`: bytes that the load may take, or None."""
 
     def __init__(self, seconds: float = 120.0, memory: Callable[[], int | None] = available_memory) -> None:
         self._seconds = seconds
@@ -62,7 +62,7 @@ class FirstLoad:
     def _load(self, place: Path, slot: Slot) -> None:
         given = json.dumps({"slot": slot.model_dump(mode="json"), "memory": self._memory()}).encode()
         try:
-            child = subprocess.Popen(
+            child = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 [sys.executable, "-m", "muster.agent.first_load_child", str(place)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

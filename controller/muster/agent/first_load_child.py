@@ -39,7 +39,9 @@ def main() -> None:
     slot = Slot.model_validate_json(json.dumps(given["slot"]))
     runtime = _Telling()
     # The library itself is not what is tried here: the limit begins above it.
-    found = runtime.version and re.search(r"^VmSize:\s+([0-9]+) kB$", Path("/proc/self/status").read_text(), re.M)
+    found = runtime.version and re.search(
+        r"^VmSize:\s+([0-9]+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE
+    )
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if given["memory"] is not None and found:
         most = int(found[1]) * 1_024 + int(given["memory"])

@@ -45,7 +45,7 @@ class Disk:
 
     def rename(self, source: Path, target: Path) -> None:
         """Give a file or folder another name; a file of that name is replaced in one step."""
-        os.replace(source, target)
+        source.replace(target)
 
     def link(self, source: Path, target: Path) -> None:
         """Give a file a second name."""

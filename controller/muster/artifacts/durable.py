@@ -13,7 +13,6 @@ from pathlib import Path
 from muster.artifacts.disk import DISK, Disk
 from muster.kinds.errors import TryAgain
 
-
 INCOMING = ".incoming-"
 """How the name of a temporary file begins. A machine that stops leaves it behind."""
 

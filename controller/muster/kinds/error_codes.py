@@ -25,7 +25,7 @@ ERROR_CODES: Mapping[str, str] = MappingProxyType({
     "journal_lost": "both copies of the device's journal were damaged",
     "journal_restored": "the device's journal was damaged, and read from its second copy",
     "keys_missing": "the server publishes no list of signing keys that can be read",
-    "load_crashed": "the agent ended each time that it loaded the artifact",
+    "load_crashed": "the artifact ended the process that loaded it",
     "load_failed": "the runtime refuses the model, or the model does not fit its inference config",
     "load_hung": "the artifact did not load in time",
     "low_confidence": "too few answers reached the declared confidence in the health window",
