@@ -67,6 +67,6 @@ def bounds() -> str:
         f"| artifacts, packed or unpacked, at any moment | {found['artifacts']} |",
         f"| reports that wait for the server | {found['reports']} |",
         f"| quarantined artifacts that are remembered | {found['quarantine']} |",
-        f"| bytes of the journal, as tried with both full (it is there twice; three times while written) | {found['journal']} |",
+        f"| bytes of the journal, with both full (there twice; thrice while written) | {found['journal']} |",
     ]
     return "\n".join([*lines, ""])

@@ -100,11 +100,8 @@ class ModelOnDevice:
         for _ in range(_MOST_STEPS):
             identity = self._device.identity
             match decide(self.state, document, identity.device_id, identity.labels):
-                case Keep() if self._damaged is not None and self._damaged == self.state.confirmed:
-                    return self._repair(self._damaged)
                 case Keep(problem):
-                    self._forget_staging()
-                    return problem
+                    return self._stay(problem)
                 case Return() as step:
                     if self._waits(step, document, now):
                         return None
@@ -239,6 +236,13 @@ class ModelOnDevice:
             running=loaded,
         )
         self._begin_trial(loaded, now)
+
+    def _stay(self, problem: str | None) -> str | None:
+        """Nothing is to be done, unless files changed under what runs. Raises `Postponed`, `TryAgain`."""
+        if self._damaged is not None and self._damaged == self.state.confirmed:
+            return self._repair(self._damaged)
+        self._forget_staging()
+        return problem
 
     def _repair(self, slot: Slot) -> str | None:
         """Fetch the files of what runs again. Raises `Postponed`, `TryAgain`."""
