@@ -59,7 +59,7 @@ from muster.plan.conditions import (
     ready,
     served_condition,
 )
-from muster.plan.describe import loop_body, plan_body, release_pins
+from muster.plan.describe import enrolment_terms, loop_body, plan_body, release_pins
 from muster.plan.documents import longest_polls
 from muster.plan.drifted import Drift
 from muster.plan.judged_since import judged_since
@@ -345,6 +345,7 @@ class Controller:
                 )
                 classes = {item.metadata.name: list(item.spec.models) for item in fleet.device_classes}
                 write_status(connection, "classes", classes, now)
+                write_status(connection, "enrolment", enrolment_terms(fleet), now)
                 write_status(connection, "polls", longest_polls(world.published), now)
 
 

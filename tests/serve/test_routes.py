@@ -21,9 +21,9 @@ from muster.kinds.errors import Refused, TryAgain, Unusable
 from muster.kinds.telemetry import Report
 from muster.observe.status import write_status
 from muster.observe.storage import writing
-from muster.serve.answers import HttpError
+from muster.serve.answers import HttpError, parsed
 from muster.serve.client import ControllerClient
-from muster.serve.device_routes import _parse, _reports
+from muster.serve.device_routes import _reports
 from sites import SECRET, Site, report
 
 PINS = {"model_hash": "sha256:" + "0" * 64, "config_version": "sha256:" + "1" * 64}
@@ -150,7 +150,7 @@ def test_a_stranger_is_turned_away_before_anything_is_parsed_or_queued(site: Sit
 def test_a_hostile_body_earns_one_complaint() -> None:
     """260 kB of empty objects are not worth a million complaints: the first bad report ends the look at them."""
     with pytest.raises(HttpError) as refused:
-        asyncio.run(_parse(_reports.validate_json, b"[" + b",".join([b"{}"] * 80_000) + b"]"))
+        asyncio.run(parsed(_reports.validate_json, b"[" + b",".join([b"{}"] * 80_000) + b"]"))
     complaint = refused.value.__cause__
     assert isinstance(complaint, ValidationError)
     assert complaint.error_count() < 20

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import re
 import secrets
 from dataclasses import dataclass
@@ -65,6 +68,13 @@ class StateKeys:
     def operator_token(self) -> str:
         """32 random bytes in base64url. Raises `Unusable` or `Refused` (open to others)."""
         return _read_token(self.operator_token_path)
+
+
+def class_token(enrolment_token: str, device_class: str, generation: int) -> str:
+    """The enrolment token of one device class, which follows from the fleet's and opens no other class."""
+    said = f"class-token/v1|{device_class}|{generation}".encode()
+    digest = hmac.new(enrolment_token.encode(), said, hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def _new_token() -> bytes:

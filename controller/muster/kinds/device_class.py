@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from muster.kinds.digest import DeviceId, ExactVersion, Name
 from muster.kinds.drift import MOST_RULES, DriftAction, DriftRule
+from muster.kinds.enrolment import EnrolmentSpec
 from muster.kinds.maintenance import MOST_WINDOWS, Disruption, MaintenanceWindow, never_in_turn
 from muster.kinds.quantity import Duration, Rate, Size
 from muster.kinds.resource import AsTuple, Declared, Resource, Text
@@ -80,6 +81,8 @@ class DeviceClassSpec(Declared):
     `maintenance`: windows in the devices' own time, in which alone they switch to a release; without any, they may at
     any time. `disruption`: how many devices of a site may switch at the same time. Fetching, verifying and going back
     never wait.
+
+    `enrolment`: who may enrol as a device of the class. Without it, who shows the enrolment token of the fleet.
     """
 
     hardware: Text
@@ -96,6 +99,7 @@ class DeviceClassSpec(Declared):
     drift_rules: Annotated[tuple[DriftRule, ...], AsTuple, Field(max_length=MOST_RULES)] = ()
     maintenance: Annotated[tuple[MaintenanceWindow, ...], AsTuple, Field(max_length=MOST_WINDOWS)] = ()
     disruption: Disruption | None = None
+    enrolment: EnrolmentSpec | None = None
 
     @model_validator(mode="after")
     def _lets_every_device_switch(self) -> DeviceClassSpec:

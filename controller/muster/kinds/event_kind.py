@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-About = Literal["decision", "preparation", "publication", "commit", "approval", "suspension", "alert", "key-use"]
+About = Literal[
+    "decision", "preparation", "publication", "commit", "approval", "suspension", "alert", "key-use", "device"
+]
 ABOUT: Final[tuple[About, ...]] = get_args(About)
 
 
@@ -154,6 +156,34 @@ _TABLE: Final = (
         ("key", "role", "subject", "signed"),
         "a private key of the controller signs something; `key` is the id of its public half, `signed` the digest of "
         "what is signed (of the signature, for artifacts)",
+    ),
+    EventKind(
+        "device-registered",
+        "DeviceRegistered",
+        "device",
+        ("deviceId", "deviceClass", "by", "reason"),
+        "a person lets a device in that is yet to come, or that was revoked before",
+    ),
+    EventKind(
+        "device-accepted",
+        "DeviceAccepted",
+        "device",
+        ("deviceId", "deviceClass", "by", "reason"),
+        "a person accepted a device that waited",
+    ),
+    EventKind(
+        "device-labelled",
+        "DeviceLabelled",
+        "device",
+        ("deviceId", "labels", "before", "by", "reason"),
+        "a person set labels of a device (or, where null, took back what a person had set)",
+    ),
+    EventKind(
+        "device-revoked",
+        "DeviceRevoked",
+        "device",
+        ("deviceId", "deviceClass", "by", "reason"),
+        "the secret of a device is worth nothing from here on; what it showed stays counted",
     ),
     EventKind(
         "alerted",

@@ -6,8 +6,8 @@ answer) and is acknowledged again without effect.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -29,20 +29,30 @@ _WRITE_RUNNING = _INSERT_RUNNING.on_conflict_do_update(
 )
 
 
+class NotEnrolledError(Refused):
+    """There is no such device, or no more."""
+
+
 @dataclass(frozen=True)
 class Taken:
-    """How many reports were new, and the highest sequence number that was ever taken from the device."""
+    """How many reports were new, the highest sequence number that was ever taken from the device, and what labels
+    people set for it.
+    """
 
     new: int
     last_sequence: int
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def take_reports(connection: Connection, device_id: str, reports: Iterable[Report], at: datetime) -> Taken:
     """Store a device's reports in one transaction of the caller.
 
-    Device class and models are those that were enrolled: a device cannot speak for others. Raises `Refused`.
+    Device class and models are those that were enrolled: a device cannot speak for others. Raises `Refused`, among
+    them `NotEnrolledError` for a device that was revoked meanwhile.
     """
-    device = connection.execute(select(devices).where(devices.c.device_id == device_id)).one()
+    device = connection.execute(select(devices).where(devices.c.device_id == device_id)).first()
+    if device is None:
+        raise NotEnrolledError("the device is not enrolled", "enrol the device again")
     new = [
         report
         for report in sorted(reports, key=lambda report: report.sequence)
@@ -61,7 +71,7 @@ def take_reports(connection: Connection, device_id: str, reports: Iterable[Repor
         .where(devices.c.device_id == device_id)
         .values(last_sequence=last_sequence, **_presence(connection, device, at))
     )
-    return Taken(len(new), last_sequence)
+    return Taken(len(new), last_sequence, device.set_labels or {})
 
 
 def _presence(connection: Connection, device: Row[Any], at: datetime) -> dict[str, Any]:

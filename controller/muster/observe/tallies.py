@@ -146,7 +146,9 @@ def recount(connection: Connection) -> None:
         moved = []
         for row in rows:
             versions = row["os_version"], row["runtime_version"]
-            stratum = judging.stratum(row["device_class"], row["labels"], *versions)
+            # What a device showed before it was revoked was shown; nobody knows its labels any more.
+            known = row["labels"] is not None
+            stratum = judging.stratum(row["device_class"], row["labels"], *versions) if known else row["stratum"]
             if stratum != row["stratum"]:
                 moved.append({"in_device": row["device_id"], "in_release": row["release"], "in_stratum": stratum})
             change.update(cells_of(standing({**row, "stratum": stratum}), judging.readings))
@@ -168,7 +170,7 @@ def _page(connection: Connection, after: tuple[str, str]) -> Sequence[RowMapping
     later = and_(outcomes.c.device_id == device_id, outcomes.c.release > release)
     query = (
         select(outcomes, devices.c.labels)
-        .join(devices, devices.c.device_id == outcomes.c.device_id)
+        .outerjoin(devices, devices.c.device_id == outcomes.c.device_id)
         .where(or_(outcomes.c.device_id > device_id, later))
         .order_by(outcomes.c.device_id, outcomes.c.release)
         .limit(_BATCH)

@@ -8,23 +8,33 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated, Any
 
+from pydantic import BaseModel, Field
 from sqlalchemy import Engine
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from muster.artifacts.store import Store
-from muster.serve.answers import HttpError, on_http_error
+from muster.serve.answers import HttpError, on_http_error, on_http_exception
 from muster.serve.by_hand_routes import ByHandRoutes
 from muster.serve.device_routes import DeviceRoutes
+from muster.serve.enrolment_routes import EnrolmentRoutes
 from muster.serve.field_view import FieldView
 from muster.serve.fleet_view import FleetView
+from muster.serve.guard import Access, Guard
 from muster.serve.intake import Intake
+from muster.serve.inventory_routes import InventoryRoutes
 from muster.serve.metrics import render
+from muster.serve.openapi import as_text, document
+from muster.serve.operations import Answer, Operation, described
 from muster.serve.operator_routes import OperatorRoutes
+
+ANYONE = Access()
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,43 @@ class ServeFolders:
     store: Path
 
 
+class Ready(BaseModel):
+    """Whether the loop does its work."""
+
+    ready: bool
+    reason: str
+
+
+class PublishedFiles(StaticFiles):
+    """What devices fetch: TUF metadata and targets."""
+
+    operation = Operation(
+        "A published file: TUF metadata, or a target under its digest",
+        {
+            200: Answer("The file.", None, "*/*"),
+            206: Answer("The ranges that were asked for.", None, "*/*"),
+            304: Answer("The file is the one that If-None-Match names."),
+        },
+        path={"path": Annotated[str, Field(min_length=1, max_length=512)]},
+        refusals=(400, 404, 416),
+    )
+
+
+class OpenApi:
+    """`/openapi.json`: made when somebody first asks, from the routes that it is one of."""
+
+    def __init__(self) -> None:
+        self.routes: list[BaseRoute] = []
+        self._body = b""
+
+    @described(Operation("This document", {200: Answer("OpenAPI 3.1.", dict[str, Any])}))
+    async def read(self, _request: Request) -> Response:
+        """GET /openapi.json"""
+        if not self._body:
+            self._body = await asyncio.to_thread(lambda: as_text(document(self.routes)).encode())
+        return Response(self._body, media_type="application/json")
+
+
 class Probes:
     """`/healthz` says that the process answers; `/readyz` that the loop does its work."""
 
@@ -45,10 +92,17 @@ class Probes:
         self._view = view
         self._patience = patience
 
+    @described(Operation("Whether the process answers; no dependencies", {200: Answer("It does.", None, "text/plain")}))
     async def healthz(self, _request: Request) -> Response:
         """No dependencies."""
         return PlainTextResponse("ok\n")
 
+    @described(
+        Operation(
+            "Whether the loop does its work, with the reason",
+            {200: Answer("It does.", Ready), 503: Answer("No.", Ready)},
+        )
+    )
     async def readyz(self, _request: Request) -> Response:
         """503 with the reason while the loop is late, or says that it is not ready."""
         try:
@@ -64,6 +118,7 @@ class Probes:
             )
         return JSONResponse({"ready": loop["ready"], "reason": loop["reason"]}, 200 if loop["ready"] else 503)
 
+    @described(Operation("Metrics in Prometheus' text format", {200: Answer("Them.", None, "text/plain")}))
     async def metrics(self, _request: Request) -> Response:
         """Prometheus' text format."""
         return Response(await asyncio.to_thread(render, self._engine), media_type="text/plain; version=0.0.4")
@@ -75,41 +130,57 @@ def build_application(
     folders: ServeFolders,
     patience: timedelta,
     wake: Callable[[], None] = lambda: None,
+    access: Access = ANYONE,
 ) -> Starlette:
     """Assemble the application. `wake` makes the loop look at once."""
     intake = Intake(engine)
-    devices = DeviceRoutes(engine, intake, folders.enrolment_token)
-    operators = OperatorRoutes(
-        engine, view, FieldView(engine, view.desired, Store(folders.store), patience), folders.operator_token
-    )
+    guard = Guard(access)
+    devices = DeviceRoutes(engine, intake, guard)
+    enrolment = EnrolmentRoutes(engine, intake, folders.enrolment_token, guard)
+    field_view = FieldView(engine, view.desired, Store(folders.store), patience)
+    operators = OperatorRoutes(engine, view, field_view, folders.operator_token, guard)
+    inventory = InventoryRoutes(engine, view, operators.authorize)
     by_hand = ByHandRoutes(engine, view.desired, operators.authorize, wake)
     probes = Probes(engine, view, patience)
-    folders.public.mkdir(parents=True, exist_ok=True)
+    described_routes = OpenApi()
 
     @contextlib.asynccontextmanager
     async def lifespan(_application: Starlette) -> AsyncIterator[None]:
+        folders.public.mkdir(parents=True, exist_ok=True)
         intake.start()
         yield
         await intake.stop()
 
-    return Starlette(
-        routes=[
-            Route("/healthz", probes.healthz),
-            Route("/readyz", probes.readyz),
-            Route("/metrics", probes.metrics),
-            Route("/v1/enrol", devices.enrol, methods=["POST"]),
-            Route("/v1/reports", devices.report, methods=["POST"]),
-            Route("/v1/status", operators.status),
-            Route("/v1/plan", operators.plan),
-            Route("/v1/published", operators.published),
-            Route("/v1/field", operators.field),
-            Route("/v1/devices", operators.devices),
-            Route("/v1/drift", operators.drift),
-            Route("/v1/ledger", operators.ledger),
-            Route("/v1/suspend", by_hand.suspend, methods=["POST"]),
-            Route("/v1/resume", by_hand.resume, methods=["POST"]),
-            Mount("/tuf", StaticFiles(directory=folders.public, follow_symlink=False)),
-        ],
-        exception_handlers={HttpError: on_http_error},
-        lifespan=lifespan,
-    )
+    described_routes.routes = routes = [
+        Route("/healthz", probes.healthz),
+        Route("/readyz", probes.readyz),
+        Route("/metrics", probes.metrics),
+        Route("/openapi.json", described_routes.read),
+        Route("/v1/enrol", enrolment.enrol, methods=["POST"]),
+        Route("/v1/secret", enrolment.secret, methods=["POST"]),
+        Route("/v1/reports", devices.report, methods=["POST"]),
+        Route("/v1/status", operators.status),
+        Route("/v1/plan", operators.plan),
+        Route("/v1/published", operators.published),
+        Route("/v1/field", operators.field),
+        Route("/v1/drift", operators.drift),
+        Route("/v1/ledger", operators.ledger),
+        Route("/v1/suspend", by_hand.suspend, methods=["POST"]),
+        Route("/v1/resume", by_hand.resume, methods=["POST"]),
+        *_inventory(inventory),
+        Mount("/tuf", PublishedFiles(directory=folders.public, follow_symlink=False, check_dir=False)),
+    ]
+    handlers = {HttpError: on_http_error, HTTPException: on_http_exception}
+    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+
+
+def _inventory(routes: InventoryRoutes) -> list[BaseRoute]:
+    return [
+        Route("/v1/devices", routes.devices),
+        Route("/v1/devices/{device_id}", routes.device),
+        Route("/v1/devices/{device_id}/accept", routes.accept, methods=["POST"]),
+        Route("/v1/devices/{device_id}/labels", routes.label, methods=["POST"]),
+        Route("/v1/devices/{device_id}/revoke", routes.revoke, methods=["POST"]),
+        Route("/v1/enrolments", routes.enrolments),
+        Route("/v1/register", routes.register, methods=["POST"]),
+    ]

@@ -1,0 +1,75 @@
+"""Which device calls: settled by its secret, by a certificate that a trusted proxy verified, or by both, which then
+have to name the same device. Nothing else that a request holds says who it is from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, select
+from starlette.requests import Request
+
+from muster.observe.inventory import Proof, adopt_secret, proof
+from muster.observe.storage import devices
+from muster.serve.answers import HttpError, bearer
+from muster.serve.guard import Guard
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A device that proved itself."""
+
+    device_id: str
+    secret: str | None = None
+    proof: Proof | None = None
+
+    def settle(self, connection: Connection, now: datetime) -> None:
+        """To be called in the transaction of what the device asks for: the first use of a new secret ends the old."""
+        if self.proof == "next" and self.secret is not None:
+            adopt_secret(connection, self.device_id, self.secret, now)
+
+
+class Callers:
+    """Finds out who calls, on a connection that only reads."""
+
+    def __init__(self, engine: Engine, guard: Guard) -> None:
+        self._engine = engine
+        self._guard = guard
+
+    async def device(self, request: Request) -> Caller:
+        """The device that calls. Raises `HttpError`: 401, 429."""
+        certified = self._guard.proxies.certified(request)
+        if certified is not None and "authorization" not in request.headers:
+            return await self._certified(request, certified)
+        device_id, _, secret = bearer(request).rpartition(":")
+        self._guard.before_proof(request, device_id)
+        if certified is not None and certified != device_id:
+            self._guard.proved_nothing(request)
+            raise HttpError(401, "the certificate is another device's", "a device shows its own certificate and secret")
+        shown = await asyncio.to_thread(self._proof, device_id, secret)
+        if shown is None:
+            self._guard.proved_nothing(request)
+            raise HttpError(401, "the device is not enrolled, or this is not its secret", "enrol the device again")
+        self._guard.device(device_id)
+        return Caller(device_id, secret, shown)
+
+    async def _certified(self, request: Request, device_id: str) -> Caller:
+        self._guard.before_proof(request, device_id)
+        if not await asyncio.to_thread(self._is_device, device_id):
+            self._guard.proved_nothing(request)
+            raise HttpError(401, "the device of this certificate is not enrolled", "enrol the device again")
+        self._guard.device(device_id)
+        return Caller(device_id)
+
+    def _proof(self, device_id: str, secret: str) -> Proof | None:
+        with self._engine.connect() as connection:
+            return proof(connection, device_id, secret)
+
+    def _is_device(self, device_id: str) -> bool:
+        with self._engine.connect() as connection:
+            return (
+                connection.execute(select(devices.c.device_id).where(devices.c.device_id == device_id)).scalar()
+                is not None
+            )
