@@ -54,10 +54,13 @@ lock: env
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" fuzz/requirements.in -o fuzz/requirements.lock
 
 # Coverage-guided, outside of the tests: FUZZ_SECONDS for each target. What it finds ends it with the input that did it.
+# Then every HTTP route for FUZZ_HTTP_SECONDS, with requests made from the OpenAPI document.
 FUZZ_SECONDS ?= 150
+FUZZ_HTTP_SECONDS ?= 300
 fuzz: env
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r fuzz/requirements.lock
 	for target in yaml evidence body documents; do $(BIN)/python fuzz/fuzz.py $$target -max_total_time=$(FUZZ_SECONDS) -len_control=0 -max_len=4096 -artifact_prefix=/tmp/ || exit 1; done
+	$(BIN)/python fuzz/fuzz_http.py $(FUZZ_HTTP_SECONDS)
 
 # Every recipe on every architecture on every CPU that this machine can be: prints the digests, writes them to docs/.
 # Takes half an hour for each emulated CPU, and goes on where it was ended; `make peers` and `make aarch64` bring more.

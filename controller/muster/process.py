@@ -17,8 +17,9 @@ from muster.apply.state_folder import hold_state
 from muster.attest.state_keys import StateKeys
 from muster.daemon import Controller, Loop, Settings, Tick
 from muster.kinds.errors import Unusable
-from muster.serve.application import ServeFolders, build_application
+from muster.serve.application import ANYONE, ServeFolders, build_application
 from muster.serve.fleet_view import FleetView
+from muster.serve.guard import Access
 from muster.serve.metrics import TICK_SECONDS, TICKS
 from muster.serve.server import run_server
 from muster.source.watch import watch_refs
@@ -29,13 +30,13 @@ log = logging.getLogger("muster")
 PATIENCE_INTERVALS = 5
 
 
-def run_process(settings: Settings, host: str, port: int) -> int:
+def run_process(settings: Settings, host: str, port: int, access: Access = ANYONE) -> int:
     """Serve and reconcile until SIGTERM or SIGINT; 0 after a clean end."""
     with hold_state(settings.state):
-        return _run_held(settings, host, port)
+        return _run_held(settings, host, port, access)
 
 
-def _run_held(settings: Settings, host: str, port: int) -> int:
+def _run_held(settings: Settings, host: str, port: int, access: Access) -> int:
     _refuse_taken_address(host, port)
     loop = Loop(settings)
     keys = StateKeys.of(settings.state)
@@ -47,6 +48,7 @@ def _run_held(settings: Settings, host: str, port: int) -> int:
         ),
         patience=max(settings.interval * PATIENCE_INTERVALS, timedelta(seconds=60)),
         wake=loop.wake,
+        access=access,
     )
     thread = threading.Thread(target=loop.run, args=(_log_tick,), name="loop", daemon=True)
     log.info("muster serves on http://%s:%s and reconciles %s", host, port, settings.repository)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from muster.agent.camera import Camera
-from muster.agent.delivery import Delivery, deliver
+from muster.agent.delivery import Delivery, Told, deliver
 from muster.agent.device import Device, Surroundings
 from muster.agent.folder import DeviceFolder
 from muster.agent.journal import read_journal, remove_leftovers
@@ -22,7 +22,7 @@ from muster.agent.setbacks import Postponed, disk_failed
 from muster.agent.worker import Worker
 from muster.artifacts.tensors import Tensor
 from muster.kinds.desired import DesiredDocument, desired_target
-from muster.kinds.errors import TryAgain
+from muster.kinds.errors import MusterError, TryAgain
 from muster.plan.assignment import BUCKETS, bucket
 
 DOCUMENT_LIMIT = 2**22
@@ -208,7 +208,16 @@ class Agent:
             device.surroundings.server, device.identity.device_id, device.secret, outbox, device.sequence
         )
         device.journal.hold(device.state.model_copy(update={"outbox": outbox[delivery.gone :]}))
+        if delivery.told is not None:
+            self._heed(delivery.told)
         return delivery
+
+    def _heed(self, told: Told) -> None:
+        """What cannot be done now is told again with the next answer."""
+        with contextlib.suppress(MusterError, OSError):
+            self.device.take_labels(told.labels)
+            if told.rotate:
+                self.device.rotate_secret()
 
     def _keep_spool(self) -> None:
         """What could not be sent must survive a restart."""

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from muster.agent.folder import DeviceFolder
-from muster.agent.identity import Identity, read_identity, read_root, read_secret
+from muster.agent.identity import (
+    Identity,
+    read_identity,
+    read_root,
+    read_secret,
+    read_set_labels,
+    write_set_labels,
+)
 from muster.agent.journal import DeviceState, Journal, ModelState, Slot
 from muster.agent.moment import Moment
+from muster.agent.rotation import rotate
 from muster.agent.runtime import Runtime
 from muster.agent.server import Server
 from muster.agent.slots import Slots
 from muster.agent.telemetry import Event, Readings, make_report, spool
 from muster.agent.trusted import TrustedTargets
 from muster.agent.vitals import Thermal, os_version, peak_ram_mb, thermal_state
-from muster.agent.waiting import zone_of
+from muster.kinds.enrolment import effective
 
 BLOCK = 64
 """Sequence numbers reserved at once: that many reports need no write to the disk."""
@@ -53,6 +61,7 @@ class Device:
         self.identity: Identity = read_identity(folder)
         self.zone = zone_of(self.identity.time_zone)
         self.secret = read_secret(folder)
+        self._set_labels = read_set_labels(folder)
         self.trusted = TrustedTargets(folder, surroundings.server, read_root(folder.root))
         self.slots = Slots(folder)
         self.journal = Journal(folder, now.wall)
@@ -62,6 +71,21 @@ class Device:
     def state(self) -> DeviceState:
         """What the journal holds."""
         return self.journal.state
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels that count: what people set, before what the device was enrolled with."""
+        return effective(self.identity.labels, self._set_labels)
+
+    def take_labels(self, given: Mapping[str, str]) -> None:
+        """Keep what people set. Raises `TryAgain`; then what was set before still counts."""
+        if dict(given) != self._set_labels:
+            write_set_labels(self.folder, given)
+            self._set_labels = dict(given)
+
+    def rotate_secret(self) -> None:
+        """Take another secret. Raises `MusterError`; then the old one holds on."""
+        self.secret = rotate(self.folder, self.surroundings.server, self.identity.device_id, self.secret)
 
     @property
     def sequence(self) -> int:

@@ -1,6 +1,8 @@
 """The folder of one device: every path that the agent uses.
 
 identity.json  secret  root.json     who the device is, and what it trusts first
+secret.next                          another secret, until the server has it
+labels.json                          labels that people set, which count before the device's own
 journal  journal.1                   how far it came, and the state before
 slots/<hex>/                         verified artifacts, unpacked, with their signature
 staging/                             downloads under way
@@ -38,6 +40,16 @@ class DeviceFolder:
     def secret(self) -> Path:
         """What the device proves itself with; mode 0600."""
         return self.path / "secret"
+
+    @property
+    def next_secret(self) -> Path:
+        """Another secret, while the server may not have it yet; mode 0600."""
+        return self.path / "secret.next"
+
+    @property
+    def set_labels(self) -> Path:
+        """Labels that people set, as the server last told."""
+        return self.path / "labels.json"
 
     @property
     def root(self) -> Path:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from muster.agent.folder import DeviceFolder, read_bounded
 from muster.artifacts.durable import write_durably
@@ -20,6 +21,7 @@ from muster.kinds.resource import AsTuple, Declared, Labels
 
 ROOT_LIMIT = 512_000
 _IDENTITY_LIMIT = 64 * 1024
+_labels: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
 
 
 class Identity(Declared):
@@ -62,6 +64,19 @@ def read_secret(folder: DeviceFolder) -> str:
     if not folder.secret.exists():
         raise Unusable(f"{folder.secret} is missing", "enrol the device again")
     return read_private(folder.secret).decode(errors="replace").strip()
+
+
+def read_set_labels(folder: DeviceFolder) -> dict[str, str]:
+    """Labels that people set. None if the file is missing or damaged: the server tells them again."""
+    try:
+        return _labels.validate_json(read_bounded(folder.set_labels, _IDENTITY_LIMIT))
+    except (Unusable, ValidationError):
+        return {}
+
+
+def write_set_labels(folder: DeviceFolder, labels: Mapping[str, str]) -> None:
+    """Keep them. Raises `TryAgain`."""
+    write_durably(folder.set_labels, canonical_json(dict(labels)))
 
 
 def read_root(path: Path) -> bytes:

@@ -98,8 +98,8 @@ class ModelOnDevice:
         if document.generation > self.state.generation:
             self._commit({"generation": document.generation})
         for _ in range(_MOST_STEPS):
-            identity = self._device.identity
-            match decide(self.state, document, identity.device_id, identity.labels):
+            device = self._device
+            match decide(self.state, document, device.identity.device_id, device.labels):
                 case Keep(problem):
                     return self._stay(problem)
                 case Return() as step:

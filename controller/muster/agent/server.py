@@ -13,6 +13,7 @@ METADATA = "/tuf/metadata/"
 TARGETS = "/tuf/targets/"
 ENROL = "/v1/enrol"
 REPORTS = "/v1/reports"
+NEW_SECRET = "/v1/secret"  # noqa: S105 - a path
 
 POST_ANSWER_LIMIT = 64 * 1024
 LONGEST_PAUSE = 3_600.0

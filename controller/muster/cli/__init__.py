@@ -18,6 +18,7 @@ from muster.kinds.errors import MusterError
 
 # verb -> (module:function, one line of help). The line stands here so that `muster --help` imports no verb.
 VERBS: dict[str, tuple[str, str]] = {
+    "accept": ("muster.cli.devices:accept", "Let a device in that waits."),
     "agent": ("muster.cli.agent:agent", "Run on a device: enrol, fetch, verify, load, report."),
     "alerts": ("muster.cli.alerts:alerts", "Show what people were told and what did not reach them; send it again."),
     "approve": ("muster.cli.approve:approve", "Approve a commit with your own key, without any forge."),
@@ -33,16 +34,19 @@ VERBS: dict[str, tuple[str, str]] = {
     "history": ("muster.cli.history:history", "Show what happened to a model, from git and the ledger."),
     "init": ("muster.cli.init:init", "Make a fleet repository that passes `check`."),
     "keys": ("muster.cli.keys:keys", "Make and show the keys of this controller."),
+    "label": ("muster.cli.devices:label", "Set labels of a device."),
     "ledger": ("muster.cli.ledger:ledger", "Verify the ledger, from a clone alone or a state folder."),
     "measure": ("muster.cli.measure:measure", "Measure a release as a device class runs it, and sign that."),
     "plan": ("muster.cli.plan:plan", "Show what the controller would do, and what it waits for."),
     "policy": ("muster.cli.policy:policy", "Try the policies on small changes and compare."),
     "promote": ("muster.cli.promote:promote", "Commit the next step of a release, if the gate would let it pass."),
     "rebuild": ("muster.cli.rebuild:rebuild", "Be a rebuilder: build what has no verdict of yours, and sign one."),
+    "register": ("muster.cli.devices:register", "Let devices in that are yet to come."),
     "rehearse": ("muster.cli.rehearse:rehearse", "Try the way back of a model, and sign how it came out."),
     "release": ("muster.cli.release:release", "Write a release file with every pin filled in."),
     "report": ("muster.cli.report:report", "Report how well the fleet delivers."),
     "resume": ("muster.cli.by_hand:resume", "Offer a suspended release again, judged from there on."),
+    "revoke": ("muster.cli.devices:revoke", "End a device: its secret is worth nothing any more."),
     "rollback": ("muster.cli.rollback:rollback", "Make the revert commit that takes a release back."),
     "run": ("muster.cli.run:run", "Run the controller on a repository."),
     "schemas": ("muster.cli.schemas:schemas", "Write the JSON Schemas of the kinds."),

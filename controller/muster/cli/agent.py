@@ -29,8 +29,14 @@ def agent() -> None:
 @agent.command()
 @click.option("--folder", type=_FOLDER, required=True, help="Folder of this device; made if missing.")
 @click.option("--server", required=True, help="URL of the controller, such as https://muster.example.org.")
-@click.option("--token-file", type=_FILE, help="File with the enrolment token.")
-@click.option("--token", envvar="MUSTER_TOKEN", help="The enrolment token; better in MUSTER_TOKEN or a file.")
+@click.option(
+    "--token-file", type=_FILE, help="File with the enrolment token. A device whose secret was registered needs none."
+)
+@click.option(
+    "--token",
+    envvar="MUSTER_TOKEN",
+    help="The enrolment token; better in MUSTER_TOKEN or a file. Not needed if the device was registered.",
+)
 @click.option("--device-id", required=True, help="How the device is called; never changes.")
 @click.option("--device-class", required=True, help="A device class that the fleet declares.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="May be given more than once.")
@@ -90,6 +96,23 @@ def run(
     return run_agents(
         [DeviceFolder(folder) for folder in dict.fromkeys(folders)], options, _say_json if output == "json" else _say
     )
+
+
+@agent.command("rotate-secret")
+@click.option("--folder", type=_FOLDER, required=True, help="Folder of the device; its agent must not run meanwhile.")
+@_output
+def rotate_secret(folder: Path, output: str) -> None:
+    """Give this device another secret. A running agent does so itself when its device class asks for it."""
+    from muster.agent.folder import DeviceFolder
+    from muster.agent.http_server import HttpServer
+    from muster.agent.identity import read_identity, read_secret
+    from muster.agent.rotation import rotate
+
+    device = DeviceFolder(folder)
+    identity = read_identity(device)
+    with device.held():
+        rotate(device, HttpServer(identity.server), identity.device_id, read_secret(device))
+    emit({"deviceId": identity.device_id}, output, lambda: click.echo(f"{identity.device_id} has another secret"))
 
 
 @agent.command()
@@ -214,13 +237,11 @@ def _labels(pairs: tuple[str, ...]) -> dict[str, str]:
     return labels
 
 
-def _token(token: str | None, file: Path | None) -> str:
+def _token(token: str | None, file: Path | None) -> str | None:
     from muster.agent.folder import read_bounded
 
     if file is not None:
         token = read_bounded(file, _TOKEN_LIMIT).decode(errors="replace").strip()
-    if not token:
-        raise Unusable("an enrolment token is missing", "give --token-file, or set MUSTER_TOKEN")
     return token
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from muster.cli.output import emit, output_option, state_option, table
+from muster.cli.repository import repository_option
+from muster.kinds.errors import Refused
 
 
 @click.group()
@@ -114,3 +116,34 @@ def show(state: str, output: str) -> None:
     ]
     rows = [(key.name, key.use, key.mode or "elsewhere", key.key_id or "-", key.path) for key in found]
     emit(value, output, lambda: table(("NAME", "USE", "MODE", "KEY ID", "PATH"), rows))
+
+
+@keys.command("class-token")
+@click.argument("device_class")
+@state_option
+@repository_option
+@click.option("--out", type=click.Path(dir_okay=False), required=True, help="A new file for the token, mode 0600.")
+def write_class_token(device_class: str, out: str, state: str, **given: Any) -> None:
+    """Write the enrolment token of DEVICE_CLASS into a file: it opens that class only.
+
+    It holds until the class's `enrolment.tokenGeneration` is raised, or the fleet's enrolment token replaced.
+    """
+    from pathlib import Path
+
+    from muster.attest.private_files import create_private
+    from muster.attest.state_keys import StateKeys, class_token
+    from muster.cli.repository import load_fleet
+
+    fleet = load_fleet(given["repository"], given["revision"])
+    declared = {one.metadata.name: one.spec.enrolment for one in fleet.device_classes}
+    rules = declared.get(device_class)
+    if rules is None:
+        known = device_class in declared
+        raise Refused(
+            f"{device_class} declares no enrolment" if known else f"device class {device_class} is not declared",
+            "its devices take the enrolment token of the fleet" if known else f"declared are {', '.join(declared)}",
+        )
+    token = class_token(StateKeys.of(Path(state)).enrolment_token(), device_class, rules.token_generation)
+    if not create_private(Path(out), token.encode() + b"\n"):
+        raise Refused(f"{out} is there already", "name another file")
+    click.echo(f"wrote {out}")

@@ -91,6 +91,25 @@ def print_published(published: Mapping[str, Any]) -> None:
     table(["model", "class", "since generation", "release", "share", "artifact"], rows)
 
 
+def print_enrolments(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Ids that are no devices, as a table."""
+    if not rows:
+        click.echo("nothing is expected, waits, or was revoked")
+        return
+    table(
+        ["device", "class", "state", "since", "labels", "by", "why"],
+        [
+            [
+                *(row[key] for key in ("deviceId", "deviceClass", "state", "since")),
+                ", ".join(f"{key}={value}" for key, value in sorted(row["labels"].items())) or "-",
+                row["by"] or "-",
+                row["why"] or "-",
+            ]
+            for row in rows
+        ],
+    )
+
+
 def print_devices(states: Sequence[Mapping[str, Any]]) -> None:
     """Device states as a table."""
     if not states:

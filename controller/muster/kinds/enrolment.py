@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from muster.kinds.cohort import Selector
+from muster.kinds.quantity import Duration
 from muster.kinds.resource import Declared
 
 Mode = Literal["pre-registered", "token", "manual"]
@@ -33,12 +34,14 @@ class EnrolmentSpec(Declared):
 
     `rule`: in mode `manual`, labels with which a device needs nobody to accept it. `quota`: devices of the class at
     most, those that wait included. `tokenGeneration`: raise it, and every token of the class that was given out ends.
+    `secretLifetime`: a device whose secret is older is asked to take another one.
     """
 
     mode: Mode = "token"
     rule: Selector | None = None
     quota: Annotated[int, Field(ge=1, le=10**9)] | None = None
     token_generation: Annotated[int, Field(ge=1, le=10**6)] = 1
+    secret_lifetime: Duration | None = None
 
     @model_validator(mode="after")
     def _rule_fits(self) -> Self:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from muster.kinds.errors import Refused
+from muster.kinds.quantity import parse_duration
 from muster.kinds.telemetry import Report
 from muster.observe.habit import Hearing, dark_after, next_habit
 from muster.observe.standings import DeviceStandings
@@ -35,13 +36,15 @@ class NotEnrolledError(Refused):
 
 @dataclass(frozen=True)
 class Taken:
-    """How many reports were new, the highest sequence number that was ever taken from the device, and what labels
-    people set for it.
+    """How many reports were new, and the highest sequence number that was ever taken from the device.
+
+    `labels`: those that people set for it. `rotate`: its secret is older than its class lets it be.
     """
 
     new: int
     last_sequence: int
     labels: Mapping[str, str] = field(default_factory=dict)
+    rotate: bool = False
 
 
 def take_reports(connection: Connection, device_id: str, reports: Iterable[Report], at: datetime) -> Taken:
@@ -71,7 +74,15 @@ def take_reports(connection: Connection, device_id: str, reports: Iterable[Repor
         .where(devices.c.device_id == device_id)
         .values(last_sequence=last_sequence, **_presence(connection, device, at))
     )
-    return Taken(len(new), last_sequence, device.set_labels or {})
+    return Taken(len(new), last_sequence, device.set_labels or {}, _is_old(connection, device, at))
+
+
+def _is_old(connection: Connection, device: Row[Any], at: datetime) -> bool:
+    said = (read_status(connection, "enrolment") or {}).get(device.device_class) or {}
+    if not said.get("secret_lifetime"):
+        return False
+    since = datetime.fromisoformat(device.secret_at or device.enrolled_at)
+    return at - since > timedelta(microseconds=parse_duration(said["secret_lifetime"]))
 
 
 def _presence(connection: Connection, device: Row[Any], at: datetime) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from muster.artifacts.store import Store
+from muster.plan.world import Published
 from muster.serve.answers import HttpError, on_http_error, on_http_exception
 from muster.serve.by_hand_routes import ByHandRoutes
 from muster.serve.device_routes import DeviceRoutes
@@ -35,6 +36,7 @@ from muster.serve.operations import Answer, Operation, described
 from muster.serve.operator_routes import OperatorRoutes
 
 ANYONE = Access()
+OPENAPI_FILE = "openapi.json"
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,15 @@ def build_application(
     ]
     handlers = {HttpError: on_http_error, HTTPException: on_http_exception}
     return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+
+
+def openapi_text() -> str:
+    """The OpenAPI document, without a state folder. Raises `LookupError` for a route that nobody described."""
+    nowhere = Path("nowhere")
+    engine = create_engine("sqlite://")
+    view = FleetView(engine, Published)
+    folders = ServeFolders(nowhere, nowhere, nowhere, nowhere)
+    return as_text(document(build_application(engine, view, folders, timedelta()).routes))
 
 
 def _inventory(routes: InventoryRoutes) -> list[BaseRoute]:

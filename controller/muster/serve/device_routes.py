@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, FailFast, Field, TypeAdapter
 from sqlalchemy import Connection, Engine
@@ -38,13 +38,15 @@ _reports: TypeAdapter[list[Report]] = TypeAdapter(_Reports)
 class ReportsAnswer(BaseModel):
     """`last_sequence`: the highest number that was ever taken from the device, which numbers on from there.
 
-    `labels`: those that people set for the device, which count before its own; absent if there are none.
+    `labels`: those that people set for the device, which count before its own; absent if there are none. `rotate`: the
+    device is to take another secret (POST /v1/secret); absent if not.
     """
 
     accepted: int
     new: int
     last_sequence: int
     labels: dict[str, str] = Field(default_factory=dict)
+    rotate: bool = False
 
 
 class DeviceRoutes:
@@ -87,8 +89,9 @@ class DeviceRoutes:
                 raise HttpError(503, error.message, error.hint, RETRY_AFTER) from error
         REPORTS.inc(taken.new)
         # A device whose numbers began again, after it lost its journal, learns from the last one where to go on.
-        said = {"accepted": len(reports), "new": taken.new, "last_sequence": taken.last_sequence}
-        return JSONResponse(said | {"labels": dict(taken.labels)} if taken.labels else said)
+        said: dict[str, Any] = {"accepted": len(reports), "new": taken.new, "last_sequence": taken.last_sequence}
+        said |= {"labels": dict(taken.labels)} if taken.labels else {}
+        return JSONResponse(said | {"rotate": True} if taken.rotate else said)
 
     @contextlib.contextmanager
     def _only_one(self, device_id: str) -> Iterator[None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -38,8 +38,9 @@ class Proxies:
     address: str = "X-Forwarded-For"
 
     @classmethod
-    def of(cls, networks: Iterable[str], name: str, verified: str, address: str) -> Proxies:
-        """From what a person typed. Raises `Unusable`."""
+    def of(cls, networks: Iterable[str], headers: Mapping[str, str | None]) -> Proxies:
+        """From what a person typed; a header that is None is called as above. Raises `Unusable`."""
+        name, verified, address = (headers.get(what) or getattr(cls, what) for what in ("name", "verified", "address"))
         for header in (name, verified, address):
             if not _HEADER.fullmatch(header):
                 raise Unusable(f"not the name of a header: {header!r}", f"write {cls.name}")

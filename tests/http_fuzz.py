@@ -1,0 +1,115 @@
+"""Every route of a real server under Schemathesis, which makes requests from the OpenAPI document, good and bad ones.
+
+The server counts what it answers itself: by handler and status. `make fuzz` runs it for five minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from muster.observe.status import write_status
+from muster.observe.storage import writing
+from muster.serve.guard import Access, Rates
+from muster.serve.limits import Rate
+from sites import SECRET, Site, report
+
+TESTS = Path(__file__).resolve().parent
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+# Limits would answer nearly everything themselves; they have tests of their own.
+UNLIMITED = Rate(10**9, 10**9)
+PINS = {"model_hash": "sha256:" + "0" * 64, "config_version": "sha256:" + "1" * 64, "artifact": "sha256:" + "2" * 64}
+REPORTER = "reporter"
+Send = Callable[[Any], Awaitable[None]]
+
+
+class Counting:
+    """An ASGI application that counts what the one inside answers."""
+
+    def __init__(self, inner: Any, counts: Counter[tuple[str, int]]) -> None:
+        self._inner = inner
+        self._counts = counts
+
+    async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
+        async def noting(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                endpoint = scope.get("endpoint")
+                name = getattr(endpoint, "__qualname__", type(endpoint).__name__ if endpoint else "-")
+                self._counts[name, message["status"]] += 1
+            await send(message)
+
+        await self._inner(scope, receive, noting)
+
+
+@dataclass(frozen=True)
+class Fuzzed:
+    """What was answered, by handler and status; and what Schemathesis said of it."""
+
+    counts: Counter[tuple[str, int]]
+    said: str
+    exit_code: int
+
+    @property
+    def server_errors(self) -> dict[tuple[str, int], int]:
+        return {key: count for key, count in self.counts.items() if key[1] >= 500}
+
+    def handlers(self, status: int) -> set[str]:
+        """Those that ever answered so."""
+        return {name for name, code in self.counts if code == status}
+
+
+def prepare(site: Site) -> None:
+    """What the loop would have said, and some devices in every state."""
+    now = datetime.now(UTC)
+    # Ahead, so that the loop is not late while this runs.
+    loop = {"at": (now + timedelta(days=1)).isoformat(), "ready": True, "reason": "fine", "suspensions": []}
+    with writing(site.engine) as connection:
+        write_status(connection, "loop", loop, now)
+        write_status(connection, "releases", {"meter-reader/1.0.0": PINS}, now)
+        write_status(connection, "plan", {"verdicts": [], "waits": [], "actions": []}, now)
+    for number in range(3):
+        site.enrol(f"dev-{number}", labels={"site": "north"})
+    # Not one of those that are revoked meanwhile.
+    site.enrol(REPORTER)
+    site.report(report(1, device_id=REPORTER), token=f"{REPORTER}:{SECRET}")
+    (site.state / "public" / "targets").mkdir(parents=True, exist_ok=True)
+    (site.state / "public" / "targets" / "file").write_bytes(b"0123456789")
+
+
+def fuzz(folder: Path, seconds: int, seed: int, *more: str) -> Fuzzed:
+    """Run Schemathesis on a server below `folder`, for that long at most."""
+    counts: Counter[tuple[str, int]] = Counter()
+    rates = Rates(UNLIMITED, UNLIMITED, UNLIMITED)
+    site = Site(folder / "state", Access(rates=rates), lambda inner: Counting(inner, counts))
+    site.start()
+    try:
+        prepare(site)
+        config = folder / "schemathesis.toml"
+        config.write_text(
+            f'[auth.openapi.operator]\nbearer = "{site.keys.operator_token()}"\n'
+            f'[auth.openapi.device]\nbearer = "{REPORTER}:{SECRET}"\n'
+        )
+        environment = {**os.environ, "SCHEMATHESIS_HOOKS": "http_fuzz_hooks", "FUZZ_TOKEN": site.keys.enrolment_token()}
+        environment["PYTHONPATH"] = os.pathsep.join([str(TESTS), environment.get("PYTHONPATH", "")])
+        command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"]
+        options = [f"--seed={seed}", f"--max-time={seconds}", f"--checks={CHECKS}", "--continue-on-failure", *more]
+        done = subprocess.run(
+            [*command, f"{site.url}/openapi.json", *options],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds + 120,
+        )
+    finally:
+        site.stop()
+    return Fuzzed(counts, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr), done.returncode)

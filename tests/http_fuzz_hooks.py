@@ -1,0 +1,39 @@
+"""Half of what Schemathesis makes up is brought closer to what is there: tokens that hold, devices that are enrolled.
+
+Without that, nearly every request would end at the door.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from typing import Any
+
+import schemathesis
+
+
+def _chosen(value: Any) -> bool:
+    """Half of the values; the same ones in each run."""
+    return zlib.crc32(repr(value).encode(errors="replace")) % 2 == 0
+
+
+@schemathesis.hook
+def map_path_parameters(context: Any, path_parameters: Any) -> Any:
+    del context
+    if isinstance(path_parameters, dict) and _chosen(path_parameters):
+        known = {"device_id": f"dev-{zlib.crc32(repr(path_parameters).encode()) % 3}", "path": "targets/file"}
+        return {name: known.get(name, value) for name, value in path_parameters.items()}
+    return path_parameters
+
+
+@schemathesis.hook
+def map_body(context: Any, body: Any) -> Any:
+    if not _chosen(body):
+        return body
+    path = context.operation.path
+    if path == "/v1/enrol" and isinstance(body, dict):
+        return {**body, "token": os.environ["FUZZ_TOKEN"]}
+    if path == "/v1/reports" and isinstance(body, list):
+        known = {"device_id": "reporter", "model": "meter-reader", "release": "meter-reader/1.0.0"}
+        return [{**item, **known} if isinstance(item, dict) else item for item in body]
+    return body
