@@ -25,6 +25,7 @@ from muster.agent.slots import Slots
 from muster.agent.telemetry import Event, Readings, make_report, spool
 from muster.agent.trusted import TrustedTargets
 from muster.agent.vitals import Thermal, os_version, peak_ram_mb, thermal_state
+from muster.agent.waiting import zone_of
 from muster.kinds.enrolment import effective
 
 BLOCK = 64

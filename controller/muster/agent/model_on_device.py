@@ -118,7 +118,7 @@ class ModelOnDevice:
         until = None
         if may_wait(self.state, step):
             identity, disruption = self._device.identity, document.disruption
-            mine = turn_of(disruption, identity.device_id, identity.labels) if disruption else 0
+            mine = turn_of(disruption, identity.device_id, self._device.labels) if disruption else 0
             opens = next_switch(document.maintenance, disruption, mine, now.wall, self._device.zone)
             until = utc_text(opens) if opens > now.wall else None
         if until != self.state.waits_until:
