@@ -1,7 +1,7 @@
 """Every route of a real server under Schemathesis: `python fuzz/fuzz_http.py SECONDS [SEED]`, as in `make fuzz`.
 
-Prints what was answered, by handler and status. Exit 1 if anything was answered with 5xx, or not as the OpenAPI document
-says.
+Prints what was answered, by handler and status. Exit 1 if anything was answered with 5xx, or not as the OpenAPI
+document says.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def main() -> int:
     """Run, and print."""
     seconds, seed = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1
     with tempfile.TemporaryDirectory() as folder:
-        done = fuzz(Path(folder), seconds, seed)
+        done = fuzz(Path(folder), seed, seconds)
     print(done.said)
     for (name, status), count in sorted(done.counts.items()):
         print(f"{name}\t{status}\t{count}")

@@ -84,8 +84,8 @@ def prepare(site: Site) -> None:
     (site.state / "public" / "targets" / "file").write_bytes(b"0123456789")
 
 
-def fuzz(folder: Path, seconds: int, seed: int, *more: str) -> Fuzzed:
-    """Run Schemathesis on a server below `folder`, for that long at most."""
+def fuzz(folder: Path, seed: int, seconds: int | None, *more: str) -> Fuzzed:
+    """Run Schemathesis on a server below `folder`: for that long, or (None) once through what `more` asks for."""
     counts: Counter[tuple[str, int]] = Counter()
     rates = Rates(UNLIMITED, UNLIMITED, UNLIMITED)
     site = Site(folder / "state", Access(rates=rates), lambda inner: Counting(inner, counts))
@@ -100,7 +100,8 @@ def fuzz(folder: Path, seconds: int, seed: int, *more: str) -> Fuzzed:
         environment = {**os.environ, "SCHEMATHESIS_HOOKS": "http_fuzz_hooks", "FUZZ_TOKEN": site.keys.enrolment_token()}
         environment["PYTHONPATH"] = os.pathsep.join([str(TESTS), environment.get("PYTHONPATH", "")])
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"]
-        options = [f"--seed={seed}", f"--max-time={seconds}", f"--checks={CHECKS}", "--continue-on-failure", *more]
+        options = [f"--seed={seed}", f"--checks={CHECKS}", "--continue-on-failure", *more]
+        options += [f"--max-time={seconds}"] if seconds else []
         done = subprocess.run(
             [*command, f"{site.url}/openapi.json", *options],
             cwd=folder,
@@ -108,7 +109,7 @@ def fuzz(folder: Path, seconds: int, seed: int, *more: str) -> Fuzzed:
             capture_output=True,
             text=True,
             check=False,
-            timeout=seconds + 120,
+            timeout=(seconds or 60) + 120,
         )
     finally:
         site.stop()

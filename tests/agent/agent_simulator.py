@@ -261,7 +261,11 @@ class SimulatedServer:
     batches: list[int] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)
+    next_secrets: dict[str, str] = field(default_factory=dict)
+    told: dict[str, object] = field(default_factory=dict)
+    """What answers to reports tell besides."""
     enrol_dies_after_taking: bool = False
+    secret_dies_after_taking: bool = False
     last_sequence: int = 0
 
     @contextmanager
@@ -298,7 +302,24 @@ class SimulatedServer:
         if self.away:
             raise server_away("the simulated server is away")
         value = json.loads(body)
+        if path == "/v1/secret":
+            return self._announce(value, headers)
         return self._enrol(value) if path == "/v1/enrol" else self._take(value, headers)
+
+    def _announce(self, value: dict[str, str], headers: Mapping[str, str]) -> Answer:
+        if (device_id := self._caller(headers)) is None:
+            return _json(401, {"error": "unknown"})
+        self.next_secrets[device_id] = value["secret"]
+        if self.secret_dies_after_taking:
+            raise server_away("the answer was lost")
+        return _json(200, {"device_id": device_id})
+
+    def _caller(self, headers: Mapping[str, str]) -> str | None:
+        """Whose secret it is; the first use of a new one ends the old."""
+        device_id, _, secret = headers["Authorization"].removeprefix("Bearer ").rpartition(":")
+        if self.next_secrets.get(device_id) == secret:
+            self.secrets[device_id] = self.next_secrets.pop(device_id)
+        return device_id if self.secrets.get(device_id) == secret else None
 
     def _enrol(self, value: dict[str, object]) -> Answer:
         if value["token"] != TOKEN:
@@ -312,15 +333,14 @@ class SimulatedServer:
         if self.reports_status != 200:
             extra = {"retry-after": self.retry_after} if self.retry_after else {}
             return Answer(self.reports_status, extra, iter([b"{}"]))
-        device_id, _, secret = headers["Authorization"].removeprefix("Bearer ").rpartition(":")
-        if self.secrets.get(device_id) != secret:
+        if self._caller(headers) is None:
             return _json(401, {"error": "unknown"})
         reports = [Report.model_validate_json(json.dumps(value)) for value in values]
         new = [report for report in reports if report.sequence > self.last_sequence]
         self.batches.append(len(reports))
         self.reports += new
         self.last_sequence = max([self.last_sequence, *(report.sequence for report in new)])
-        return _json(200, {"accepted": len(reports), "new": len(new), "last_sequence": self.last_sequence})
+        return _json(200, {"accepted": len(reports), "new": len(new), "last_sequence": self.last_sequence, **self.told})
 
 
 def _json(status: int, value: object) -> Answer:
