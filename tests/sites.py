@@ -41,7 +41,9 @@ class Site:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.http = urllib3.PoolManager(retries=urllib3.Retry(connect=50, backoff_factor=0.05), timeout=10)
+        self.http = urllib3.PoolManager(
+            retries=urllib3.Retry(connect=50, backoff_factor=0.05, respect_retry_after_header=False), timeout=10
+        )
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 

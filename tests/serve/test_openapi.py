@@ -90,7 +90,8 @@ def schemas_in(value: Any) -> list[Any]:
 
 def test_it_holds_together() -> None:
     """Every schema is JSON Schema 2020-12 (as OpenAPI 3.1 says), every reference leads somewhere, names are unique,
-    path parameters are those of the path, and whoever needs a token is refused without."""
+    path parameters are those of the path, and whoever needs a token is refused without.
+    """
     said = json.loads(openapi_text())
     for schema in [*said["components"]["schemas"].values(), *schemas_in(said["paths"])]:
         Draft202012Validator.check_schema(schema)

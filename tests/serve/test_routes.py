@@ -97,7 +97,9 @@ def test_an_agent_that_fell_behind_is_told_where_to_go_on(site: Site) -> None:
     server = HttpServer(site.url)
     behind = deliver(server, "dev-1", SECRET, spooled, newest=8)
     assert (behind.gone, behind.behind) == (0, 1_000_000)
-    assert deliver(server, "dev-1", SECRET, spooled, newest=1_000_064) == Delivery(gone=2, told=Told(last_sequence=1_000_000))
+    assert deliver(server, "dev-1", SECRET, spooled, newest=1_000_064) == Delivery(
+        gone=2, told=Told(last_sequence=1_000_000)
+    )
 
 
 def test_a_device_speaks_for_itself_only(site: Site) -> None:

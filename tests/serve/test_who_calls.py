@@ -95,7 +95,10 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Site]
 
 def body_of(path: str, device_id: str, sequence: int) -> bytes:
     """A body that the route would take."""
-    bodies: dict[str, Any] = {"/v1/reports": [report(sequence, device_id=device_id)], "/v1/secret": {"secret": "n" * 43}}
+    bodies: dict[str, Any] = {
+        "/v1/reports": [report(sequence, device_id=device_id)],
+        "/v1/secret": {"secret": "n" * 43},
+    }
     return json.dumps(bodies.get(path, {})).encode()
 
 

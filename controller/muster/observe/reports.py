@@ -79,10 +79,10 @@ def take_reports(connection: Connection, device_id: str, reports: Iterable[Repor
 
 def _is_old(connection: Connection, device: Row[Any], at: datetime) -> bool:
     said = (read_status(connection, "enrolment") or {}).get(device.device_class) or {}
-    if not said.get("secret_lifetime"):
+    if not said.get("secretLifetime"):
         return False
     since = datetime.fromisoformat(device.secret_at or device.enrolled_at)
-    return at - since > timedelta(microseconds=parse_duration(said["secret_lifetime"]))
+    return at - since > timedelta(microseconds=parse_duration(said["secretLifetime"]))
 
 
 def _presence(connection: Connection, device: Row[Any], at: datetime) -> dict[str, Any]:
