@@ -55,7 +55,8 @@ def test_a_device_from_registration_to_revocation(site: Site, capsys: pytest.Cap
     assert run(site, "label", "cam-1", "ring=canary", "site-", *BY) == 0
     assert capsys.readouterr().out == "cam-1: ring=canary\n"
     described = ask(site, capsys, "describe", "device", "cam-1")
-    assert (described["state"], described["setLabels"], described["ownLabels"]) == ("enrolled", {"ring": "canary"}, {})
+    assert described["state"] == "enrolled"
+    assert (described["setLabels"], described["ownLabels"]) == ({"ring": "canary"}, {})
     assert [one["model"] for one in described["models"]] == ["meter-reader"]
     assert run(site, "revoke", "cam-1", *BY) == 0
     capsys.readouterr()
@@ -85,11 +86,11 @@ def test_a_device_that_waits_is_accepted(site: Site, capsys: pytest.CaptureFixtu
 def test_many_are_registered_from_a_file(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One object a line, more than a request takes; a line that is none is named."""
     file = tmp_path / "devices"
-    lines = [json.dumps({"deviceId": f"cam-{number:04d}", "deviceClass": "cam-day"}) for number in range(1_001)]
+    lines = [json.dumps({"deviceId": f"cam-{number:04d}", "deviceClass": "cam-day"}) for number in range(201)]
     file.write_text("\n".join(lines) + "\n\n")
     assert run(site, "register", "--file", str(file), *BY) == 0
-    assert capsys.readouterr().out == "registered 1001\n"
-    assert len(ask(site, capsys, "get", "enrolments")) == 1_001
+    assert capsys.readouterr().out == "registered 201\n"
+    assert len(ask(site, capsys, "get", "enrolments")) == 201
     file.write_text(lines[0] + "\n{\n")
     assert run(site, "register", "--file", str(file), *BY) == 2
     assert f"{file}:2: not JSON" in capsys.readouterr().err

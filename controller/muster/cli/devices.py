@@ -16,7 +16,7 @@ from muster.kinds.errors import Unusable
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _FILE_LIMIT = 64 * 2**20
-_AT_ONCE = 1_000
+_AT_ONCE = 200
 _DEVICE_ID = "ID"
 
 

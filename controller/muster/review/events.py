@@ -66,6 +66,8 @@ def summary(event: str, body: Mapping[str, Any]) -> str:
             text = f"{_subject(body)}: {body.get('cohort')} {body.get('before')} → {body.get('after')}"
         case "proposed" | "proposal-ended":
             text = f"{_subject(body)}: {body.get('reference')}: {body.get('reason')}"
+        case "device-registered" | "device-accepted" | "device-labelled" | "device-revoked":
+            text = f"{body.get('deviceId')}, by {body.get('by')}: {body.get('reason')}"
         case "key-used":
             text = f"{body.get('role')} key signs {body.get('subject')}"
         case _:

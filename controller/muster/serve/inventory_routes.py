@@ -29,7 +29,8 @@ from muster.serve.fleet_view import FleetView
 from muster.serve.operations import AfterId, Answer, DeviceInPath, Limit, Operation, described
 
 BODY_LIMIT = 512 * 1024
-MOST_REGISTERED = 1_000
+MOST_REGISTERED = 200
+"""In one transaction, for which everybody else waits."""
 MOST_LABELS_ASKED = 8
 _Body = TypeVar("_Body", bound="AskedOfDevice")
 _SecretHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
