@@ -74,6 +74,7 @@ def prepare(site: Site) -> None:
     with writing(site.engine) as connection:
         write_status(connection, "loop", loop, now)
         write_status(connection, "releases", {"meter-reader/1.0.0": PINS}, now)
+        write_status(connection, "declared", {"commit": "d" * 40}, now)
         write_status(connection, "plan", {"verdicts": [], "waits": [], "actions": []}, now)
     for number in range(3):
         site.enrol(f"dev-{number}", labels={"site": "north"})

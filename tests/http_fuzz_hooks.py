@@ -33,6 +33,8 @@ def map_body(context: Any, body: Any) -> Any:
     path = context.operation.path
     if path == "/v1/enrol" and isinstance(body, dict):
         return {**body, "token": os.environ["FUZZ_TOKEN"]}
+    if path in ("/v1/suspend", "/v1/resume") and isinstance(body, dict):
+        return {**body, "release": "meter-reader/1.0.0"}
     if path == "/v1/reports" and isinstance(body, list):
         known = {"device_id": "reporter", "model": "meter-reader", "release": "meter-reader/1.0.0"}
         return [{**item, **known} if isinstance(item, dict) else item for item in body]

@@ -60,6 +60,8 @@ class Site:
     def start(self) -> None:
         self._thread.start()
         self._ready.wait()
+        # Retried until it listens: not every client of a test would.
+        assert self.ask("GET", "/healthz")[0] == 200
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)

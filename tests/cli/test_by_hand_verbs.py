@@ -33,6 +33,7 @@ def site(module_site: Site) -> Site:
     module_site.empty()
     with writing(module_site.engine) as connection:
         write_status(connection, "releases", {NEW: {"model_hash": "a", "config_version": "b", "artifact": "c"}}, now())
+        write_status(connection, "declared", {"commit": "d" * 40}, now())
     return module_site
 
 
