@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -28,6 +28,16 @@ from muster.serve.operations import Answer, Operation, described
 BODY_LIMIT = 16_384
 
 
+def _has_a_utc(moment: datetime) -> datetime:
+    """The first and last hours that a calendar knows have none in every zone."""
+    if not 1 < moment.year < 9_999:
+        raise ValueError("not within the years 2 to 9998")
+    return moment
+
+
+_Until = Annotated[AwareDatetime, AfterValidator(_has_a_utc)]
+
+
 class _Asked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,7 +53,7 @@ class _Asked(BaseModel):
 class AskedToSuspend(_Asked):
     """The body of POST /v1/suspend; without `until`, for good."""
 
-    until: AwareDatetime | None = None
+    until: _Until | None = None
 
 
 class AskedToResume(_Asked):
