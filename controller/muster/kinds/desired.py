@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from muster.kinds.capture import MOST_PURPOSES, Capture
 from muster.kinds.cohort import MOST_COHORTS, MOST_ENTRIES, Selector
 from muster.kinds.device_class import Provider
 from muster.kinds.digest import Commit, Digest, ExactVersion, Name, Version
@@ -64,7 +65,7 @@ def _absent(value: object) -> bool:
 class DesiredDocument(Declared):
     """Entries run from newest to oldest. Without `drift`, every device takes what is declared, whatever it runs.
 
-    Without `maintenance` and `disruption`, a device switches as soon as it can.
+    Without `maintenance` and `disruption`, a device switches as soon as it can. Without `capture`, it takes no sample.
     """
 
     api_version: Literal["muster/v1"] = "muster/v1"
@@ -83,6 +84,7 @@ class DesiredDocument(Declared):
         tuple[MaintenanceWindow, ...], AsTuple, Field(max_length=MOST_WINDOWS, exclude_if=_absent)
     ] = ()
     disruption: Annotated[Disruption | None, Field(exclude_if=_absent)] = None
+    capture: Annotated[tuple[Capture, ...], AsTuple, Field(max_length=MOST_PURPOSES, exclude_if=_absent)] = ()
 
     @property
     def target(self) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from muster.kinds.capture import Captures, declared_twice
 from muster.kinds.digest import DeviceId, ExactVersion, Name
 from muster.kinds.drift import MOST_RULES, DriftAction, DriftRule
 from muster.kinds.enrolment import EnrolmentSpec
@@ -83,6 +84,7 @@ class DeviceClassSpec(Declared):
     never wait.
 
     `enrolment`: who may enrol as a device of the class. Without it, who shows the enrolment token of the fleet.
+    `capture`: what devices may take of what their models see, by purpose, where somebody consented on the device.
     """
 
     hardware: Text
@@ -100,11 +102,20 @@ class DeviceClassSpec(Declared):
     maintenance: Annotated[tuple[MaintenanceWindow, ...], AsTuple, Field(max_length=MOST_WINDOWS)] = ()
     disruption: Disruption | None = None
     enrolment: EnrolmentSpec | None = None
+    capture: Captures = ()
 
     @model_validator(mode="after")
     def _lets_every_device_switch(self) -> DeviceClassSpec:
         if problem := never_in_turn(self.maintenance, self.disruption):
             raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _captures_of_its_models(self) -> DeviceClassSpec:
+        if twice := declared_twice(self.capture):
+            raise ValueError(f"capture: {twice}")
+        if strange := sorted({capture.model for capture in self.capture} - set(self.models)):
+            raise ValueError(f"capture: the class does not run {', '.join(strange)}; it runs {', '.join(self.models)}")
         return self
 
 

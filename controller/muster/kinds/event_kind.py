@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 About = Literal[
-    "decision", "preparation", "publication", "commit", "approval", "suspension", "alert", "key-use", "device"
+    "decision",
+    "preparation",
+    "publication",
+    "commit",
+    "approval",
+    "suspension",
+    "alert",
+    "key-use",
+    "device",
+    "capture",
 ]
 ABOUT: Final[tuple[About, ...]] = get_args(About)
 
@@ -205,6 +214,14 @@ _TABLE: Final = (
         "alert",
         ("key", "channel", "reason", "release"),
         "every attempt to give an alert to a channel failed; it lies on the dead-letter list",
+    ),
+    EventKind(
+        "captures-erased",
+        "CapturesErased",
+        "capture",
+        ("purpose", "by", "count"),
+        "samples under a purpose are gone from the server: consent was withdrawn on a device (`device`), their time "
+        "was over (`retention`), or a person said so",
     ),
 )
 EVENT_KINDS: Final[Mapping[str, EventKind]] = {kind.name: kind for kind in _TABLE}

@@ -125,6 +125,7 @@ def _document(
         drift=rules if travels(rules) else None,
         maintenance=device_class.spec.maintenance,
         disruption=device_class.spec.disruption,
+        capture=tuple(capture for capture in device_class.spec.capture if capture.model == model),
     )
 
 
