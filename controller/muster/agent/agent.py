@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from muster.agent.camera import Camera
+from muster.agent.capture.desk import CaptureDesk
 from muster.agent.delivery import Delivery, Told, deliver
 from muster.agent.device import Device, Surroundings
 from muster.agent.folder import DeviceFolder
@@ -67,9 +68,13 @@ class Agent:
         self._send_after = now.steady
         self._found: str | None = None
         device_id = self.device.identity.device_id
+        self.captures = CaptureDesk(
+            folder, surroundings.server, self.device.identity, f"Bearer {device_id}:{self.device.secret}"
+        )
         self.models = [
-            ModelOnDevice(self.device, name, Worker(_camera(frames, f"{device_id}/{name}"), on_error=on_error))
+            ModelOnDevice(self.device, name, Worker(camera, on_error=on_error, on_answer=self.captures.answered))
             for name in self.device.identity.models
+            for camera in [_camera(frames, f"{device_id}/{name}")]
         ]
 
     def start(self, now: Moment) -> None:
@@ -106,7 +111,9 @@ class Agent:
             away=setback is not None and setback.error_code == "server_away",
             waits=", ".join(waits for model in self.models if (waits := _wait_of(model))) or None,
         )
-        return self._send(now, outcome)
+        outcome = self._send(now, outcome)
+        self.captures.turn(self._documents, now, away=outcome.away)
+        return outcome
 
     def watch(self, now: Moment) -> Outcome:
         """Between rounds: judge the trials, and tell the verdicts at once."""

@@ -8,6 +8,7 @@ slots/<hex>/                         verified artifacts, unpacked, with their si
 staging/                             downloads under way
 tuf/                                 cache of TUF's client
 frames.tensors                       frames to replay, if the device has no other camera
+capture/                             samples for purposes that somebody consented to
 application.json                     figures of the application beside the agent, which writes them
 """
 

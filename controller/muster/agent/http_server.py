@@ -49,7 +49,7 @@ class HttpServer:
 
     def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """POST."""
-        response = self._request("POST", path, {**headers, "Content-Type": "application/json"}, body)
+        response = self._request("POST", path, {"Content-Type": "application/json", **headers}, body)
         try:
             answer = self._answer(response)
             return Answer(answer.status, answer.headers, iter([answer.read(POST_ANSWER_LIMIT)]))

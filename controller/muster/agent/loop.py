@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from muster.agent.agent import Agent, Outcome
 from muster.agent.camera import read_frames
+from muster.agent.capture.taking import TakerThread
 from muster.agent.device import Surroundings
 from muster.agent.first_load import FirstLoad
 from muster.agent.folder import DeviceFolder
@@ -91,10 +92,13 @@ class _DeviceLoop:
         """Until the process is to stop."""
         try:
             self._agent.start(this_moment())
+            taking = TakerThread(self._agent.captures.taker)
+            taking.start()
             cameras = self._start_cameras()
             self._rounds()
             for camera in cameras:
                 camera.join()
+            taking.stop()
             self._agent.stop(this_moment())
         except Exception as error:  # noqa: BLE001 - one device must not take the others of its process with it
             self._say(self.device_id, f"stopped: {type(error).__name__}: {error}")

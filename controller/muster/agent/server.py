@@ -14,6 +14,7 @@ TARGETS = "/tuf/targets/"
 ENROL = "/v1/enrol"
 REPORTS = "/v1/reports"
 NEW_SECRET = "/v1/secret"  # noqa: S105 - a path
+CAPTURES = "/v1/captures"
 
 POST_ANSWER_LIMIT = 64 * 1024
 LONGEST_PAUSE = 3_600.0
@@ -50,4 +51,4 @@ class Server(Protocol):
         """GET a path that starts with `/`."""
 
     def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """POST JSON; the answer's body is at most `POST_ANSWER_LIMIT` bytes."""
+        """POST JSON, unless the headers name another type; the answer's body is at most `POST_ANSWER_LIMIT` bytes."""

@@ -22,7 +22,7 @@ MOST_PURPOSES: Final = 16
 MOST_SAMPLES: Final = 10_000
 LARGEST_QUEUE: Final = 2**30
 LARGEST_SAMPLE: Final = 16 * 2**20
-LARGEST_RECORD: Final = 16 * 2**10
+LARGEST_RECORD: Final = 64 * 2**10
 LARGEST_CHUNK: Final = 256 * 2**10
 """In bytes. A sample is sent in chunks of the last size at most."""
 _LONGEST_EXPIRY: Final = parse_duration("90d")

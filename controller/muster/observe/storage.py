@@ -256,6 +256,28 @@ deliveries = Table(
     Index("deliveries_by_state", "state", "next_at"),
 )
 
+# Samples that devices sent (serve/capture): what is known of them, and, apart from that, who sent them. Their contents
+# are files. Joined by a random id alone.
+captures = Table(
+    "captures",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("purpose", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("record", JSON, nullable=False),
+    Column("digest", String, nullable=False, index=True),
+    Column("size", Integer, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("expires_at", String, nullable=False, index=True),
+    Index("captures_by_model", "model", "purpose", "id"),
+)
+capture_senders = Table(
+    "capture_senders",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("device_id", String, nullable=False, index=True),
+)
+
 # What the loop last said of itself, for `serve` and the command line; one row a subject.
 status = Table(
     "status",

@@ -23,6 +23,8 @@ from muster.artifacts.store import Store
 from muster.plan.world import Published
 from muster.serve.answers import HttpError, on_http_error, on_http_exception
 from muster.serve.by_hand_routes import ByHandRoutes
+from muster.serve.capture.routes import CaptureRoutes
+from muster.serve.capture.store import CaptureStore
 from muster.serve.device_routes import DeviceRoutes
 from muster.serve.enrolment_routes import EnrolmentRoutes
 from muster.serve.field_view import FieldView
@@ -47,6 +49,11 @@ class ServeFolders:
     enrolment_token: Path
     operator_token: Path
     store: Path
+
+    @property
+    def captures(self) -> Path:
+        """Samples that devices sent."""
+        return self.store.with_name("captures")
 
 
 class Ready(BaseModel):
@@ -143,6 +150,7 @@ def build_application(
     operators = OperatorRoutes(engine, view, field_view, folders.operator_token, guard)
     inventory = InventoryRoutes(engine, view, operators.authorize)
     by_hand = ByHandRoutes(engine, view.desired, operators.authorize, wake)
+    captures = CaptureRoutes(CaptureStore(engine, folders.captures), intake, view, Callers(engine, guard), operators.authorize)
     probes = Probes(engine, view, patience)
     described_routes = OpenApi()
 
@@ -150,7 +158,10 @@ def build_application(
     async def lifespan(_application: Starlette) -> AsyncIterator[None]:
         folders.public.mkdir(parents=True, exist_ok=True)
         intake.start()
+        sweeping = asyncio.create_task(captures.keep_swept())
         yield
+        sweeping.cancel()
+        captures.close()
         await intake.stop()
 
     described_routes.routes = routes = [
@@ -170,6 +181,7 @@ def build_application(
         Route("/v1/suspend", by_hand.suspend, methods=["POST"]),
         Route("/v1/resume", by_hand.resume, methods=["POST"]),
         *_inventory(inventory),
+        *_captures(captures),
         Mount("/tuf", PublishedFiles(directory=folders.public, follow_symlink=False, check_dir=False)),
     ]
     handlers = {HttpError: on_http_error, HTTPException: on_http_exception}
@@ -194,4 +206,15 @@ def _inventory(routes: InventoryRoutes) -> list[BaseRoute]:
         Route("/v1/devices/{device_id}/revoke", routes.revoke, methods=["POST"]),
         Route("/v1/enrolments", routes.enrolments),
         Route("/v1/register", routes.register, methods=["POST"]),
+    ]
+
+
+def _captures(routes: CaptureRoutes) -> list[BaseRoute]:
+    return [
+        Route("/v1/captures", routes.begin, methods=["POST"]),
+        Route("/v1/captures", routes.listed),
+        Route("/v1/captures/erase", routes.erase, methods=["POST"]),
+        Route("/v1/captures/forget", routes.forget, methods=["POST"]),
+        Route("/v1/captures/{id}/content", routes.content, methods=["POST"]),
+        Route("/v1/captures/{id}/content", routes.read),
     ]
