@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "approve": ("muster.cli.approve:approve", "Approve a commit with your own key, without any forge."),
     "build": ("muster.cli.build:build", "Build a release's artifact, or prove that it rebuilds."),
     "builder": ("muster.cli.builder:builder", "Keep and make the environments that builds run in."),
+    "capture": ("muster.cli.capture:capture", "Export samples that devices sent, for labelling; erase them."),
     "check": ("muster.cli.check:check", "Load a fleet and name every complaint with its place."),
     "demo": ("muster.cli.demo:demo", "Play the whole loop on a scratch fleet of real agents."),
     "describe": ("muster.cli.describe:describe", "Show one resource with status, conditions and reasons."),

@@ -146,6 +146,39 @@ def measure(job: Path, folder: Path, out: Path, output: str, **given: str | None
 
 
 @agent.command()
+@click.argument("purpose", required=False)
+@click.argument("choice", type=click.Choice(["on", "off"]), required=False)
+@click.option("--folder", type=_FOLDER, required=True, help="Folder of the device.")
+@_output
+def consent(folder: Path, purpose: str | None, choice: str | None, output: str) -> None:
+    """Consent to the capture of samples for PURPOSE, or withdraw it. Without PURPOSE: show what is declared.
+
+    Withdrawing erases what waits here at once; the server is asked to erase what it has as soon as it answers.
+    """
+    from muster.agent.capture.owner import choose, overview
+    from muster.agent.folder import DeviceFolder
+
+    device = DeviceFolder(folder)
+    if purpose is not None:
+        if choice is None:
+            raise Unusable(f"{purpose}: on or off?", f"muster agent consent {purpose} on --folder {folder}")
+        choose(device, purpose, given=choice == "on")
+    rows = overview(device)
+
+    def text() -> None:
+        if not rows:
+            click.echo("nothing is declared, and nothing consented to")
+            return
+        table(["purpose", "model", "consent", "waiting", "to be erased", "statement"], [
+            [row["purpose"], row["model"] or "-", "on" if row["consent"] else "off", row["waiting"],
+             "yes" if row["toBeErased"] else "no", row["statement"] or "-"]
+            for row in rows
+        ])  # fmt: skip
+
+    emit(rows, output, text)
+
+
+@agent.command()
 @click.option("--folder", type=_FOLDER, required=True, help="Folder of the device.")
 @_output
 def status(folder: Path, output: str) -> None:

@@ -16,14 +16,16 @@ from muster.cli.repository import load_fleet, repository_option
 from muster.kinds.errors import Unusable
 
 _PAGE = 1_000
+_WHATS = [*listing.DECLARED, "published", "devices", "enrolments", "drift", "captures", "status"]
 
 
 @click.command()
-@click.argument("what", type=click.Choice([*listing.DECLARED, "published", "devices", "enrolments", "drift", "status"]))
+@click.argument("what", type=click.Choice(_WHATS))
 @click.option("--class", "device_class", help="Devices of this class only.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Devices with all these labels only.")
 @click.option("--limit", type=click.IntRange(min=1), help="As many devices at most.")
 @click.option("--after", help="Devices after this id, in the order of ids: where the last page ended.")
+@click.option("--model", help="Captures of this model only.")
 @repository_option
 @server_option
 @state_option
@@ -31,7 +33,8 @@ _PAGE = 1_000
 def get(what: str, output: str, **options: Any) -> int:
     """List what is declared (releases, classes, cohorts), what devices can fetch (published), or what runs (devices,
     status), or what devices run that git never declared for them (drift: exits 1 if that is not ignored). Ids that are
-    no devices are listed as enrolments: expected, waiting to be accepted, revoked.
+    no devices are listed as enrolments: expected, waiting to be accepted, revoked. What devices sent of what their
+    models saw is listed as captures, by nothing that names a device.
 
     What is declared comes from git, and needs no controller; the rest comes from the controller.
     """
@@ -54,6 +57,11 @@ def get(what: str, output: str, **options: Any) -> int:
         drift = client.get("/v1/drift", names=100)
         emit(drift, output, lambda: listing.print_drift(drift))
         return 1 if any(item["difference"]["action"] != "Ignore" for item in drift["items"]) else 0
+    if what == "captures":
+        chosen = {"model": options["model"]} if options["model"] else {}
+        samples = list(client.pages("/v1/captures", limit=_PAGE, **chosen))
+        emit(samples, output, lambda: listing.print_captures(samples))
+        return 0
     rows = _page(client, what, options)
     emit(rows, output, lambda: (listing.print_devices if what == "devices" else listing.print_enrolments)(rows))
     return 0

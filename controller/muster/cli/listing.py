@@ -129,6 +129,32 @@ def print_devices(states: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
+def print_captures(samples: Sequence[Mapping[str, Any]]) -> None:
+    """Samples that devices sent, as a table: nothing of who sent them."""
+    if not samples:
+        click.echo("no samples")
+        return
+    keys = ("id", "purpose", "release", "deviceClass", "locale", "because", "failureMode", "label", "corrected")
+    table(
+        ["id", "purpose", "release", "class", "locale", "because", "failure mode", "answered", "corrected",
+         "confidence", "taken on", "expires at"],
+        [
+            [
+                *(_printable(sample.get(key) or "-") for key in keys),
+                format_percent(sample["confidence"]),
+                sample["takenOn"],
+                sample["expiresAt"],
+            ]
+            for sample in samples
+        ],
+    )  # fmt: skip
+
+
+def _printable(text: str) -> str:
+    """What a device wrote must not steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def print_drift(drift: Mapping[str, Any]) -> None:
     """What devices run that git never declared for them, as a table."""
     if not drift["items"]:

@@ -42,6 +42,10 @@ class ControllerClient:
         """The JSON answer to GET `path`."""
         return _json(self._body(path, query, 10))
 
+    def data(self, path: str) -> bytes:
+        """The bytes that GET `path` answers."""
+        return self._body(path, {}, 10)
+
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The JSON answer to POST `path`."""
         return _json(self._body(path, {}, 10, json.dumps(body).encode()))

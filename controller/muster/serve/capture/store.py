@@ -141,6 +141,8 @@ class CaptureStore:
 
     def sweep(self) -> int:
         """Erase what is kept for longer than was declared, and files that no record names. How many samples."""
+        if not self._folder.is_dir():
+            return 0
         return self._erase((captures.c.expires_at <= iso(self._clock()),), "retention", everything=True)
 
     def page(self, model: str | None, purpose: str | None, after: str, limit: int) -> list[Mapping[str, Any]]:
