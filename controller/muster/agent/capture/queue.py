@@ -125,6 +125,8 @@ def sweep(place: CapturePlace, consent: Consent, terms: Terms, now: datetime) ->
     gone += _beyond(kept, terms)
     drop(gone)
     names = {path.name for sample in kept if sample not in gone for path in _files_of(sample)}
+    for path in place.path.glob(".incoming-*"):
+        path.unlink(missing_ok=True)
     for folder in (place.records, place.contents):
         for path in _files(folder):
             if path.name not in names:
