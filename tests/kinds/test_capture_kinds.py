@@ -30,8 +30,8 @@ def test_captures_are_read_and_written_alike() -> None:
     (capture,) = read(DECLARED).capture
     written = json.loads(capture.model_dump_json())
     assert written.items() >= DECLARED.items()
-    assert {"unmetered": True, "charging": True} == written["conditions"]
-    assert (200, "16MiB", "7d", "90d") == tuple(written[name] for name in ("most", "size", "expiry", "keep"))
+    assert written["conditions"] == {"unmetered": True, "charging": True}
+    assert tuple(written[name] for name in ("most", "size", "expiry", "keep")) == (200, "16MiB", "7d", "90d")
 
 
 @pytest.mark.parametrize(

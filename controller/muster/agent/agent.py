@@ -69,7 +69,7 @@ class Agent:
         self._found: str | None = None
         device_id = self.device.identity.device_id
         self.captures = CaptureDesk(
-            folder, surroundings.server, self.device.identity, f"Bearer {device_id}:{self.device.secret}"
+            folder, surroundings.server, self.device.identity, lambda: f"Bearer {device_id}:{self.device.secret}"
         )
         self.models = [
             ModelOnDevice(self.device, name, Worker(camera, on_error=on_error, on_answer=self.captures.answered))

@@ -23,6 +23,7 @@ from muster.artifacts.store import Store
 from muster.plan.world import Published
 from muster.serve.answers import HttpError, on_http_error, on_http_exception
 from muster.serve.by_hand_routes import ByHandRoutes
+from muster.serve.callers import Callers
 from muster.serve.capture.routes import CaptureRoutes
 from muster.serve.capture.store import CaptureStore
 from muster.serve.device_routes import DeviceRoutes
@@ -150,7 +151,8 @@ def build_application(
     operators = OperatorRoutes(engine, view, field_view, folders.operator_token, guard)
     inventory = InventoryRoutes(engine, view, operators.authorize)
     by_hand = ByHandRoutes(engine, view.desired, operators.authorize, wake)
-    captures = CaptureRoutes(CaptureStore(engine, folders.captures), intake, view, Callers(engine, guard), operators.authorize)
+    store = CaptureStore(engine, folders.captures)
+    captures = CaptureRoutes(store, view.desired, Callers(engine, guard), intake, operators.authorize)
     probes = Probes(engine, view, patience)
     described_routes = OpenApi()
 

@@ -94,7 +94,7 @@ def _described(path: str, method: str, operation: Operation, schemas: dict[str, 
         said["parameters"] = parameters
     if operation.body is not None:
         schema = _schema(operation.body, schemas)
-        said["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        said["requestBody"] = {"required": True, "content": {operation.body_type: {"schema": schema}}}
     return said
 
 

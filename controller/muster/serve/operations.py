@@ -40,14 +40,15 @@ class Answer:
 class Operation:
     """One method of one path. `query` and `path` give the type of each parameter, as pydantic reads it.
 
-    `refusals` are further status codes that are answered with an `ErrorAnswer`; those that follow from `caller` and
-    `body` are added by `openapi`.
+    `body_type` is the media type of a body that is not JSON. `refusals` are further status codes that are answered with
+    an `ErrorAnswer`; those that follow from `caller` and `body` are added by `openapi`.
     """
 
     summary: str
     answers: Mapping[int, Answer]
     caller: Caller = "anyone"
     body: Any = None
+    body_type: str = "application/json"
     query: Mapping[str, Any] = field(default_factory=dict)
     path: Mapping[str, Any] = field(default_factory=dict)
     refusals: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""Run by a test: takes samples, with evictions, and withdraws; killed before each touch of the disk, one after the other.
+"""Run by a test: takes samples, with evictions, and withdraws; killed before each touch of the disk, one by one.
 
 Prints one JSON line for each kill: what a start afterwards finds, before and after its sweep.
 """
@@ -12,7 +12,6 @@ import warnings
 from pathlib import Path
 
 from captured import PURPOSE, device, now, sample, taken, terms
-
 from muster.agent.capture.consent import read_consent
 from muster.agent.capture.owner import choose
 from muster.agent.capture.queue import content_of, sweep, waiting
@@ -78,7 +77,7 @@ def main() -> None:
             child(folder, point)
             os._exit(0)
         ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-        print(json.dumps({"point": point, "ended": ended, **found(folder)}))
+        sys.stdout.write(json.dumps({"point": point, "ended": ended, **found(folder)}) + "\n")
         if ended != KILLED:
             break
 

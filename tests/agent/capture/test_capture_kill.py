@@ -26,7 +26,7 @@ def test_a_kill_at_any_point_leaves_whole_samples_within_bounds_and_none_that_wa
     assert done.returncode == 0, done.stderr[-2_000:]
     states: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
     last = states.pop()
-    assert (0, [4], 2) == (last["ended"], last["after"], last["files"])
+    assert (last["ended"], last["after"], last["files"]) == (0, [4], 2)
     assert len(states) > 60
     assert {KILLED} == {state["ended"] for state in states}
     seen = set()
@@ -35,7 +35,7 @@ def test_a_kill_at_any_point_leaves_whole_samples_within_bounds_and_none_that_wa
             continue
         assert len(state["before"]) <= 2
         assert 2 * len(state["after"]) == state["files"]
-        assert [] == state["rest"]
+        assert state["rest"] == []
         # 4 was taken under the second consent: the others may not outlive the first.
         allowed = {4} if state["withdrawn"] else {1, 2, 3}
         assert set(state["after"]) <= (allowed if state["given"] else set())

@@ -9,11 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from captured import MODEL, PURPOSE, device, now, sample, taken, terms
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from captured import MODEL, PURPOSE, device, now, sample, taken, terms
 from muster.agent.capture.consent import MOST_CONSENTS, read_consent
 from muster.agent.capture.owner import choose, overview
 from muster.agent.capture.queue import content_of, sweep, waiting
@@ -112,12 +112,12 @@ def test_the_oldest_go_first(path: Path) -> None:
     """By number, and by size."""
     place = device(path, terms(most=3, size="1KiB"))
     choose(DeviceFolder(path), PURPOSE, given=True)
-    assert 5 == taken(place, *(sample(value) for value in range(5)))
-    assert [2, 3, 4] == [int.from_bytes(content_of(one)[:4], "little") for one in waiting(place)]
+    assert taken(place, *(sample(value) for value in range(5))) == 5
+    assert [int.from_bytes(content_of(one)[:4], "little") for one in waiting(place)] == [2, 3, 4]
     taken(place, sample(9, elements=1_024))
-    assert [9] == [int.from_bytes(content_of(one)[:4], "little") for one in waiting(place)]
-    assert 0 == taken(place, sample(1, elements=1_032)), "what is larger than the queue drops nothing"
-    assert 1 == len(waiting(place))
+    assert [int.from_bytes(content_of(one)[:4], "little") for one in waiting(place)] == [9]
+    assert taken(place, sample(1, elements=1_032)) == 0, "what is larger than the queue drops nothing"
+    assert len(waiting(place)) == 1
 
 
 def test_what_was_handed_over_before_a_withdrawal_is_not_written_after_it(path: Path) -> None:
@@ -129,8 +129,8 @@ def test_what_was_handed_over_before_a_withdrawal_is_not_written_after_it(path: 
     assert taker.offer(sample())
     choose(folder, PURPOSE, given=False)
     choose(folder, PURPOSE, given=True)
-    assert 0 == taker.write()
-    assert [] == waiting(place)
+    assert taker.write() == 0
+    assert waiting(place) == []
 
 
 def test_consent_to_one_purpose_is_none_to_another(path: Path) -> None:
@@ -138,7 +138,7 @@ def test_consent_to_one_purpose_is_none_to_another(path: Path) -> None:
     place = device(path, terms(), terms("night"))
     choose(DeviceFolder(path), "night", given=True)
     taken(place, sample())
-    assert ["night"] == [one.envelope.record.purpose for one in waiting(place)]
+    assert [one.envelope.record.purpose for one in waiting(place)] == ["night"]
 
 
 def test_a_share_is_drawn(path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_share_is_drawn(path: Path) -> None:
     asked: list[int] = []
     taker = Taker(place, share=lambda ppm: bool(asked.append(ppm)))
     assert not taker.offer(sample())
-    assert [250_000] == asked
+    assert asked == [250_000]
 
 
 def test_a_record_says_what_labelling_needs_and_not_who_sent_it(path: Path) -> None:
@@ -159,13 +159,13 @@ def test_a_record_says_what_labelling_needs_and_not_who_sent_it(path: Path) -> N
     taken(place, sample(7, corrected="1", failure_mode="glare"))
     (one,) = waiting(place)
     record = one.envelope.record
-    assert ("de-DE", "cam-day", "meter-reader/1.0.0", "glare") == (
+    assert (
         record.locale, record.device_class, record.release, record.failure_mode,
-    )  # fmt: skip
-    assert ("disagreement", "7", "1") == (record.because, record.label, record.corrected)
+    ) == ("de-DE", "cam-day", "meter-reader/1.0.0", "glare")  # fmt: skip
+    assert (record.because, record.label, record.corrected) == ("disagreement", "7", "1")
     for file in (*place.records.iterdir(), *place.contents.iterdir()):
         assert b"the-device-itself" not in file.read_bytes()
-        assert 0o600 == file.stat().st_mode & 0o777
+        assert file.stat().st_mode & 0o777 == 0o600
     assert content_of(one) == sample(7).frame.tobytes()
 
 
@@ -177,7 +177,7 @@ def test_samples_expire_whichever_way_the_clock_is_wrong(path: Path, hours: int)
     taken(place, sample(), at=now())
     with place.held():
         sweep(place, read_consent(place), read_terms(place), now())
-        assert 1 == len(waiting(place))
+        assert len(waiting(place)) == 1
         sweep(place, read_consent(place), read_terms(place), now() + timedelta(hours=hours))
     assert [] == list(place.contents.iterdir()) == list(place.records.iterdir())
 
@@ -189,9 +189,9 @@ def test_a_consent_that_cannot_be_read_is_none(path: Path, damage: bytes) -> Non
     choose(DeviceFolder(path), PURPOSE, given=True)
     taken(place, sample())
     place.consent.write_bytes(damage)
-    assert 0 == taken(place, sample(2))
+    assert taken(place, sample(2)) == 0
     with place.held():
-        assert 1 == sweep(place, read_consent(place), read_terms(place), now())
+        assert sweep(place, read_consent(place), read_terms(place), now()) == 1
 
 
 def test_strange_offers_are_not_taken_and_raise_nothing(path: Path) -> None:
@@ -199,8 +199,8 @@ def test_strange_offers_are_not_taken_and_raise_nothing(path: Path) -> None:
     place = device(path, terms())
     choose(DeviceFolder(path), PURPOSE, given=True)
     strange = [{"label": "x" * 3_000}, {"locale": "no locale"}, {"release": "nonsense"}, {"failure_mode": "Not A Name"}]
-    assert 0 == taken(place, *(sample(value, **changes) for value, changes in enumerate(strange)))
-    assert 1 == taken(place, sample(9, confidence=float("nan")))
+    assert taken(place, *(sample(value, **changes) for value, changes in enumerate(strange))) == 0
+    assert taken(place, sample(9, confidence=float("nan"))) == 1
 
 
 def test_offers_wait_in_memory_within_bounds_and_a_thread_writes_them(path: Path) -> None:
@@ -210,7 +210,7 @@ def test_offers_wait_in_memory_within_bounds_and_a_thread_writes_them(path: Path
     taker = Taker(place, share=lambda _ppm: True)
     for value in range(HANDED_OVER + 4):
         taker.offer(sample(value))
-    assert [] == waiting(place)
+    assert waiting(place) == []
     thread = TakerThread(taker)
     thread.start()
     thread.stop()
@@ -224,10 +224,10 @@ def test_who_decides_sees_what_for(path: Path) -> None:
     choose(folder, PURPOSE, given=True)
     taken(place, sample())
     (row,) = overview(folder)
-    assert (PURPOSE, MODEL, True, 1, False) == tuple(row.values())[:5]
+    assert tuple(row.values())[:5] == (PURPOSE, MODEL, True, 1, False)
     assert "help to read them better" in row["statement"]
     choose(folder, PURPOSE, given=False)
-    assert (False, 0, True) == tuple(overview(folder)[0].values())[2:5]
+    assert tuple(overview(folder)[0].values())[2:5] == (False, 0, True)
     with pytest.raises(Unusable, match="no purpose"):
         choose(folder, "../x", given=True)
     for number in range(MOST_CONSENTS):

@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from captured import PURPOSE, device, sample, taken, terms
 
+from captured import PURPOSE, device, sample, taken, terms
 from muster.agent.capture.conditions import ask, read_settings
 from muster.agent.capture.consent import read_consent
 from muster.agent.capture.owner import choose
@@ -86,7 +86,7 @@ def decide(place: CapturePlace, *, given: bool) -> None:
 
 
 def sender(place: CapturePlace, server: SimulatedCaptures) -> Sender:
-    return Sender(place, server, "Bearer dev-1:secret")
+    return Sender(place, server, lambda: "Bearer dev-1:secret")
 
 
 def test_what_waits_is_sent_oldest_first_and_is_then_gone(place: CapturePlace) -> None:
@@ -94,10 +94,10 @@ def test_what_waits_is_sent_oldest_first_and_is_then_gone(place: CapturePlace) -
     taken(place, sample(1, elements=BIG), sample(2))
     contents = [one.place.content.read_bytes() for one in waiting(place)]
     server = SimulatedCaptures()
-    assert 2 == sender(place, server).send().samples
+    assert sender(place, server).send().samples == 2
     assert contents == [bytes(content) for content in server.contents.values()]
     assert [] == waiting(place) == list(place.contents.iterdir())
-    assert 3 == sum("content" in path for path in server.paths[:4])
+    assert sum("content" in path for path in server.paths[:4]) == 3
 
 
 def test_a_cut_goes_on_where_the_server_is(place: CapturePlace) -> None:
@@ -111,9 +111,9 @@ def test_a_cut_goes_on_where_the_server_is(place: CapturePlace) -> None:
 
     server.before = cut
     assert sender(place, server).send().setback == "the line went dead"
-    assert 1 == len(waiting(place))
+    assert len(waiting(place)) == 1
     server.before, server.paths = lambda _path: None, []
-    assert 1 == sender(place, server).send().samples
+    assert sender(place, server).send().samples == 1
     assert [f"offset={2 * CHUNK}"] == [urlsplit(path).query for path in server.paths if "content" in path]
 
 
@@ -129,18 +129,18 @@ def test_a_withdrawal_in_the_middle_of_a_sample_stops_it_and_is_told_next(place:
             decide(place, given=False)
 
     server.before = withdraw
-    assert 0 == sender(place, server).send().samples
-    assert [CHUNK] == [len(content) for content in server.contents.values()]
+    assert sender(place, server).send().samples == 0
+    assert [len(content) for content in server.contents.values()] == [CHUNK]
     decide(place, given=True)
     taken(place, sample(2))
     server.before, server.paths, server.status = lambda _path: None, [], 503
-    assert 7.0 == sender(place, server).send().retry_after
-    assert ["/v1/captures/erase"] == server.paths
+    assert sender(place, server).send().retry_after == 7.0
+    assert server.paths == ["/v1/captures/erase"]
     server.paths, server.status = [], None
     done = sender(place, server).send()
-    assert (1, 1) == (done.erased, done.samples)
-    assert "/v1/captures/erase" == server.paths[0]
-    assert {} == read_consent(place).withdrawn
+    assert (done.erased, done.samples) == (1, 1)
+    assert server.paths[0] == "/v1/captures/erase"
+    assert read_consent(place).withdrawn == {}
 
 
 def test_a_withdrawal_that_comes_while_another_is_told_is_told_too(place: CapturePlace) -> None:
@@ -148,15 +148,15 @@ def test_a_withdrawal_that_comes_while_another_is_told_is_told_too(place: Captur
     decide(place, given=False)
     server = SimulatedCaptures(before=lambda _path: decide(place, given=False))
     sender(place, server).send()
-    assert [PURPOSE] == list(read_consent(place).withdrawn)
+    assert list(read_consent(place).withdrawn) == [PURPOSE]
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 413, 415, 422])
 def test_what_the_server_will_never_take_is_dropped(place: CapturePlace, status: int) -> None:
     """It must not hold up what comes after it."""
     taken(place, sample(1), sample(2))
-    assert 2 == sender(place, SimulatedCaptures(status=status)).send().refused
-    assert [] == waiting(place)
+    assert sender(place, SimulatedCaptures(status=status)).send().refused == 2
+    assert waiting(place) == []
 
 
 @pytest.mark.parametrize("status", [301, 401, 429, 500, 503, 200])
@@ -164,8 +164,8 @@ def test_what_the_server_may_take_later_is_kept(place: CapturePlace, status: int
     """Answers that say nothing of the sample, and one that says nothing at all."""
     taken(place, sample(1))
     done = sender(place, SimulatedCaptures(status=status)).send()
-    assert (0, 0, 7.0) == (done.samples, done.refused, done.retry_after)
-    assert 1 == len(waiting(place))
+    assert (done.samples, done.refused, done.retry_after) == (0, 0, 7.0)
+    assert len(waiting(place)) == 1
 
 
 def test_a_server_that_never_comes_to_an_end_is_left(place: CapturePlace) -> None:
@@ -207,7 +207,7 @@ def test_samples_go_while_the_conditions_are_known_to_hold(tmp_path: Path, facts
     taken(place, sample())
     server = SimulatedCaptures()
     assert sent == sender(place, server).send().samples
-    assert ["gone"] == server.erased
+    assert server.erased == ["gone"]
 
 
 def test_a_command_tells_facts_and_what_ends_badly_tells_none(tmp_path: Path) -> None:
@@ -215,13 +215,13 @@ def test_a_command_tells_facts_and_what_ends_badly_tells_none(tmp_path: Path) ->
     place = device(tmp_path / "device", terms())
     told = []
     for program in (
-        "print('{\"metered\": false, \"charging\": true}')",
+        'print(\'{"metered": false, "charging": true}\')',
         "print('{\"metered\": false}'); raise SystemExit(1)",
         "print('x' * 100_000)",
     ):
         place.settings.write_text(json.dumps({"facts": {"command": [sys.executable, "-c", program]}}))
         told.append(ask(read_settings(place).facts).charging)
-    assert [True, None, None] == told
+    assert told == [True, None, None]
     for wrong in ({"command": ["facts"]}, {"command": []}, {"file": "facts"}, {}, {"file": "/a", "command": ["/b"]}):
         place.settings.write_text(json.dumps({"facts": wrong}))
         with pytest.raises(Unusable):

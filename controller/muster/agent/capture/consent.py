@@ -83,5 +83,5 @@ def heard(place: CapturePlace, purpose: str, number: int) -> Consent:
 
 
 def _write(place: CapturePlace, consent: Consent) -> Consent:
-    write_durably(place.consent, canonical_json(consent.model_dump(mode="json")), 0o600)
+    write_durably(place.consent, canonical_json(consent.model_dump(mode="json")), 0o600, place.disk)
     return consent

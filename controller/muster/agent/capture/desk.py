@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from muster.agent.capture.consent import read_consent
 from muster.agent.capture.place import CapturePlace
@@ -12,6 +11,7 @@ from muster.agent.capture.sending import Sender, Sent
 from muster.agent.capture.taking import Sample, Taker
 from muster.agent.capture.terms import read_terms, write_terms
 from muster.agent.folder import DeviceFolder
+from muster.agent.identity import Identity
 from muster.agent.loaded import Answered, LoadedModel
 from muster.agent.moment import Moment
 from muster.agent.server import Server
@@ -22,9 +22,11 @@ from muster.kinds.errors import MusterError
 
 
 class CaptureDesk:
-    """One device's."""
+    """One device's. `authorization` gives the header that it proves itself with now."""
 
-    def __init__(self, folder: DeviceFolder, server: Server, identity: Any, authorization: str) -> None:
+    def __init__(
+        self, folder: DeviceFolder, server: Server, identity: Identity, authorization: Callable[[], str]
+    ) -> None:
         self.place = CapturePlace.of(folder)
         self.taker = Taker(self.place)
         self._identity = identity

@@ -14,25 +14,30 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from muster.agent.folder import DeviceFolder
-from muster.attest.private_files import make_private_folder
-from muster.kinds.errors import TryAgain
+from muster.artifacts.disk import DISK, Disk
+from muster.artifacts.durable import make_folder
+from muster.kinds.errors import Refused, TryAgain
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 @dataclass(frozen=True)
 class CapturePlace:
-    """Paths below one device's folder."""
+    """Paths below one device's folder, and the disk that it lies on."""
 
     path: Path
+    disk: Disk = field(default=DISK, compare=False, repr=False)
 
     @classmethod
     def of(cls, folder: DeviceFolder) -> CapturePlace:
         """That of a device. Makes nothing."""
-        return cls(folder.path / "capture")
+        return cls(folder.path / "capture", folder.disk)
 
     @property
     def consent(self) -> Path:
@@ -65,14 +70,24 @@ class CapturePlace:
 
         Raises `TryAgain` if the disk refuses, `Refused` if others can enter it.
         """
-        for folder in (self.path, self.records, self.contents):
-            make_private_folder(folder)
         try:
+            for folder in (self.path, self.records, self.contents):
+                self._make(folder)
             descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise TryAgain(f"cannot lock {self.path}: {error.strerror}", "correct the permissions") from error
+            raise TryAgain(f"cannot hold {self.path}: {error.strerror}", "correct the permissions") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
+
+    def _make(self, folder: Path) -> None:
+        """Raises `OSError`, `Refused`."""
+        make_folder(folder, self.disk)
+        if not folder.lstat().st_mode & _OTHERS:
+            return
+        # Nothing in it yet: new, or a stop came between the two.
+        if any(folder.iterdir()):
+            raise Refused(f"{folder} is open to others", f"if nobody else read what is in it: chmod 0700 {folder}")
+        folder.chmod(0o700)

@@ -20,7 +20,7 @@ from muster.agent.capture.consent import Consent, Number
 from muster.agent.capture.place import CapturePlace
 from muster.agent.capture.terms import Terms
 from muster.agent.folder import read_bounded
-from muster.artifacts.durable import sync_folder, write_durably
+from muster.artifacts.durable import INCOMING, sync_folder, write_durably
 from muster.kinds.capture import LARGEST_RECORD, LARGEST_SAMPLE, Capture, CaptureRecord
 from muster.kinds.digest import digest_of
 from muster.kinds.errors import Unusable
@@ -80,7 +80,7 @@ def waiting(place: CapturePlace) -> list[Waiting]:
 def put(place: CapturePlace, envelope: Envelope, content: bytes, terms: Capture) -> int | None:
     """Add a sample, dropping the oldest of its purpose and model until it fits. How many were dropped; None: too large.
 
-    Raises `TryAgain` if the disk refuses.
+    Raises `TryAgain`, `OSError` if the disk refuses.
     """
     if len(content) > min(terms.size, LARGEST_SAMPLE):
         return None
@@ -90,13 +90,13 @@ def put(place: CapturePlace, envelope: Envelope, content: bytes, terms: Capture)
     dropped, held = 0, sum(sizes)
     while dropped < len(queue) and (len(queue) - dropped >= terms.most or held + len(content) > terms.size):
         held -= sizes[dropped]
-        _erase(queue[dropped])
+        _erase(place, queue[dropped])
         dropped += 1
     number = everything[-1].number + 1 if everything else 1
     identity = envelope.record.id
     name = f"{number:0{_DIGITS}d}.{terms.model}.{terms.purpose}.{identity}"
-    write_durably(place.contents / identity, content, 0o600)
-    write_durably(place.records / name, envelope.model_dump_json(exclude_none=True).encode(), 0o600)
+    write_durably(place.contents / identity, content, 0o600, place.disk)
+    write_durably(place.records / name, envelope.model_dump_json(exclude_none=True).encode(), 0o600, place.disk)
     return dropped
 
 
@@ -108,10 +108,10 @@ def content_of(sample: Waiting) -> bytes:
     return content
 
 
-def drop(samples: Iterable[Waiting]) -> None:
+def drop(place: CapturePlace, samples: Iterable[Waiting]) -> None:
     """Erase samples. Raises `OSError`."""
     for sample in samples:
-        _erase(sample.place)
+        _erase(place, sample.place)
 
 
 def sweep(place: CapturePlace, consent: Consent, terms: Terms, now: datetime) -> int:
@@ -123,16 +123,16 @@ def sweep(place: CapturePlace, consent: Consent, terms: Terms, now: datetime) ->
     gone = [sample for sample in samples if not _may_stay(sample, consent, terms, now)]
     kept = [sample for sample in samples if sample not in gone]
     gone += _beyond(kept, terms)
-    drop(gone)
+    drop(place, gone)
     names = {path.name for sample in kept if sample not in gone for path in _files_of(sample)}
-    for path in place.path.glob(".incoming-*"):
-        path.unlink(missing_ok=True)
+    for path in place.path.glob(f"{INCOMING}*"):
+        place.disk.unlink(path)
     for folder in (place.records, place.contents):
         for path in _files(folder):
             if path.name not in names:
-                path.unlink(missing_ok=True)
+                place.disk.unlink(path)
         if folder.is_dir():
-            sync_folder(folder)
+            sync_folder(folder, place.disk)
     return len(gone)
 
 
@@ -167,9 +167,9 @@ def _files_of(sample: Waiting) -> tuple[Path, Path]:
     return sample.place.record, sample.place.content
 
 
-def _erase(found: _Place) -> None:
-    found.record.unlink(missing_ok=True)
-    found.content.unlink(missing_ok=True)
+def _erase(place: CapturePlace, found: _Place) -> None:
+    place.disk.unlink(found.record)
+    place.disk.unlink(found.content)
 
 
 def _places(place: CapturePlace) -> list[_Place]:

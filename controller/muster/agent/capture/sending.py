@@ -8,7 +8,7 @@ something is sent.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,12 +44,12 @@ class Sent:
 
 
 class Sender:
-    """For one device. `authorization` is the header that it proves itself with."""
+    """For one device. `authorization` gives the header that it proves itself with now."""
 
-    def __init__(self, place: CapturePlace, server: Server, authorization: str) -> None:
+    def __init__(self, place: CapturePlace, server: Server, authorization: Callable[[], str]) -> None:
         self._place = place
         self._server = server
-        self._headers = {"Authorization": authorization}
+        self._authorization = authorization
         self._requests = 0
 
     def send(self) -> Sent:
@@ -65,7 +65,7 @@ class Sender:
                 if outcome == "stopped":
                     break
                 with self._place.held():
-                    drop([sample])
+                    drop(self._place, [sample])
                 sent, refused = sent + (outcome == "sent"), refused + (outcome == "refused")
         except Postponed as setback:
             return Sent(sent, refused, erased, setback.message, setback.retry_after or 0.0)
@@ -122,7 +122,7 @@ class Sender:
 
     def _post(self, path: str, content_type: str, body: bytes) -> Answer:
         self._requests = max(0, self._requests - 1)
-        return self._server.post(path, {**self._headers, "Content-Type": content_type}, body)
+        return self._server.post(path, {"Authorization": self._authorization(), "Content-Type": content_type}, body)
 
 
 def _source(place: CapturePlace) -> Any:

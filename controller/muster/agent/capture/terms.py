@@ -41,5 +41,5 @@ def write_terms(place: CapturePlace, declared: Mapping[str, Captures]) -> Terms:
     """Keep what is declared. Call while the place is held. Raises `TryAgain` if the disk refuses."""
     terms = Terms(models={model: captures for model, captures in declared.items() if captures})
     if terms != read_terms(place):
-        write_durably(place.terms, canonical_json(terms.model_dump(mode="json")), 0o600)
+        write_durably(place.terms, canonical_json(terms.model_dump(mode="json")), 0o600, place.disk)
     return terms

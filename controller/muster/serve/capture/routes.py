@@ -9,23 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from sqlalchemy import Engine, select
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from muster.kinds.capture import LARGEST_CHUNK, LARGEST_RECORD, Capture, CaptureRecord, SampleId
+from muster.kinds.capture import LARGEST_CHUNK, LARGEST_RECORD, LARGEST_SAMPLE, Capture, CaptureRecord, SampleId
 from muster.kinds.digest import DeviceId, Name
 from muster.kinds.errors import Refused, TryAgain
-from muster.observe.storage import devices
 from muster.plan.world import Published
-from muster.serve.answers import HttpError, bounded_body, page
-from muster.serve.by_hand_routes import Person
+from muster.serve.answers import HttpError, Person, bounded_body, one_complaint, page, parsed
+from muster.serve.callers import Callers
 from muster.serve.capture.store import CaptureStore, NotTakenError, Progress
+from muster.serve.intake import Intake
+from muster.serve.inventory_routes import number
+from muster.serve.operations import Answer, Limit, Operation, described
 
 BODY_LIMIT = 4 * 1024
 PAGE = 1_000
@@ -38,6 +39,10 @@ log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 _Body = TypeVar("_Body", bound=BaseModel)
 _sample_id: TypeAdapter[str] = TypeAdapter(SampleId)
+_Offset = Annotated[int, Field(ge=0, le=LARGEST_SAMPLE)]
+_AfterSample = Annotated[str, Field(max_length=64)]
+_ID = {"id": SampleId}
+_OCTETS = "application/octet-stream"
 
 
 class AskedToErase(BaseModel):
@@ -58,27 +63,56 @@ class AskedToForget(BaseModel):
     device_id: DeviceId | None = None
 
 
+class ProgressAnswer(BaseModel):
+    """How far the content of a sample has come, in bytes, and whether the sample is whole."""
+
+    received: int
+    complete: bool
+
+
+class ErasedAnswer(BaseModel):
+    """How many samples are gone."""
+
+    erased: int
+
+
+class SamplesAnswer(BaseModel):
+    """Records with `expiresAt`, in the order of their ids; `next` is what `after` says for the following page."""
+
+    items: list[dict[str, Any]]
+    next: str | None
+
+
 class CaptureRoutes:
-    """Handlers. `device`: the id of who calls, or an answer 401; `operator`: an answer 401 unless an operator calls."""
+    """Handlers. `operator`: an answer 401 unless an operator calls."""
 
     def __init__(
         self,
-        engine: Engine,
         store: CaptureStore,
         published: Callable[[], Published],
-        device: Callable[[Request], Awaitable[str]],
+        callers: Callers,
+        intake: Intake,
         operator: Callable[[Request], None],
     ) -> None:
-        self._engine = engine
         self._store = store
         self._published = published
-        self._device = device
+        self._callers = callers
+        self._intake = intake
         self._operator = operator
         self._sending: set[str] = set()
         # A thread of its own: who waits for this folder must not take the threads that reports need.
         self._worker = ThreadPoolExecutor(1, "captures")
         self._waiting = 0
 
+    @described(
+        Operation(
+            summary="Begin to send a sample, or ask how far its content has come",
+            caller="device",
+            body=CaptureRecord,
+            answers={201: Answer("Known, and durable.", ProgressAnswer)},
+            refusals=(404, 410, 503),
+        )
+    )
     async def begin(self, request: Request) -> JSONResponse:
         """POST /v1/captures: the record of a sample; may be repeated. The answer says where its content goes on."""
         device_id = await self._device(request)
@@ -90,18 +124,42 @@ class CaptureRoutes:
             progress = await self._do(lambda: self._store.begin(device_id, record, terms))
         return _said(progress, 201)
 
+    @described(
+        Operation(
+            summary="Add raw elements to a sample: little endian, C order",
+            caller="device",
+            body=bytes,
+            body_type=_OCTETS,
+            path=_ID,
+            query={"offset": _Offset},
+            answers={
+                200: Answer("Added.", ProgressAnswer),
+                409: Answer("Nothing was changed: the content goes on elsewhere.", ProgressAnswer),
+            },
+            refusals=(404, 415, 503),
+        )
+    )
     async def content(self, request: Request) -> JSONResponse:
         """POST /v1/captures/{id}/content?offset=: a chunk of raw elements."""
         device_id = await self._device(request)
-        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/octet-stream":
-            raise HttpError(415, "a chunk of content is application/octet-stream")
-        sample, offset = _sample(request), _number(request, "offset", 0, 2**31)
+        if request.headers.get("content-type", "").partition(";")[0].strip() != _OCTETS:
+            raise HttpError(415, f"a chunk of content is {_OCTETS}")
+        sample, offset = _sample(request), number(request, "offset", 0, LARGEST_SAMPLE)
         with self._only_one(device_id):
             chunk = await bounded_body(request, LARGEST_CHUNK)
             progress = await self._do(lambda: self._store.add(device_id, sample, offset, chunk))
         # A chunk that did not fit on changed nothing; the answer tells where the next one begins.
         return _said(progress, 200 if progress.complete or progress.received == offset + len(chunk) else 409)
 
+    @described(
+        Operation(
+            summary="Erase what this device sent under a purpose: consent was withdrawn",
+            caller="device",
+            body=AskedToErase,
+            answers={200: Answer("Gone.", ErasedAnswer)},
+            refusals=(503,),
+        )
+    )
     async def erase(self, request: Request) -> JSONResponse:
         """POST /v1/captures/erase: consent to a purpose was withdrawn on this device."""
         device_id = await self._device(request)
@@ -110,6 +168,15 @@ class CaptureRoutes:
             erased = await self._do(lambda: self._store.erase(device_id, asked.purpose))
         return JSONResponse({"erased": erased})
 
+    @described(
+        Operation(
+            summary="Erase what was sent under a purpose, by a device, or by a device under a purpose",
+            caller="operator",
+            body=AskedToForget,
+            answers={200: Answer("Gone, and in the ledger.", ErasedAnswer)},
+            refusals=(503,),
+        )
+    )
     async def forget(self, request: Request) -> JSONResponse:
         """POST /v1/captures/forget: a person has samples erased, of a purpose or a device."""
         self._operator(request)
@@ -117,15 +184,33 @@ class CaptureRoutes:
         erased = await self._do(lambda: self._store.forget(asked.by, purpose=asked.purpose, device_id=asked.device_id))
         return JSONResponse({"erased": erased})
 
+    @described(
+        Operation(
+            summary="Records of samples that are whole, without who sent them",
+            caller="operator",
+            query={"model": Name, "purpose": Name, "after": _AfterSample, "limit": Limit},
+            answers={200: Answer("A page.", SamplesAnswer)},
+            refusals=(503,),
+        )
+    )
     async def listed(self, request: Request) -> JSONResponse:
         """GET /v1/captures?model=&purpose=&after=&limit=: records of whole samples, without who sent them."""
         self._operator(request)
-        limit = _number(request, "limit", 100, PAGE)
-        after = request.query_params.get("after", "")[:64]
-        chosen = request.query_params.get("model"), request.query_params.get("purpose")
-        rows = await self._do(lambda: self._store.page(*chosen, after, limit))
+        limit = number(request, "limit", 100, PAGE)
+        after = str(_valid(request, "after", _AfterSample) or "")
+        model, purpose = _valid(request, "model", Name), _valid(request, "purpose", Name)
+        rows = await self._do(lambda: self._store.page(model, purpose, after, limit))
         return JSONResponse(page(rows, limit, "id"))
 
+    @described(
+        Operation(
+            summary="The raw elements of a sample",
+            caller="operator",
+            path=_ID,
+            answers={200: Answer("Little endian, C order.", None, _OCTETS)},
+            refusals=(404, 503),
+        )
+    )
     async def read(self, request: Request) -> Response:
         """GET /v1/captures/{id}/content: the raw elements of a sample."""
         self._operator(request)
@@ -145,11 +230,7 @@ class CaptureRoutes:
 
     def _terms(self, device_id: str, record: CaptureRecord) -> Capture | None:
         """What is published about a record's purpose for the class that the device is enrolled with."""
-        with self._engine.connect() as connection:
-            device_class = connection.execute(
-                select(devices.c.device_class).where(devices.c.device_id == device_id)
-            ).scalar()
-        if device_class != record.device_class:
+        if self._store.class_of(device_id) != record.device_class:
             return None
         document = self._published().documents.get((record.model, record.device_class))
         declared = document.capture if document else ()
@@ -176,12 +257,14 @@ class CaptureRoutes:
             self._waiting -= 1
 
     async def _read(self, request: Request, model: type[_Body], limit: int) -> _Body:
-        try:
-            return model.model_validate_json(await bounded_body(request, limit))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise HttpError(422, f"{place or 'body'}: {first['msg']}") from error
+        return await parsed(model.model_validate_json, await bounded_body(request, limit))
+
+    async def _device(self, request: Request) -> str:
+        """The id of the device that calls. Raises `HttpError`: 401, 429."""
+        caller = await self._callers.device(request)
+        if caller.proof == "next":
+            await self._intake.submit(caller.settle)
+        return caller.device_id
 
     @contextlib.contextmanager
     def _only_one(self, device_id: str) -> Iterator[None]:
@@ -206,8 +289,10 @@ def _sample(request: Request) -> str:
         raise HttpError(404, "there is no such sample") from error
 
 
-def _number(request: Request, name: str, default: int, most: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or not 0 <= int(text[:20]) <= most:
-        raise HttpError(422, f"{name} must be a number from 0 to {most}")
-    return int(text)
+def _valid(request: Request, name: str, kind: Any) -> str | None:
+    """A parameter of the query; None if it is absent. Raises `HttpError` 422."""
+    text = request.query_params.get(name)
+    try:
+        return None if text is None else str(TypeAdapter(kind).validate_python(text))
+    except ValidationError as error:
+        raise one_complaint(error) from error

@@ -27,7 +27,7 @@ from muster.attest.private_files import make_private_folder
 from muster.kinds.capture import Capture, CaptureRecord
 from muster.kinds.digest import digest_of
 from muster.kinds.errors import Refused, TryAgain
-from muster.observe.storage import capture_senders, captures, iso, writing
+from muster.observe.storage import capture_senders, captures, devices, iso, writing
 
 
 class NotTakenError(Refused):
@@ -70,6 +70,11 @@ class CaptureStore:
         self._folder = folder
         self._quotas = quotas or Quotas()
         self._clock = clock
+
+    def class_of(self, device_id: str) -> str | None:
+        """The class that a device is enrolled with."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(devices.c.device_class).where(devices.c.device_id == device_id)).scalar()
 
     def begin(self, device_id: str, record: CaptureRecord, terms: Capture) -> Progress:
         """Take a record, or say how far its content has come. Raises `NotTakenError`."""
