@@ -1,4 +1,4 @@
-"""Withdrawals are sent first and always, samples while conditions hold, in chunks that go on where they were cut off."""
+"""Withdrawals are sent first and always, samples while conditions hold, in chunks that go on where a cut came."""
 
 from __future__ import annotations
 

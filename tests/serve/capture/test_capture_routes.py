@@ -216,7 +216,7 @@ def test_hostile_records_are_refused(site: Site, said: Any, status: int) -> None
 
 
 def test_hostile_contents_are_refused(site: Site) -> None:
-    """Too long, not what was declared, of another type, at no place, of no sample; the right one is taken afterwards."""
+    """Too long, not what was declared, of another type, at no place, of no sample; the right one is then taken."""
     assert chunk(site, b"x")[0] == 404
     assert begin(site, record()) == (201, {"received": 0, "complete": False})
     assert chunk(site, b"x" * 65)[0] == 422

@@ -13,7 +13,7 @@ import fcntl
 import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,10 @@ from muster.kinds.capture import Capture, CaptureRecord
 from muster.kinds.digest import digest_of
 from muster.kinds.errors import Refused, TryAgain
 from muster.observe.storage import capture_senders, captures, devices, iso, writing
+
+
+AT_ONCE = 1_000
+"""Samples that are erased in one transaction."""
 
 
 class NotTakenError(Refused):
@@ -190,23 +194,29 @@ class CaptureStore:
         with writing(self._engine) as connection:
             connection.execute(update(captures).where(captures.c.id == known["id"]).values(complete=True))
 
-    def _erase(self, where: Iterable[ColumnElement[bool]], by: str, *, everything: bool = False) -> int:
+    def _erase(self, where: Sequence[ColumnElement[bool]], by: str, *, everything: bool = False) -> int:
+        erased = 0
         with self._held():
-            with writing(self._engine) as connection:
-                rows = connection.execute(
-                    select(captures.c.id, captures.c.digest, captures.c.purpose).where(*where)
-                ).all()
-                chosen = select(captures.c.id).where(*where)
-                connection.execute(delete(capture_senders).where(capture_senders.c.id.in_(chosen)))
-                connection.execute(delete(captures).where(*where))
-                now = self._clock()
-                for purpose, count in sorted(Counter(row.purpose for row in rows).items()):
-                    body = {"purpose": purpose, "by": by, "count": count}
-                    append(connection, "captures-erased", f"captures-erased/{secrets.token_hex(16)}", body, now)
-            self._unlink(rows)
+            while rows := self._erase_some(where, by):
+                self._unlink(rows)
+                erased += len(rows)
             if everything:
                 self._clear()
-        return len(rows)
+        return erased
+
+    def _erase_some(self, where: Sequence[ColumnElement[bool]], by: str) -> Sequence[Any]:
+        """As many as everybody else can wait for; their rows are gone, their files not yet."""
+        chosen = select(captures.c.id, captures.c.digest, captures.c.purpose).where(*where).limit(AT_ONCE)
+        with writing(self._engine) as connection:
+            rows = connection.execute(chosen).all()
+            ids = [row.id for row in rows]
+            connection.execute(delete(captures).where(captures.c.id.in_(ids)))
+            connection.execute(delete(capture_senders).where(capture_senders.c.id.in_(ids)))
+            now = self._clock()
+            for purpose, count in sorted(Counter(row.purpose for row in rows).items()):
+                body = {"purpose": purpose, "by": by, "count": count}
+                append(connection, "captures-erased", f"captures-erased/{secrets.token_hex(16)}", body, now)
+        return rows
 
     def _unlink(self, rows: Iterable[Any]) -> None:
         with self._engine.connect() as connection:
