@@ -12,6 +12,7 @@ from muster.agent.capture.taking import Sample, Taker
 from muster.agent.capture.terms import write_terms
 from muster.agent.folder import DeviceFolder
 from muster.agent.identity import make_identity, write_identity
+from muster.artifacts.disk import DISK, Disk
 from muster.kinds.capture import Capture
 from muster.kinds.desired import DesiredDocument, OrderedCohort
 from muster.kinds.digest import digest_of
@@ -50,9 +51,9 @@ def published(*captures: Capture) -> Published:
     return Published(documents={(MODEL, CLASS): document})
 
 
-def device(path: Path, *captures: Capture, device_id: str = "dev-1") -> CapturePlace:
+def device(path: Path, *captures: Capture, device_id: str = "dev-1", disk: Disk = DISK) -> CapturePlace:
     """The folder of an enrolled device that knows what is declared. Nobody consented to anything yet."""
-    folder = DeviceFolder(path)
+    folder = DeviceFolder(path, disk)
     path.mkdir(mode=0o700, exist_ok=True)
     identity = make_identity(
         device_id=device_id, device_class=CLASS, labels={}, models=(MODEL,), server="http://127.0.0.1"
