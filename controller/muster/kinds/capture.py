@@ -52,6 +52,10 @@ SampleId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 """128 random bits: says nothing of the device, and nobody guesses it."""
 Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$", max_length=35)]
 """A language tag, such as `de-DE` (BCP 47)."""
+Label = Annotated[
+    str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^[^\x00-\x1f\x7f-\x9f\uFFFE\uFFFF]+$")
+]
+"""What a model or a person said. Labelling tools read it within XML, people on a terminal: no control characters."""
 TakenBecause = Literal["low-confidence", "disagreement"]
 Day = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 Axis = Annotated[int, Field(ge=0, le=LARGEST_SAMPLE)]
@@ -132,9 +136,9 @@ class CaptureRecord(Declared):
     model_hash: Digest
     device_class: Name
     because: TakenBecause
-    label: Text
+    label: Label
     confidence: Annotated[int, Field(ge=0, le=PPM)]
-    corrected: Text | None = None
+    corrected: Label | None = None
     locale: Locale | None = None
     failure_mode: Name | None = None
     taken_on: Day

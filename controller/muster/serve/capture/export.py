@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from muster.artifacts.durable import write_durably
 from muster.kinds.capture import CaptureRecord
 from muster.kinds.digest import digest_of
-from muster.kinds.errors import MusterError, Unusable
+from muster.kinds.errors import Refused, Unusable
 from muster.kinds.release import Inference
 from muster.serve.capture.label_studio import distinct, labelling_config, task
 from muster.serve.capture.pictures import png_of, tensor_of
@@ -23,6 +23,7 @@ from muster.serve.client import ControllerClient
 TASKS, CONFIG, IMAGES = "tasks.json", "labelling-config.xml", "images"
 MOST_ELEMENTS = 10_000
 """Of a sample that is no picture, shown as numbers."""
+_NO_PICTURE = "it is no picture, and others of the model are"
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,12 @@ class Export:
         """Write tasks and labelling config. Raises `Unusable` for an answer that is none, `TryAgain`."""
         chosen = {"purpose": purpose} if purpose else {}
         records = [_record(item) for item in self.client.pages("/v1/captures", model=model, limit=1_000, **chosen)]
-        tasks: list[dict[str, Any]] = []
         left_out: dict[str, str] = {}
-        for record, times in distinct(records):
-            try:
-                tasks.append(task(record, self._shown(record), times))
-            except MusterError as error:
-                left_out[record.id] = error.message
+        shown = [one for record, times in distinct(records) if (one := self._task(record, times, left_out))]
+        image = any("image" in made["data"] for made in shown)
+        tasks = [made for made in shown if ("image" in made["data"]) == image]
+        # A labelling config shows every task alike.
+        left_out |= {made["data"]["capture"]: _NO_PICTURE for made in shown if ("image" in made["data"]) != image}
         labels = dict.fromkeys(
             label
             for name in dict.fromkeys(record.release for record in records)
@@ -63,10 +63,16 @@ class Export:
             for label in found.output.labels
         )
         answered = dict.fromkeys(label for one in records for label in (one.label, one.corrected) if label is not None)
-        image = any("image" in made["data"] for made in tasks)
         self._put(TASKS, json.dumps(tasks, indent=2, ensure_ascii=False).encode())
         self._put(CONFIG, labelling_config([*(labels | answered)], image=image).encode())
         return Exported(len(tasks), len(records), left_out)
+
+    def _task(self, record: CaptureRecord, times: int, left_out: dict[str, str]) -> dict[str, Any] | None:
+        try:
+            return task(record, self._shown(record), times)
+        except (Refused, Unusable) as error:
+            left_out[record.id] = error.message
+            return None
 
     def _shown(self, record: CaptureRecord) -> dict[str, Any]:
         content = self.client.data(f"/v1/captures/{record.id}/content")

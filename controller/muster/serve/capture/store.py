@@ -29,7 +29,6 @@ from muster.kinds.digest import digest_of
 from muster.kinds.errors import Refused, TryAgain
 from muster.observe.storage import capture_senders, captures, devices, iso, writing
 
-
 AT_ONCE = 1_000
 """Samples that are erased in one transaction."""
 
