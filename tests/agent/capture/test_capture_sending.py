@@ -168,6 +168,22 @@ def test_what_the_server_may_take_later_is_kept(place: CapturePlace, status: int
     assert len(waiting(place)) == 1
 
 
+def test_a_slow_line_does_not_hold_up_the_agent(place: CapturePlace) -> None:
+    """A round ends after its seconds, in the middle of a sample; the next one goes on there."""
+    taken(place, sample(1, elements=BIG), sample(2))
+    server = SimulatedCaptures()
+    clock = iter(range(0, 10_000, 6))
+    slow = Sender(place, server, lambda: "Bearer dev-1:secret", lambda: next(clock))
+    rounds = 0
+    while waiting(place):
+        count = len(server.paths)
+        assert slow.send().setback is None
+        assert len(server.paths) - count <= 2
+        rounds += 1
+    assert rounds > 3
+    assert sorted(map(len, server.contents.values())) == [64, BIG]
+
+
 def test_a_server_that_never_comes_to_an_end_is_left(place: CapturePlace) -> None:
     """A round is bounded in requests, by sample and in all."""
     taken(place, sample(1))

@@ -8,6 +8,7 @@ something is sent.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,9 +23,10 @@ from muster.agent.setbacks import Postponed, server_away
 from muster.kinds.canonical import canonical_json
 from muster.kinds.errors import Unusable
 
-CHUNK = 128 * 1024
+CHUNK = 64 * 1024
 MOST_REQUESTS = 128
-"""In a round: polls must not wait for samples for long."""
+MOST_SECONDS = 10.0
+"""In a round: polls must not wait for samples for long, also where a line is slow."""
 _TRIES = 4
 """Requests for one sample beyond those that its size asks for."""
 
@@ -44,24 +46,32 @@ class Sent:
 
 
 class Sender:
-    """For one device. `authorization` gives the header that it proves itself with now."""
+    """For one device. `authorization` gives the header that it proves itself with now. `timer` in seconds."""
 
-    def __init__(self, place: CapturePlace, server: Server, authorization: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        place: CapturePlace,
+        server: Server,
+        authorization: Callable[[], str],
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._place = place
         self._server = server
         self._authorization = authorization
+        self._timer = timer
         self._requests = 0
+        self._until = 0.0
 
     def send(self) -> Sent:
         """One round. Raises `TryAgain` and `OSError` from the disk; what the server does is in the result."""
-        self._requests = MOST_REQUESTS
+        self._requests, self._until = MOST_REQUESTS, self._timer() + MOST_SECONDS
         erased, sent, refused = 0, 0, 0
         try:
             for purpose, number in sorted(read_consent(self._place).withdrawn.items()):
                 self._erase(purpose, number)
                 erased += 1
             for sample in self._ready():
-                outcome = self._sample(sample)
+                outcome = "stopped" if self._is_over() else self._sample(sample)
                 if outcome == "stopped":
                     break
                 with self._place.held():
@@ -70,6 +80,9 @@ class Sender:
         except Postponed as setback:
             return Sent(sent, refused, erased, setback.message, setback.retry_after or 0.0)
         return Sent(sent, refused, erased)
+
+    def _is_over(self) -> bool:
+        return not self._requests or self._timer() >= self._until
 
     def _erase(self, purpose: str, number: int) -> None:
         answer = self._post(f"{CAPTURES}/erase", "application/json", canonical_json({"purpose": purpose}))
@@ -105,7 +118,7 @@ class Sender:
             return "refused"
         body = canonical_json(record.model_dump(mode="json", exclude_none=True))
         answer = self._post(CAPTURES, "application/json", body)
-        for _ in range(len(content) // CHUNK + _TRIES):
+        for chunks in range(len(content) // CHUNK + _TRIES):
             if answer.status in _REFUSED:
                 return "refused"
             said = _said(answer) if answer.status in (200, 201, 409) else None
@@ -113,7 +126,8 @@ class Sender:
                 raise _away(answer)
             if said["complete"]:
                 return "sent"
-            if not self._requests or not self._may_go(sample):
+            # One chunk at least: on the slowest line, a round must get somewhere.
+            if (chunks and self._is_over()) or not self._may_go(sample):
                 return "stopped"
             start = said["received"] if 0 <= said["received"] < len(content) else 0
             path = f"{CAPTURES}/{record.id}/content?offset={start}"
