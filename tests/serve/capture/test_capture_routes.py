@@ -22,6 +22,8 @@ from muster.kinds.capture import LARGEST_CHUNK, CaptureRecord
 from muster.kinds.digest import digest_of
 from muster.observe.storage import capture_senders, captures
 from muster.serve.capture.store import CaptureStore, NotTakenError, Quotas
+from muster.serve.guard import Access, Rates
+from muster.serve.limits import Rate
 from sites import SECRET, Site
 
 DEVICE = {"Authorization": f"Bearer dev-1:{SECRET}"}
@@ -306,3 +308,31 @@ def test_what_a_stop_left_behind_is_swept(site: Site, store: CaptureStore) -> No
         orphan.write_bytes(b"left")
     assert store.sweep() == 0
     assert [kept] == contents(site)
+
+
+def test_a_device_that_has_another_secret_sends_with_it(site: Site) -> None:
+    """The first use of a new secret ends the old one, whatever it is used for."""
+    new = "n" * 43
+    with_new = {"Authorization": f"Bearer dev-1:{new}"}
+    assert site.ask("POST", "/v1/secret", json={"secret": new}, headers=DEVICE)[0] == 200
+    assert begin(site, record())[0] == 201
+    assert begin(site, record(), with_new)[0] == 201
+    assert begin(site, record())[0] == 401
+
+
+def test_samples_are_within_the_limits_of_their_device(tmp_path: Path) -> None:
+    """One device that asks too often is told when to come back; another is not held up by it."""
+    site = Site(tmp_path / "state", Access(rates=Rates(device=Rate(3, 0.001))))
+    site.start()
+    try:
+        site.published = published(terms())
+        for name in ("dev-1", "dev-2"):
+            assert site.enrol(name)[0] == 201
+        place = queue(tmp_path)
+        taken(place, sample(1), sample(2))
+        done = send(site, place)
+        assert (done.samples, len(waiting(place))) == (1, 1)
+        assert done.retry_after > 900
+        assert begin(site, record(), {"Authorization": f"Bearer dev-2:{SECRET}"})[0] == 201
+    finally:
+        site.stop()
