@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import threading
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from captured import MODEL, PURPOSE, device, now, sample, taken, terms
 from muster.agent.capture.consent import MOST_CONSENTS, read_consent
 from muster.agent.capture.owner import choose, overview
 from muster.agent.capture.queue import content_of, sweep, waiting
-from muster.agent.capture.taking import HANDED_OVER, Taker, TakerThread
+from muster.agent.capture.taking import HANDED_OVER, HANDED_OVER_BYTES, Taker, TakerThread
 from muster.agent.capture.terms import read_terms, write_terms
 from muster.agent.folder import DeviceFolder
 from muster.kinds.errors import Refused, Unusable
@@ -215,6 +216,32 @@ def test_offers_wait_in_memory_within_bounds_and_a_thread_writes_them(path: Path
     thread.start()
     thread.stop()
     assert list(range(4, HANDED_OVER + 4)) == [int.from_bytes(content_of(one)[:4], "little") for one in waiting(place)]
+
+
+def test_large_offers_wait_in_memory_within_bytes(path: Path) -> None:
+    """A small device has no room for sixteen of the largest; the newest are kept."""
+    place = device(path, terms(size="64MiB"))
+    choose(DeviceFolder(path), PURPOSE, given=True)
+    taker = Taker(place, share=lambda _ppm: True)
+    third = HANDED_OVER_BYTES // 3
+    for value in range(5):
+        assert taker.offer(sample(value, elements=third - third % 8))
+    assert taker.write() == 3
+    assert [int.from_bytes(content_of(one)[:4], "little") for one in waiting(place)] == [2, 3, 4]
+
+
+def test_an_offer_waits_for_nobody(path: Path) -> None:
+    """Not for who holds the place: an inference is under way."""
+    place = device(path, terms())
+    choose(DeviceFolder(path), PURPOSE, given=True)
+    taker = Taker(place, share=lambda _ppm: True)
+    offered: list[bool] = []
+    inference = threading.Thread(target=lambda: offered.append(taker.offer(sample())), daemon=True)
+    with place.held():
+        inference.start()
+        inference.join(timeout=20)
+        assert offered == [True]
+    assert taker.write() == 1
 
 
 def test_who_decides_sees_what_for(path: Path) -> None:

@@ -11,7 +11,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Generic, TypeVar, cast
@@ -32,6 +32,8 @@ from muster.kinds.ppm import PPM
 
 HANDED_OVER = 16
 """Samples that wait in memory for the thread that writes."""
+HANDED_OVER_BYTES = LARGEST_SAMPLE
+"""And of all together."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Taker:
         self._consent = _Followed(place.consent, lambda: read_consent(place), Consent())
         self._settings = _Followed(place.settings, lambda: _settings(place), Settings())
         self._waiting: deque[_HandedOver] = deque(maxlen=HANDED_OVER)
+        self._lock = threading.Lock()
         self._wake = threading.Event()
 
     def offer(self, sample: Sample) -> bool:
@@ -90,30 +93,40 @@ class Taker:
         if not captures:
             return False
         consent = self._consent.value().given
-        taken = False
+        kept: Sample | None = None
         for terms in captures:
             because = terms.reason(sample.confidence, sample.label, sample.corrected)
             number = consent.get(terms.purpose)
             largest = min(terms.size, LARGEST_SAMPLE)
             if because and number and 0 < sample.frame.nbytes <= largest and self._share(terms.share):
                 # The frame may be overwritten as soon as the inference is over.
-                kept = Sample(**{**vars(sample), "frame": np.array(sample.frame)})
-                self._waiting.append(_HandedOver(kept, terms, because, number, self._clock()))
-                taken = True
-        if taken:
+                kept = kept or replace(sample, frame=np.array(sample.frame))
+                self._hand_over(_HandedOver(kept, terms, because, number, self._clock()))
+        if kept is not None:
             self._wake.set()
-        return taken
+        return kept is not None
 
     def write(self) -> int:
         """Write what was handed over. How many samples were. Raises nothing: a full disk costs samples only."""
         self._wake.clear()
         written = 0
-        while self._waiting:
+        while handed := self._next():
             try:
-                written += self._write(self._waiting.popleft())
+                written += self._write(handed)
             except (MusterError, OSError, ValidationError):
                 continue
         return written
+
+    def _hand_over(self, handed: _HandedOver) -> None:
+        with self._lock:
+            size = handed.sample.frame.nbytes + sum(other.sample.frame.nbytes for other in self._waiting)
+            while self._waiting and size > HANDED_OVER_BYTES:
+                size -= self._waiting.popleft().sample.frame.nbytes
+            self._waiting.append(handed)
+
+    def _next(self) -> _HandedOver | None:
+        with self._lock:
+            return self._waiting.popleft() if self._waiting else None
 
     def wait(self) -> None:
         """Until something was handed over, or `wake` is called."""
