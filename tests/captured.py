@@ -22,6 +22,24 @@ MODEL, CLASS, RELEASE = "meter-reader", "cam-day", "meter-reader/1.0.0"
 HASH = digest_of(b"model")
 PURPOSE = "better-reading"
 
+SAMPLE: dict[str, object] = {
+    "id": "0" * 32,
+    "purpose": PURPOSE,
+    "model": MODEL,
+    "release": RELEASE,
+    "modelHash": HASH,
+    "deviceClass": CLASS,
+    "because": "low-confidence",
+    "label": "7",
+    "confidence": 1,
+    "takenOn": "2026-01-01",
+    "dtype": "uint8",
+    "shape": [64],
+    "size": 64,
+    "digest": digest_of(b"x" * 64),
+}
+"""A record, as a device sends it before its content, which is 64 times x."""
+
 
 def terms(purpose: str = PURPOSE, **changes: object) -> Capture:
     """A purpose that takes every answer below 60 %, and what was corrected, whatever the device's conditions."""

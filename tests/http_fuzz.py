@@ -5,6 +5,7 @@ The server counts what it answers itself: by handler and status. `make fuzz` run
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from captured import SAMPLE, published, terms
 from muster.observe.status import write_status
 from muster.observe.storage import writing
 from muster.serve.guard import Access, Rates
@@ -81,6 +83,9 @@ def prepare(site: Site) -> None:
     # Not one of those that are revoked meanwhile.
     site.enrol(REPORTER)
     site.report(report(1, device_id=REPORTER), token=f"{REPORTER}:{SECRET}")
+    site.published = published(terms())
+    device = {"Authorization": f"Bearer {REPORTER}:{SECRET}"}
+    assert site.ask("POST", "/v1/captures", json=SAMPLE, headers=device)[0] == 201
     (site.state / "public" / "targets").mkdir(parents=True, exist_ok=True)
     (site.state / "public" / "targets" / "file").write_bytes(b"0123456789")
 
@@ -99,6 +104,7 @@ def fuzz(folder: Path, seed: int, seconds: int | None, *more: str) -> Fuzzed:
             f'[auth.openapi.device]\nbearer = "{REPORTER}:{SECRET}"\n'
         )
         environment = {**os.environ, "SCHEMATHESIS_HOOKS": "http_fuzz_hooks", "FUZZ_TOKEN": site.keys.enrolment_token()}
+        environment["FUZZ_SAMPLE"] = json.dumps(SAMPLE)
         environment["PYTHONPATH"] = os.pathsep.join([str(TESTS), environment.get("PYTHONPATH", "")])
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"]
         options = [f"--seed={seed}", f"--checks={CHECKS}", "--continue-on-failure", *more]

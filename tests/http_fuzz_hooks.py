@@ -5,11 +5,14 @@ Without that, nearly every request would end at the door.
 
 from __future__ import annotations
 
+import json
 import os
 import zlib
 from typing import Any
 
 import schemathesis
+
+SAMPLE = json.loads(os.environ["FUZZ_SAMPLE"])
 
 
 def _chosen(value: Any) -> bool:
@@ -21,7 +24,11 @@ def _chosen(value: Any) -> bool:
 def map_path_parameters(context: Any, path_parameters: Any) -> Any:
     del context
     if isinstance(path_parameters, dict) and _chosen(path_parameters):
-        known = {"device_id": f"dev-{zlib.crc32(repr(path_parameters).encode()) % 3}", "path": "targets/file"}
+        known = {
+            "device_id": f"dev-{zlib.crc32(repr(path_parameters).encode()) % 3}",
+            "path": "targets/file",
+            "id": SAMPLE["id"],
+        }
         return {name: known.get(name, value) for name, value in path_parameters.items()}
     return path_parameters
 
@@ -38,4 +45,6 @@ def map_body(context: Any, body: Any) -> Any:
     if path == "/v1/reports" and isinstance(body, list):
         known = {"device_id": "reporter", "model": "meter-reader", "release": "meter-reader/1.0.0"}
         return [{**item, **known} if isinstance(item, dict) else item for item in body]
+    if path == "/v1/captures" and isinstance(body, dict):
+        return {**SAMPLE, "id": body.get("id")}
     return body

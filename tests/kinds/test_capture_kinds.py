@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from captured import CLASS, HASH, MODEL, PURPOSE, RELEASE, published, terms
+from captured import CLASS, MODEL, SAMPLE, published, terms
 from fleets import make_class
 from muster.artifacts.tensors import DTYPES
 from muster.kinds.canonical import canonical_json
@@ -87,23 +87,7 @@ def test_what_is_taken(confidence: float, corrected: str | None, because: str | 
 
 
 def record(**changes: object) -> dict[str, object]:
-    said: dict[str, object] = {
-        "id": "0" * 32,
-        "purpose": PURPOSE,
-        "model": MODEL,
-        "release": RELEASE,
-        "modelHash": HASH,
-        "deviceClass": CLASS,
-        "because": "low-confidence",
-        "label": "7",
-        "confidence": 1,
-        "takenOn": "2026-01-01",
-        "dtype": "uint8",
-        "shape": [8, 8],
-        "size": 64,
-        "digest": HASH,
-    }
-    return said | changes
+    return SAMPLE | {"shape": [8, 8]} | changes
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from captured import CLASS, MODEL, PURPOSE, device, published, sample, taken, terms
+from captured import CLASS, MODEL, PURPOSE, SAMPLE, device, published, sample, taken, terms
 from muster.agent.capture.owner import choose
 from muster.agent.capture.place import CapturePlace
 from muster.agent.capture.queue import waiting
@@ -76,13 +76,8 @@ def contents(site: Site) -> list[Path]:
 
 
 def record(content: bytes = b"x" * 64, identity: str = "0" * 32, **changes: Any) -> dict[str, Any]:
-    said = {
-        "id": identity, "purpose": PURPOSE, "model": MODEL, "release": "meter-reader/1.0.0",
-        "modelHash": digest_of(b"m"), "deviceClass": CLASS, "because": "low-confidence", "label": "7", "confidence": 1,
-        "takenOn": "2026-01-01", "dtype": "uint8", "shape": [len(content)], "size": len(content),
-        "digest": digest_of(content),
-    }  # fmt: skip
-    return said | changes
+    said = {"id": identity, "shape": [len(content)], "size": len(content), "digest": digest_of(content)}
+    return SAMPLE | said | changes
 
 
 def begin(site: Site, said: Any, headers: dict[str, str] = DEVICE) -> tuple[int, Any]:
