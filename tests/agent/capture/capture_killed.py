@@ -18,7 +18,7 @@ from muster.agent.capture.queue import content_of, sweep, waiting
 from muster.agent.capture.terms import read_terms
 from muster.agent.folder import DeviceFolder
 
-TOUCHES = {"open", "os.rename", "os.remove", "os.mkdir", "tempfile.mkstemp"}
+TOUCHES = {"os.rename", "os.remove", "os.mkdir", "tempfile.mkstemp"}
 KILLED = 9
 
 
@@ -32,12 +32,21 @@ def act(folder: Path) -> None:
     taken(place, sample(4))
 
 
+def changes(event: str, arguments: tuple[object, ...]) -> bool:
+    """What only reads, or takes the lock, leaves the disk as it was."""
+    if event == "open":
+        return (
+            isinstance(arguments[2], int) and bool(arguments[2] & os.O_CREAT) and not str(arguments[0]).endswith("lock")
+        )
+    return event in TOUCHES
+
+
 def child(folder: Path, point: int) -> None:
     left = point
 
     def on_touch(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal left
-        if event in TOUCHES and str(folder) in str(arguments[0]):
+        if changes(event, arguments) and str(folder) in str(arguments[0]):
             left -= 1
             if left < 0:
                 os._exit(KILLED)
