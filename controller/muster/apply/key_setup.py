@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from muster.apply.publish import Publisher
 from muster.apply.static_files import read_bounded
-from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys, key_path
+from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys, key_path, next_key_path
 from muster.artifacts.durable import write_durably
 from muster.attest.keys import key_id, new_private_key, public_half, read_signing_key
 from muster.attest.private_files import create_private, make_private_folder, mode_of
@@ -107,6 +107,10 @@ def describe_keys(state: Path) -> tuple[KeyInfo, ...]:
         path, signer = key_path(keys.folder, role), tuf.signers.get(role)
         mode, half = (mode_of(path), signer.public_key.keyval["public"]) if signer else (None, None)
         found.append(KeyInfo(f"tuf-{role}", f"signs {role}", path, mode, key_ids.get(role), half))
+    for role, signer in tuf.following.items():
+        path, half = next_key_path(keys.folder, role), signer.public_key
+        use = f"is to follow: muster keys rotate {role}"
+        found.append(KeyInfo(f"tuf-{role}.next", use, path, mode_of(path), half.keyid, half.keyval["public"]))
     for path in sorted((keys.folder / NAMED).glob("*.pem")):
         half = public_half(read_signing_key(path))
         found.append(KeyInfo(path.stem, "signs what it is declared for", path, mode_of(path), key_id(half), half))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
+from securesystemslib.signer import Key
 from tuf.api.metadata import MetaFile, TargetFile
 
 from muster.apply.key_watch import KeyWatch, nobody
@@ -159,6 +160,36 @@ class Publisher:
                 return renewed
             return True
 
+    def rotate(self, following: Mapping[str, Key], now: datetime) -> int:
+        """Have the root name these keys, by role, and what is published signed by them; returns the root's version.
+
+        The private keys must be here, as those that follow or (where the old one is lost) as the role's own. May be
+        repeated after a crash. Where the old keys are here too, devices see no moment in which something does not
+        verify; where not, they take nothing new between the root and what follows it.
+
+        Raises `Refused` before there is a root, or if devices follow no further one; else as `publish`.
+        """
+        with only_writer(self._public):
+            roots = self._metadata.roots()
+            if not roots:
+                raise Refused("there is no root yet whose keys could be replaced", "make one: muster keys init")
+            newest, before = roots[-1], roots[-2:][0]
+            if any(newest.roles[role].keyids != [key.keyid] for role, key in following.items()):
+                if all(role in self._keys.signers for role in following):
+                    self._sign_again(following, self._metadata.roles(), now)
+                self._metadata.write_next_root(newest, now, following)
+                before = newest
+            try:
+                self._metadata.roles()
+            except Refused:
+                # Only the key that is gone signed it; if it is damaged, this is refused as well.
+                self._sign_again(following, self._metadata.roles(before), now)
+            return self._metadata.roots()[-1].version
+
+    def root_version(self) -> int:
+        """Version of the newest root; 0 before there is one. Raises as `published` does."""
+        return len(self._metadata.roots())
+
     def key_ids(self) -> dict[str, str]:
         """{role: id of the key that the newest root names}; empty before there is one. Raises as `published` does."""
         root = self._metadata.root()
@@ -206,7 +237,7 @@ class Publisher:
         root = self._metadata.root()
         if root is None or not is_due(root, now) or "root" not in self._keys.signers:
             return False
-        self._metadata.renew_root(root, now)
+        self._metadata.write_next_root(root, now)
         return True
 
     def _init_root(self, now: datetime) -> bytes:
@@ -270,6 +301,17 @@ class Publisher:
         signed = self._metadata.write_targets(version, roles.targets.targets, now)
         between = self._metadata.roles()
         self._make_visible(between, signed, now)
+
+    def _sign_again(self, roles_of: Iterable[str], roles: Roles | None, now: datetime) -> None:
+        """Sign what these roles signed with the keys that are here now."""
+        if roles is None:
+            return
+        if "targets" in roles_of:
+            self._refresh_targets(roles, now)
+        elif "snapshot" in roles_of:
+            self._make_visible(roles, roles.snapshot.meta["targets.json"], now)
+        elif "timestamp" in roles_of:
+            self._metadata.write_timestamp(roles.timestamp.version + 1, roles.timestamp.snapshot_meta, now)
 
     def _document(self, target: TargetFile, generation: int) -> DesiredDocument:
         data = self._read(target, _LARGEST_DOCUMENT)

@@ -1,11 +1,8 @@
-"""`muster keys`: make and show the keys of this controller. No secret is ever printed.
-
-Replacing a key (rotation) is out of scope: see `muster.apply.tuf_keys`.
-"""
+"""`muster keys`: make, show and replace the keys of this controller. No secret is ever printed."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,13 +10,18 @@ from muster.cli.output import emit, output_option, state_option, table
 from muster.cli.repository import repository_option
 from muster.kinds.errors import Refused
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from muster.apply.key_rotation import Rotation, Wish
+
 
 @click.group()
 def keys() -> None:
-    """Make and show the keys of this controller.
+    """Make, show and replace the keys of this controller.
 
     The TUF root key and targets key may be kept elsewhere once they are made; the first is needed twice a year, the
-    second whenever something is published, a halt included. Keys are not rotated: new keys mean a new controller.
+    second whenever something is published, a halt included.
     """
 
 
@@ -147,3 +149,78 @@ def write_class_token(device_class: str, out: str, state: str, **given: Any) -> 
     if not create_private(Path(out), token.encode() + b"\n"):
         raise Refused(f"{out} is there already", "name another file")
     click.echo(f"wrote {out}")
+
+
+@keys.command()
+@click.argument("roles", nargs=-1, required=True, type=click.Choice(["root", "targets", "snapshot", "timestamp"]))
+@click.option(
+    "--elsewhere",
+    type=click.Path(file_okay=False),
+    help="Folder, on a medium of its own, that holds the root's and the targets' keys; the new ones are made there.",
+)
+@click.option(
+    "--lost",
+    type=click.Choice(["targets", "snapshot", "timestamp"]),
+    multiple=True,
+    help="The old key of this role is gone for good; may be repeated.",
+)
+@click.option("--since", type=click.IntRange(1), help="Only if the newest root has this version: safe to repeat.")
+@state_option
+@output_option
+def rotate(**options: Any) -> None:
+    """Replace TUF keys of these roles: the next root, signed by the old one, names the new ones.
+
+    The controller must be stopped meanwhile. What was cut off is completed by the same command. Devices follow from
+    root to root by themselves, however long they were away.
+    """
+    from pathlib import Path
+
+    from muster.apply.key_rotation import Wish
+
+    elsewhere = Path(options["elsewhere"]) if options["elsewhere"] else None
+    done = _rotate(Path(options["state"]), Wish(options["roles"], options["lost"], elsewhere, options["since"]))
+    value = {
+        "root": done.root,
+        "completed": done.completed,
+        "replaced": [
+            {
+                "role": key.role,
+                "old": key.old,
+                "new": key.new,
+                "path": str(key.path),
+                "retired": str(key.retired) if key.retired else None,
+            }
+            for key in done.replaced
+        ],
+    }
+
+    def text() -> None:
+        for key in done.replaced:
+            click.echo(f"{key.role}: {(key.old or 'lost')[:12]} → {key.new[:12]}, in {key.path}")
+            if key.retired:
+                click.echo(f"  the old one is kept in {key.retired}")
+        what = "completed what was cut off" if done.completed else "done" if done.replaced else "nothing to do"
+        click.echo(f"{what}: the newest root is {done.root}")
+
+    emit(value, options["output"], text)
+
+
+def _rotate(state: Path, wish: Wish) -> Rotation:
+    """With a ledger, if the controller has one; the uses of keys are entered there."""
+    from datetime import UTC, datetime
+
+    from muster.apply.key_rotation import rotate_keys
+    from muster.apply.key_uses import KeyUses
+    from muster.attest.keys import public_half
+    from muster.attest.state_keys import StateKeys
+    from muster.observe.storage import open_storage
+
+    now = datetime.now(UTC)
+    if not (state / "muster.db").is_file():
+        return rotate_keys(state, wish, now)
+    engine = open_storage(state)
+    try:
+        uses = KeyUses(engine, public_half(StateKeys.of(state).signing_key()))
+        return rotate_keys(state, wish, now, uses.enter)
+    finally:
+        engine.dispose()

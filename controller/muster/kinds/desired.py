@@ -19,6 +19,9 @@ from muster.kinds.quantity import Duration
 from muster.kinds.release import Artifact, Salt
 from muster.kinds.resource import AsTuple, Declared, Text
 
+LIFE_SECONDS = "life_seconds"
+"""Field of the signed timestamp: for how long after it was signed it is to be believed."""
+
 Ppm = Annotated[int, Field(ge=0, le=1_000_000)]
 Generation = Annotated[int, Field(ge=1, le=2**53 - 1)]
 
