@@ -81,7 +81,7 @@ def test_what_the_publisher_publishes_the_agent_runs(published: tuple[Controller
     bench.tick(WINDOW_SECONDS)
     assert hash_of(second) == bench.running
     assert controller.publisher.refresh(now + timedelta(hours=13))
-    assert bench.tick().problem is None
+    assert bench.tick(13 * 3_600).problem is None
     controller.publish(3, [first], now + timedelta(hours=13))
     assert bench.tick().problem is None
     assert hash_of(first) == bench.running

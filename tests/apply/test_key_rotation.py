@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from publishing import NOW, Device, Site
+from securesystemslib.signer import CryptoSigner
 from test_publish_crash import run_killed_at
 from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata
@@ -16,6 +17,7 @@ from tuf.api.metadata import Metadata
 from muster.apply.key_rotation import RETIRED, Wish, rotate_keys
 from muster.apply.key_setup import describe_keys, initialise_keys
 from muster.apply.key_watch import KeyUse
+from muster.apply.publish import Publisher
 from muster.apply.state_folder import hold_state
 from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys, key_path, next_key_path
 from muster.cli import exit_code_of
@@ -24,6 +26,8 @@ from muster.kinds.errors import Refused, Unusable
 DAY = timedelta(days=1)
 YEAR_OFF_LINE = 40
 """Versions of the root that a device missed."""
+CHANGES = {"os.link", "os.rename"}
+"""What changes a state folder for good; between two of them there is nothing to tell apart."""
 
 
 @pytest.fixture
@@ -74,11 +78,14 @@ def test_a_year_off_line(site, tmp_path):
     away = Device(tmp_path / "away", site)
     away.poll()
     bootstrap = first_root(site)
+    keys = site.keys
     for number in range(YEAR_OFF_LINE):
-        at = NOW + number * 9 * DAY
-        rotate_keys(site.folder, Wish(ROLES if number % 10 == 0 else ("root",)), at)
-    shutil.rmtree(site.folder / "keys" / RETIRED)
-    site, at = again(site), NOW + 365 * DAY
+        roles = ROLES if number % 10 == 0 else ("root",)
+        keys = TufKeys(keys.signers, {role: CryptoSigner.generate_ed25519() for role in roles})
+        following = {role: signer.public_key for role, signer in keys.following.items()}
+        Publisher(site.public, keys).rotate(following, NOW + number * 9 * DAY)
+        keys = TufKeys(keys.signers | keys.following)
+    site, at = Site(site.folder, keys), NOW + 365 * DAY
     site.publish(2, "1.1.0", at)
     assert site.publisher().root_version() == YEAR_OFF_LINE + 1
     assert away.poll(at).generation == 2
@@ -86,7 +93,7 @@ def test_a_year_off_line(site, tmp_path):
 
 
 def test_no_moment_in_which_something_does_not_verify(tmp_path):
-    """Killed at any step: a known and a fresh device read the generation, the controller runs, the call completes it."""
+    """Killed at any step: known and fresh devices read the generation, the controller runs, the call completes it."""
     done = False
     for step in range(1, 200):
         site = Site.at(tmp_path / str(step))
@@ -94,7 +101,9 @@ def test_no_moment_in_which_something_does_not_verify(tmp_path):
         known = Device(site.folder / "known", site)
         known.poll()
         wish = Wish(("root", "targets", "timestamp"), since=1)
-        done = run_killed_at(step, site.folder, lambda site=site, wish=wish: rotate_keys(site.folder, wish, NOW))
+        done = run_killed_at(
+            step, site.folder, lambda site=site, wish=wish: rotate_keys(site.folder, wish, NOW), CHANGES
+        )
         assert known.poll().generation == Device(site.folder / "fresh", site).poll().generation == 1
         again(site).publisher().refresh(NOW + DAY)
         assert known.poll(NOW + DAY).generation == 1
@@ -107,7 +116,7 @@ def test_no_moment_in_which_something_does_not_verify(tmp_path):
         if done:
             break
     assert done
-    assert step > 20
+    assert step > 10
 
 
 def test_a_repeated_call_changes_nothing(site):
@@ -148,7 +157,9 @@ def test_a_lost_key_and_a_kill(tmp_path):
         for role in lost:
             key_path(site.folder / "keys", role).unlink()
         wish = Wish(lost, lost)
-        done = run_killed_at(step, site.folder, lambda site=site, wish=wish: rotate_keys(site.folder, wish, NOW))
+        done = run_killed_at(
+            step, site.folder, lambda site=site, wish=wish: rotate_keys(site.folder, wish, NOW), CHANGES
+        )
         try:
             assert known.poll().generation == 1
         except UnsignedMetadataError:
@@ -193,7 +204,7 @@ def test_the_root_key_elsewhere(site, tmp_path):
     assert key_path(medium, "root").stat().st_mode & 0o777 == 0o600
     again(site).publish(2, "1.1.0")
     assert Device(tmp_path / "device", site, first_root(site)).poll().generation == 2
-    with pytest.raises(Unusable, match="is its medium attached"):
+    with pytest.raises(Unusable, match="nowhere is no folder"):
         rotate_keys(site.folder, Wish(("root",), elsewhere=tmp_path / "nowhere"), NOW)
 
 
@@ -207,7 +218,7 @@ def test_uses_are_told_before_they_happen(site):
         told.append(use)
 
     rotate_keys(site.folder, Wish(("root",)), NOW, watch)
-    assert ["2.root.json version 2"] * 2 == [use.subject for use in told]
+    assert [use.subject for use in told] == ["2.root.json version 2"] * 2
     assert len({use.signed for use in told}) == 1
     assert len({use.key for use in told}) == 2
 
@@ -243,7 +254,7 @@ def test_verb(tmp_path, capsys):
     assert text.endswith("done: the newest root is 2\n")
     assert f"in {state}/keys/tuf-root.pem" in text
     assert exit_code_of([*command, "-o", "json"]) == 0
-    assert {"root": 2, "completed": False, "replaced": []} == json.loads(capsys.readouterr().out)
+    assert json.loads(capsys.readouterr().out) == {"root": 2, "completed": False, "replaced": []}
     assert exit_code_of(["keys", "rotate", "snapshot", "--state", str(state), "-o", "json"]) == 0
     (said,) = json.loads(capsys.readouterr().out)["replaced"]
     assert said["new"] == TufKeys.load(state / "keys").key_ids["snapshot"]

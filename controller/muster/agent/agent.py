@@ -139,14 +139,14 @@ class Agent:
         """The first thing that was in the way."""
         try:
             self._save_if_unsaved()
-            if self.device.trusted.refresh(now.wall):
+            if self.device.trusted.refresh(now):
                 self._documents = {}
         except Postponed as setback:
             return setback
         setbacks = [found for model in self.models if (found := self._follow(model, now))]
         with contextlib.suppress(OSError):
             self._collect_garbage()
-        return setbacks[0] if setbacks else None
+        return setbacks[0] if setbacks else self.device.trusted.doubt(now)
 
     def _follow(self, model: ModelOnDevice, now: Moment) -> Postponed | None:
         """What is in the way of one model does not hold up the others."""

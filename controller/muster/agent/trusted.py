@@ -3,6 +3,16 @@
 Freshness, freeze, rollback and mix-and-match are the business of `tuf.ngclient`. This module adds one thing: when the
 server says that `timestamp.json` did not change, the rest is not asked for again until something expires. Such an
 answer is not signed, but whoever forges it could as well replay the old file; both end at its expiry date.
+
+What a wrong clock can do, and what not:
+
+- ahead: metadata looks expired, nothing new is taken (`metadata_expired`) until the clock is right. Nothing that was
+  remembered meanwhile stands in the way then.
+- behind: metadata looks fresh for longer than it is. Versions still only rise, so that what is shown can be withheld,
+  never turned back. A timestamp says for how long it is to be believed; this is measured on the steady clock as well,
+  from when this process first saw it, so that withholding is noticed (`metadata_expired`). A clock that is behind the
+  moment at which the timestamp was signed is reported (`clock_behind`), and keeps nobody from updating: many devices
+  have no clock of their own.
 """
 
 from __future__ import annotations
@@ -10,7 +20,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tuf.api.exceptions import (
     DownloadError,
@@ -18,17 +28,22 @@ from tuf.api.exceptions import (
     ExpiredMetadataError,
     RepositoryError,
 )
-from tuf.api.metadata import Metadata, Root, TargetFile
+from tuf.api.metadata import Metadata, Root, TargetFile, Timestamp
 from tuf.ngclient import Updater
 from tuf.ngclient.fetcher import FetcherInterface
 
 from muster.agent.folder import DeviceFolder
+from muster.agent.moment import Moment
 from muster.agent.server import METADATA, TARGETS, Server
 from muster.agent.setbacks import Postponed, disk_failed, server_away
 from muster.artifacts.durable import make_folder, sync_tree
+from muster.kinds.desired import LIFE_SECONDS
 
 _TIMESTAMP = f"{METADATA}timestamp.json"
 _TIMESTAMP_LIMIT = 16_384
+_TOLERANCE = timedelta(minutes=5)
+"""By which clocks differ that are right."""
+_LONGEST_LIFE = 366 * 86_400
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,19 @@ class Target:
     path: str
     length: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The timestamp that counts: since when on the steady clock, and what it says of itself (life in seconds)."""
+
+    version: int
+    since: float
+    expires: datetime
+    life: int | None
+
+    def is_over(self, steady: float) -> bool:
+        return self.life is not None and steady - self.since >= self.life
 
 
 class TrustedTargets:
@@ -52,27 +80,42 @@ class TrustedTargets:
         self._updater: Updater | None = None
         self._etag: str | None = None
         self._fresh_until: datetime | None = None
+        self._seen: _Seen | None = None
 
-    def refresh(self, now: datetime) -> bool:
+    def refresh(self, now: Moment) -> bool:
         """Bring the metadata up to date. True if it changed, or was read for the first time.
 
         Raises `Postponed`: server_away, metadata_expired, metadata_invalid, disk_full, disk_refused.
         """
-        fresh = self._updater is not None and self._fresh_until is not None and now < self._fresh_until
+        fresh = self._updater is not None and self._fresh_until is not None and now.wall < self._fresh_until
         if fresh and self._is_unchanged():
+            self._refuse_withheld(now)
             return False
         self._updater = None
-        with _mapped_errors():
+        with _mapped_errors(now):
             make_folder(self._folder, self._disk)
             self._remove_leftovers()
             updater = Updater(str(self._folder), METADATA, fetcher=self._fetcher, bootstrap=self._root)
+            # python-tuf reads the clock itself, and offers no parameter.
+            updater._trusted_set.reference_time = now.wall  # noqa: SLF001
             updater.refresh()
             # TUF's client renames without forcing to disk; what it believes must outlive what is built on it.
             sync_tree(self._folder, self._disk)
             self._fresh_until = self._earliest_expiry()
+            self._see(now)
+        self._refuse_withheld(now)
         self._etag = self._fetcher.timestamp_etag
         self._updater = updater
         return True
+
+    def doubt(self, now: Moment) -> Postponed | None:
+        """`clock_behind`, if this device's clock is behind the moment at which the newest timestamp was signed."""
+        if self._seen is None or self._seen.life is None:
+            return None
+        signed = self._seen.expires - timedelta(seconds=self._seen.life)
+        if now.wall >= signed - _TOLERANCE:
+            return None
+        return Postponed("clock_behind", f"this clock says {now.wall:%F %T}Z, the server signed at {signed:%F %T}Z")
 
     def find(self, name: str) -> Target | None:
         """Where a target lies; None if nothing of that name is published. Raises `Postponed`."""
@@ -123,6 +166,21 @@ class TrustedTargets:
         self._fetcher.have_timestamp(body, answer.headers.get("etag"))
         return False
 
+    def _see(self, now: Moment) -> None:
+        signed = Metadata[Timestamp].from_file(str(self._folder / "timestamp.json")).signed
+        if self._seen is None or self._seen.version != signed.version:
+            life = signed.unrecognized_fields.get(LIFE_SECONDS)
+            known = isinstance(life, int) and not isinstance(life, bool) and 0 < life <= _LONGEST_LIFE
+            self._seen = _Seen(signed.version, now.steady, signed.expires, life if known else None)
+
+    def _refuse_withheld(self, now: Moment) -> None:
+        if self._seen is not None and self._seen.is_over(now.steady):
+            self._updater = None
+            raise Postponed(
+                "metadata_expired",
+                f"no newer timestamp for {self._seen.life} seconds; this clock says {now.wall:%F %T}Z",
+            )
+
     def _earliest_expiry(self) -> datetime:
         return min(Metadata.from_file(str(path)).signed.expires for path in self._folder.glob("*.json"))
 
@@ -163,11 +221,12 @@ class _Fetcher(FetcherInterface):
 
 
 @contextlib.contextmanager
-def _mapped_errors() -> Iterator[None]:
+def _mapped_errors(now: Moment | None = None) -> Iterator[None]:
     try:
         yield
     except ExpiredMetadataError as error:
-        raise Postponed("metadata_expired", f"the server's metadata is too old: {error}") from error
+        clock = f"; this clock says {now.wall:%F %T}Z" if now else ""
+        raise Postponed("metadata_expired", f"the server's metadata is too old: {error}{clock}") from error
     except DownloadError as error:
         raise server_away(f"the server does not give what it should: {error}") from error
     except RepositoryError as error:

@@ -1,7 +1,7 @@
 """Replacing TUF keys: `muster keys rotate`.
 
-    make the keys that follow → sign what is published with old and new → name the new ones in the next root → put them in
-    the place of the old
+    make the keys that follow → sign what is published with old and new → name the new ones in the next root
+    → put them in the place of the old
 
 Rules: the next root is what counts, and is renamed into place; a rotation that was cut off before or after it is
 completed by the next call, which replaces nothing else; until then both keys sign, so that the controller can run. The
@@ -36,7 +36,7 @@ RETIRED: Final = "retired"
 
 @dataclass(frozen=True)
 class Wish:
-    """What to rotate. `lost`: roles among them whose old key is gone. `since`: only if the newest root has this version.
+    """What to rotate. `lost`: roles whose old key is gone. `since`: only if the newest root has this version.
 
     `elsewhere`: a folder, on a medium of its own, where the root's and the targets' keys may lie; they stay there.
     """
@@ -75,20 +75,21 @@ def rotate_keys(state: Path, wish: Wish, now: datetime, watch: KeyWatch = nobody
     """
     with hold_state(state):
         places = _Places(StateKeys.of(state).folder, wish.elsewhere)
-        version = Publisher(state / "public", TufKeys()).root_version()
-        waiting = tuple(role for role in ROLES if places.has(role, next_key_path))
+        reader = Publisher(state / "public", TufKeys())
+        version = reader.root_version()
+        waiting = {role: places.following(role) for role in ROLES if places.has(role, next_key_path)}
         if not waiting and wish.since not in (None, version):
             return Rotation(version, ())
-        roles = waiting or tuple(role for role in ROLES if role in wish.roles)
-        _refuse_missing(places, roles, wish.lost)
-        if version and not waiting:
-            for role in roles:
-                create_private(places.path(role, next_key_path), CryptoSigner.generate_ed25519().private_bytes)
-        keys = places.load() if version else TufKeys()
+        if waiting and waiting.items() <= reader.key_ids().items():
+            roles = tuple(waiting)
+        else:
+            roles = tuple(role for role in ROLES if role in {*wish.roles, *waiting})
+            _refuse_missing(places, roles, wish.lost)
+            _make_following(places, roles, version)
+        keys = places.load()
         following = {role: signer.public_key for role, signer in keys.following.items()}
         version = Publisher(state / "public", keys, watch).rotate(following, now)
-        replaced = tuple(_settle(places, role, keys) for role in roles)
-        return Rotation(version, replaced, completed=bool(waiting))
+        return Rotation(version, tuple(_settle(places, role, keys) for role in roles), completed=bool(waiting))
 
 
 class _Places:
@@ -109,6 +110,11 @@ class _Places:
             return place(self._folder, role)
         here = any(found(self._folder, role).exists() for found in (key_path, next_key_path))
         return place(self._folder if here else self._elsewhere, role)
+
+    def following(self, role: str) -> str:
+        """Id of the key that is to follow."""
+        key_id: str = load_signer(self.path(role, next_key_path)).public_key.keyid
+        return key_id
 
     def load(self) -> TufKeys:
         """Every key that is there, without asking for one that is lost."""
@@ -131,6 +137,13 @@ def _refuse_missing(places: _Places, roles: tuple[str, ...], lost: tuple[str, ..
                 f"the {role} key is not here, and was not said to be lost",
                 f"bring it back, or name its folder: --elsewhere FOLDER; if it is gone for good: --lost {role}",
             )
+
+
+def _make_following(places: _Places, roles: tuple[str, ...], version: int) -> None:
+    if not version:
+        raise Refused("there is no root yet whose keys could be replaced", "make one: muster keys init")
+    for role in roles:
+        create_private(places.path(role, next_key_path), CryptoSigner.generate_ed25519().private_bytes)
 
 
 def _settle(places: _Places, role: str, keys: TufKeys) -> Replaced:

@@ -167,12 +167,10 @@ class Publisher:
         repeated after a crash. Where the old keys are here too, devices see no moment in which something does not
         verify; where not, they take nothing new between the root and what follows it.
 
-        Raises `Refused` before there is a root, or if devices follow no further one; else as `publish`.
+        Raises `Refused` if devices follow no further root; else as `publish`. Call it once there is one.
         """
         with only_writer(self._public):
             roots = self._metadata.roots()
-            if not roots:
-                raise Refused("there is no root yet whose keys could be replaced", "make one: muster keys init")
             newest, before = roots[-1], roots[-2:][0]
             if any(newest.roles[role].keyids != [key.keyid] for role, key in following.items()):
                 if all(role in self._keys.signers for role in following):

@@ -20,8 +20,8 @@ others lie elsewhere, so two of them may be moved away once the first root is ma
 Reading what is published needs no private key: the public halves are those of the roots on disk. Where a private key
 is here, it must be the one that the root names.
 
-A key is replaced by `muster.apply.key_rotation`. Meanwhile the one that follows lies beside it as `tuf-<role>.next.pem`,
-and both sign: devices believe what is signed whichever of the two their root names.
+A key is replaced by `muster.apply.key_rotation`. Meanwhile the one that follows lies beside it as
+`tuf-<role>.next.pem`, and both sign: devices believe what is signed whichever of the two their root names.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -159,7 +160,7 @@ class MetadataFolder:
             raise Refused(
                 f"root {root.version} is the last that devices follow", "set up a new controller, and enrol again"
             )
-        following = Root.from_dict(root.to_dict())
+        following = deepcopy(root)
         following.version, following.expires = root.version + 1, _expiry("root", now)
         for role, key in (replaced or {}).items():
             for key_id in tuple(following.roles[role].keyids):

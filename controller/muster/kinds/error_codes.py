@@ -15,6 +15,7 @@ ERROR_CODES: Mapping[str, str] = MappingProxyType({
     "bad_digest": "the download, or what is published, is not the artifact that the document names",
     "bad_manifest": "the artifact's manifest is not about the declared release and its files",
     "bad_signature": "no trusted key signed the artifact's files",
+    "clock_behind": "the device's clock is behind the moment at which the server signed; it updates all the same",
     "disk_full": "the device has no room",
     "disk_refused": "the device's disk refuses to be written: read-only, without permission, or damaged",
     "document_invalid": "the desired document cannot be read, or is that of another model or class",
