@@ -37,6 +37,10 @@ class Controller:
         self._folder = folder
         self._key = new_private_key()
 
+    def restart(self) -> None:
+        """Load the keys that are there now."""
+        self.publisher = Publisher(self._folder / "public", TufKeys.load(self._folder / "keys"))
+
     def publish(self, generation: int, offered: list[Built], now: datetime) -> None:
         document = DesiredDocument(
             model="meter-reader",
