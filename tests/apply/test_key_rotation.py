@@ -8,8 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from publishing import NOW, Device, Site
-from securesystemslib.signer import CryptoSigner
+from publishing import NOW, YEAR_OFF_LINE, Device, Site
 from test_publish_crash import run_killed_at
 from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata
@@ -17,15 +16,12 @@ from tuf.api.metadata import Metadata
 from muster.apply.key_rotation import RETIRED, Wish, rotate_keys
 from muster.apply.key_setup import describe_keys, initialise_keys
 from muster.apply.key_watch import KeyUse
-from muster.apply.publish import Publisher
 from muster.apply.state_folder import hold_state
 from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys, key_path, next_key_path
 from muster.cli import exit_code_of
 from muster.kinds.errors import Refused, Unusable
 
 DAY = timedelta(days=1)
-YEAR_OFF_LINE = 40
-"""Versions of the root that a device missed."""
 CHANGES = {"os.link", "os.rename"}
 """What changes a state folder for good; between two of them there is nothing to tell apart."""
 
@@ -73,22 +69,16 @@ def test_devices_follow(site, tmp_path, role):
         old.publish(3, "1.2.0")
 
 
-def test_a_year_off_line(site, tmp_path):
+def test_a_year_off_line(aged, tmp_path):
     """A device that knows root 1 alone follows to root 41, past keys that nobody has any more; and in one poll."""
-    away = Device(tmp_path / "away", site)
-    away.poll()
-    bootstrap = first_root(site)
-    keys = site.keys
-    for number in range(YEAR_OFF_LINE):
-        roles = ROLES if number % 10 == 0 else ("root",)
-        keys = TufKeys(keys.signers, {role: CryptoSigner.generate_ed25519() for role in roles})
-        following = {role: signer.public_key for role, signer in keys.following.items()}
-        Publisher(site.public, keys).rotate(following, NOW + number * 9 * DAY)
-        keys = TufKeys(keys.signers | keys.following)
-    site, at = Site(site.folder, keys), NOW + 365 * DAY
+    then, at = Site(aged.folder.with_name("then"), TufKeys()), NOW + 365 * DAY
+    bootstrap = first_root(then)
+    Device(tmp_path / "away", then, bootstrap).poll()
+    site = Site(tmp_path / "aged", aged.keys)
+    shutil.copytree(aged.folder, site.folder)
     site.publish(2, "1.1.0", at)
     assert site.publisher().root_version() == YEAR_OFF_LINE + 1
-    assert away.poll(at).generation == 2
+    assert Device(tmp_path / "away", site, bootstrap).poll(at).generation == 2
     assert Device(tmp_path / "fresh", site, bootstrap).poll(at).generation == 2
 
 
