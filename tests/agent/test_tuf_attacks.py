@@ -38,6 +38,7 @@ from muster.kinds.digest import digest_of, hex_of
 OLD = build("0.9.0", sharpness=7)
 FIRST, SECOND, THIRD = build("1.0.0"), build("1.1.0", sharpness=9), build("1.2.0", sharpness=10)
 EVIL = build("9.9.9", sharpness=11)
+LAST_GENERATION = 2**53 - 1
 PATIENCE = 10
 """Bytes beyond what is announced that an agent may draw before it stops, in parts of what the server sends at once."""
 
@@ -162,11 +163,10 @@ class Thief:
         self._scene.lie(f"metadata/{name}", data)
         return MetaFile(metadata.signed.version, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
 
-    def declare(self, *built: Built, device_class: str = CLASS_NAME, **changes: object) -> None:
+    def declare(self, *built: Built, device_class: str = CLASS_NAME, generation: int = 4, **changes: object) -> None:
         """A desired document that offers these, with their artifacts and signatures."""
-        document = document_of(
-            4, *(one.entry(4).model_copy(update=changes) for one in built), device_class=device_class
-        )
+        entries = (one.entry(generation).model_copy(update=changes) for one in built)
+        document = document_of(generation, *entries, device_class=device_class)
         self.put(desired_target(MODEL_NAME, CLASS_NAME), canonical_json(document.model_dump(mode="json")))
         for one in built:
             self.put(artifact_target(one.artifact), one.data)
@@ -249,6 +249,16 @@ def _(scene: Scene) -> None:
     thief.generation = 2
     thief.sign("timestamp.json", "timestamp.json", version=2**31)
     assert scene.bench.tick().problem is None
+    scene.mirror.lies.clear()
+
+
+@attempt("fast-forward-generation")
+def _(scene: Scene) -> None:
+    thief = scene.thief()
+    thief.declare(SECOND, generation=LAST_GENERATION)
+    thief.show()
+    scene.bench.tick()
+    assert scene.bench.state.generation == LAST_GENERATION
     scene.mirror.lies.clear()
 
 

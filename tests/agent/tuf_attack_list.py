@@ -52,6 +52,14 @@ ATTACKS: Final = {
         "metadata_invalid",
         "takes nothing new until the key is rotated; follows again then",
     ),
+    "fast-forward-generation": Attack(
+        TUF,
+        "fast-forward",
+        "a document of the last generation that there is, rightly signed; then the owner rotates those keys",
+        "all TUF keys but the root's",
+        "metadata_invalid",
+        "takes nothing new until the keys are rotated; follows again then",
+    ),
     "freeze": Attack(
         TUF,
         "indefinite freeze",

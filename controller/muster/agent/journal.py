@@ -64,6 +64,8 @@ class ModelState(Declared):
     """Everything that must survive a restart, for one model."""
 
     generation: int = 0
+    vouched_by: Digest | None = Field(default=None, exclude_if=lambda keys: keys is None)
+    """The keys that signed that generation; no generation of others counts as older."""
     confirmed: Slot | None = None
     previous: Slot | None = None
     trial: Trial | None = None

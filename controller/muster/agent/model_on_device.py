@@ -93,10 +93,12 @@ class ModelOnDevice:
 
         Returns a code if nothing could be done. Raises `Postponed`, and `TryAgain` if the disk refuses.
         """
-        if document.generation < self.state.generation:
+        keys, known = self._device.trusted.targets_keys, self.state.vouched_by
+        # Who stole a key could publish the last generation there is; the owner's next key takes that back.
+        if document.generation < self.state.generation and known in (None, keys):
             return "generation_older"
-        if document.generation > self.state.generation:
-            self._commit({"generation": document.generation})
+        if (document.generation, keys) != (self.state.generation, known):
+            self._commit({"generation": document.generation, "vouched_by": keys})
         for _ in range(_MOST_STEPS):
             device = self._device
             match decide(self.state, document, device.identity.device_id, device.labels):

@@ -37,7 +37,9 @@ from muster.agent.moment import Moment
 from muster.agent.server import METADATA, TARGETS, Server
 from muster.agent.setbacks import Postponed, disk_failed, server_away
 from muster.artifacts.durable import make_folder, sync_tree
+from muster.kinds.canonical import canonical_json
 from muster.kinds.desired import LIFE_SECONDS
+from muster.kinds.digest import digest_of
 
 _TIMESTAMP = f"{METADATA}timestamp.json"
 _TIMESTAMP_LIMIT = 16_384
@@ -81,6 +83,8 @@ class TrustedTargets:
         self._etag: str | None = None
         self._fresh_until: datetime | None = None
         self._seen: _Seen | None = None
+        self.targets_keys: str | None = None
+        """Digest over the ids of the keys that may sign targets; None before the first `refresh`."""
 
     def refresh(self, now: Moment) -> bool:
         """Bring the metadata up to date. True if it changed, or was read for the first time.
@@ -102,6 +106,7 @@ class TrustedTargets:
             # TUF's client renames without forcing to disk; what it believes must outlive what is built on it.
             sync_tree(self._folder, self._disk)
             self._fresh_until = self._earliest_expiry()
+            self.targets_keys = digest_of(canonical_json(sorted(self._trusted_root().roles["targets"].keyids)))
             self._see(now)
         self._refuse_withheld(now)
         self._etag = self._fetcher.timestamp_etag
@@ -146,10 +151,13 @@ class TrustedTargets:
 
     def _place(self, name: str, info: TargetFile) -> str:
         with _mapped_errors():
-            root = Metadata[Root].from_file(str(self._folder / "root.json")).signed
+            root = self._trusted_root()
         folder, slash, file = name.rpartition("/")
         prefix = f"{next(iter(info.hashes.values()))}." if root.consistent_snapshot else ""
         return f"{TARGETS}{folder}{slash}{prefix}{file}"
+
+    def _trusted_root(self) -> Root:
+        return Metadata[Root].from_file(str(self._folder / "root.json")).signed
 
     def _is_unchanged(self) -> bool:
         """True if the server's timestamp is the one we have. If not, TUF's client gets it without asking again."""
