@@ -13,6 +13,7 @@ from typing import Any
 from fault_pages import bounds, crash_points, faults
 from gate_pages import gates
 from guardrail_pages import deciding, guardrails, time_limits
+from key_pages import attacks, conformance
 from recipe_pages import stages
 from sandbox_pages import escapes
 
@@ -162,6 +163,8 @@ GENERATED = {
     ("docs/faults.md", "crash-points"): crash_points,
     ("docs/faults.md", "faults"): faults,
     ("docs/faults.md", "bounds"): bounds,
+    ("docs/keys.md", "attacks"): attacks,
+    ("docs/keys.md", "conformance"): conformance,
     ("README.md", "verbs"): verbs,
 }
 

@@ -1,0 +1,167 @@
+"""The conformance suite's cases about rotated keys and delegated roles; see `test_tuf_conformance`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import test_tuf_conformance
+from conformance_list import DELEGATION_GRAPHS, NON_ROOT_ROTATIONS, NOT_OURS, ROOT_ROTATIONS, TESTS, Signed
+from conformance_repository import BELOW_ROOT, DAY, FAR, METADATA, NOW, Client, TufRepository, quoted
+from securesystemslib.signer import CryptoSigner
+from test_tuf_conformance import EXPIRED, INVALID
+from tuf.api.metadata import DelegatedRole
+
+
+@pytest.fixture(scope="module")
+def signers() -> list[CryptoSigner]:
+    return [CryptoSigner.generate_ed25519() for _ in range(10)]
+
+
+@pytest.fixture
+def repository() -> TufRepository:
+    return TufRepository()
+
+
+@pytest.fixture
+def client(tmp_path: Path, repository: TufRepository) -> Client:
+    return Client(tmp_path / "device", repository)
+
+
+def resign(repository: TufRepository, role: str, case: Signed, signers: list[CryptoSigner]) -> None:
+    """The role's keys, threshold and signers are those of the case."""
+    rules = repository.root.roles[role]
+    for key_id in tuple(rules.keyids):
+        repository.root.revoke_key(key_id, role)
+    rules.threshold = case.threshold
+    for number in map(int, case.keys):
+        repository.root.add_key(signers[number].public_key, role)
+    repository.signers[role] = [signers[int(number)] for number in case.by]
+
+
+@pytest.mark.parametrize("name", ROOT_ROTATIONS)
+def test_root_rotation(name, client, repository, signers):
+    """Roots follow each other as far as each is signed by enough keys of the one before, and of its own."""
+    *_, last = cases = ROOT_ROTATIONS[name]
+    repository.root.version = 0
+    for case in cases:
+        resign(repository, "root", case, signers)
+        repository.publish("root")
+    client.root = repository.files[f"{METADATA}1.root.json"]
+    assert client.refresh() == (None if last.holds else INVALID)
+    expected = len(cases) if last.holds else len(cases) - 1
+    assert client.files["root.json"] == repository.files[f"{METADATA}{expected}.root.json"]
+
+
+@pytest.mark.parametrize("name", NON_ROOT_ROTATIONS)
+def test_non_root_rotations(name, client, repository, signers):
+    """Each other role is taken if enough keys that the newest root names have signed it."""
+    case = NON_ROOT_ROTATIONS[name]
+    for role in ("timestamp", "snapshot", "targets"):
+        resign(repository, role, case, signers)
+        repository.publish("root", *BELOW_ROOT)
+        assert client.refresh() == (None if case.holds else INVALID)
+        if case.holds:
+            version = repository.signed[role].version
+            file = "timestamp.json" if role == "timestamp" else f"{version}.{role}.json"
+            assert client.files[f"{role}.json"] == repository.files[METADATA + file]
+
+
+def delegated(*edges: str) -> TufRepository:
+    """`A>B`: A delegates all to B. `A>B:*.py`: only that. `A>B!`: and nobody after B is asked. T: targets."""
+    repository = TufRepository()
+    for edge in edges:
+        delegator, _, rest = edge.partition(">")
+        name, _, paths = rest.removesuffix("!").partition(":")
+        role = DelegatedRole(name, [], 1, rest.endswith("!"), paths.split(",") if paths else ["*"])
+        repository.delegate("targets" if delegator == "T" else delegator, role)
+    return repository
+
+
+@pytest.mark.parametrize("name", DELEGATION_GRAPHS)
+def test_graph_traversal(name, tmp_path):
+    """Delegations are searched in the order of their appearance, depth first, each role once."""
+    edges, visited = DELEGATION_GRAPHS[name]
+    repository = delegated(*edges)
+    repository.publish_all()
+    client = Client(tmp_path / "device", repository)
+    assert client.download("missing") is None
+    assert client.asked[4:] == [f"1.{role}.json" for role in visited]
+
+
+@pytest.mark.parametrize(
+    ("path", "found", "visited"),
+    [
+        ("targetfile", True, ""),
+        ("README.md", True, "A"),
+        ("releases/x/x_v1", True, "BC"),
+        ("releases/y/y_v1.zip", True, "BD"),
+        ("releases/z/z_v1.zip", False, "B"),
+    ],
+    ids=["no delegation", "wildcard", "separators x", "separators y", "not delegated by all"],
+)
+def test_targetfile_search(path, found, visited, tmp_path):
+    """A target is found where every role on the way was given its path, and nowhere else."""
+    repository = delegated("T>A:*.doc,*.md", "T>B:releases/*/*", "B>C:releases/x/*", "B>D:releases/y/*.zip")
+    for name, by in {
+        "targetfile": "targets",
+        "README.md": "A",
+        "releases/x/x_v1": "C",
+        "releases/y/y_v1.zip": "D",
+        "releases/z/z_v1.zip": "D",
+    }.items():
+        repository.put(name, name.encode(), by=by)
+    repository.publish_all()
+    client = Client(tmp_path / "device", repository)
+    assert client.download(path) == (path.encode() if found else None)
+    assert client.asked[4:] == [f"1.{role}.json" for role in visited]
+
+
+@pytest.mark.parametrize("role", ["?", "#", "/delegatedrole", "../delegatedrole"])
+def test_unusual_role_name(role, tmp_path):
+    """A role's name leads nowhere else, on the server or on the disk."""
+    repository = delegated(f"T>{role}")
+    repository.publish_all()
+    client = Client(tmp_path / "inner" / "device", repository)
+    assert client.download("missing") is None
+    assert f"1.{quoted(role)}.json" in client.asked
+    assert len(client.files) == 5
+    assert [path.name for path in tmp_path.rglob("*delegatedrole*") if path.parent.name != "tuf"] == []
+
+
+def test_delegated_targets_expired(tmp_path):
+    """A delegated role that is over when it is first seen vouches for nothing; the rest goes on."""
+    repository = TufRepository()
+    repository.delegate("targets", DelegatedRole("late", [], 1, False, ["late/*"]), NOW - DAY)
+    repository.put("late/file", b"contents", by="late")
+    repository.publish_all()
+    client = Client(tmp_path / "device", repository)
+    assert client.refresh() is None
+    assert client.download("late/file") == EXPIRED
+    assert sorted(client.files) == ["root.json", "snapshot.json", "targets.json", "timestamp.json"]
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+def test_expired_local_delegated_targets(renewed, tmp_path):
+    """Also of the suite: …_updates. A delegated role that is kept and over counts no more, and a newer one does."""
+    repository = TufRepository()
+    repository.delegate("targets", DelegatedRole("role", [], 1, False, ["role/*"]), NOW + 7 * DAY)
+    for name in ("role/first", "role/second"):
+        repository.put(name, name.encode(), by="role")
+    repository.publish_all()
+    client = Client(tmp_path / "device", repository)
+    assert client.download("role/first") == b"role/first"
+    if renewed:
+        repository.signed["role"].expires = FAR
+        repository.publish_all()
+    assert client.download("role/second", NOW + 18 * DAY) == (b"role/second" if renewed else EXPIRED)
+
+
+def test_the_list_is_the_one_that_is_tried():
+    """What docs/keys.md lists is a test here, or is not tried for a reason; no name is on both sides."""
+    here = vars(test_tuf_conformance) | globals()
+    for file, tests in TESTS.items():
+        for name, ours in tests.items():
+            assert callable(here.get(ours)), f"{file}: {name}"
+            assert (file, name) not in NOT_OURS
+    assert all(why for why in NOT_OURS.values())
