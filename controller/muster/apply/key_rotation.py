@@ -105,11 +105,14 @@ class _Places:
         return self.path(role, place).exists()
 
     def path(self, role: str, place: Callable[[Path, str], Path]) -> Path:
-        """A key of this role: where it is, or where it belongs."""
+        """A key of this role: where it is; with the controller if it is nowhere, which has to go on without a person."""
         if self._elsewhere is None or role not in MAY_BE_ELSEWHERE:
             return place(self._folder, role)
-        here = any(found(self._folder, role).exists() for found in (key_path, next_key_path))
-        return place(self._folder if here else self._elsewhere, role)
+        here, there = (
+            any(found(folder, role).exists() for found in (key_path, next_key_path))
+            for folder in (self._folder, self._elsewhere)
+        )
+        return place(self._elsewhere if there and not here else self._folder, role)
 
     def following(self, role: str) -> str:
         """Id of the key that is to follow."""
