@@ -12,6 +12,8 @@ from securesystemslib.signer import CryptoSigner
 from test_tuf_conformance import EXPIRED, INVALID
 from tuf.api.metadata import DelegatedRole
 
+from muster.apply.tuf_metadata import _MOST_ROOTS
+
 
 @pytest.fixture(scope="module")
 def signers() -> list[CryptoSigner]:
@@ -155,6 +157,39 @@ def test_expired_local_delegated_targets(renewed, tmp_path):
         repository.signed["role"].expires = FAR
         repository.publish_all()
     assert client.download("role/second", NOW + 18 * DAY) == (b"role/second" if renewed else EXPIRED)
+
+
+def test_a_year_off_line(client, repository):
+    """A device that saw root 1 follows forty more in one refresh, each of another key, and asks for each once."""
+    repository.put("file", b"then")
+    repository.publish_all()
+    assert client.download("file") == b"then"
+    for number in range(40):
+        old = repository.signers["root"]
+        repository.rotate_keys("root")
+        for role in BELOW_ROOT if number % 10 == 0 else ():
+            repository.rotate_keys(role)
+        repository.root.expires = NOW + number * 9 * DAY + 30 * DAY
+        repository.signers["root"] = [*old, *repository.signers["root"]]
+        repository.publish("root")
+        repository.signers["root"].pop(0)
+    for role in BELOW_ROOT:
+        repository.signed[role].expires = NOW + 366 * DAY
+    repository.put("file", b"now")
+    repository.publish_all()
+    assert client.download("file", NOW + 365 * DAY) == b"now"
+    assert client.versions[0] == 41
+    assert client.asked[:41] == [f"{version}.root.json" for version in range(2, 43)]
+
+
+def test_roots_without_end(client, repository):
+    """However many a server has: no more are followed than the publisher makes, from the root of the enrolment on."""
+    for _ in range(_MOST_ROOTS + 10):
+        repository.publish("root")
+    for _ in range(2):
+        assert client.refresh() is None
+        assert client.versions[0] == _MOST_ROOTS + 1
+        assert len(client.asked) <= _MOST_ROOTS + 3
 
 
 def test_the_list_is_the_one_that_is_tried():
