@@ -17,7 +17,7 @@ AGENT = Path(next(iter(muster.agent.__path__)))
 # Which argument of a call is a code.
 CALLS = {"StepFailed": 0, "Postponed": 0, "Unhealthy": 0, "Keep": 0, "_leave_trial": 0, "Event": 2, "_with": 1}
 # Text of the agent's that looks like a code and is none: keys of what it sends, reads and keeps.
-OTHER = {"device_id", "device_class", "error_code", "last_sequence", "waits_until"}
+OTHER = {"device_id", "device_class", "error_code", "last_sequence", "vouched_by", "waits_until"}
 LOOKS_LIKE_ONE = re.compile(r"[a-z]+(_[a-z]+)+")
 
 

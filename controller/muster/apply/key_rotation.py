@@ -105,7 +105,7 @@ class _Places:
         return self.path(role, place).exists()
 
     def path(self, role: str, place: Callable[[Path, str], Path]) -> Path:
-        """A key of this role: where it is; with the controller if it is nowhere, which has to go on without a person."""
+        """A key of this role: where it is; if nowhere, with the controller, which has to go on without a person."""
         if self._elsewhere is None or role not in MAY_BE_ELSEWHERE:
             return place(self._folder, role)
         here, there = (

@@ -34,7 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "get": ("muster.cli.get:get", "List what is declared, published and running."),
     "history": ("muster.cli.history:history", "Show what happened to a model, from git and the ledger."),
     "init": ("muster.cli.init:init", "Make a fleet repository that passes `check`."),
-    "keys": ("muster.cli.keys:keys", "Make and show the keys of this controller."),
+    "keys": ("muster.cli.keys:keys", "Make, show and replace the keys of this controller."),
     "label": ("muster.cli.devices:label", "Set labels of a device."),
     "ledger": ("muster.cli.ledger:ledger", "Verify the ledger, from a clone alone or a state folder."),
     "measure": ("muster.cli.measure:measure", "Measure a release as a device class runs it, and sign that."),
