@@ -1,4 +1,4 @@
-"""The conformance suite's cases about rotated keys and delegated roles; see `test_tuf_conformance`."""
+"""The conformance suite's cases about rotated keys, delegated roles, expiry and targets; see `test_tuf_conformance`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ def repository() -> TufRepository:
 @pytest.fixture
 def client(tmp_path: Path, repository: TufRepository) -> Client:
     return Client(tmp_path / "device", repository)
+
+
+@pytest.fixture
+def settled(client: Client) -> Client:
+    """It refreshed once: version 1 of everything is trusted."""
+    assert client.refresh() is None
+    assert client.versions == (1, 1, 1, 1)
+    return client
 
 
 def resign(repository: TufRepository, role: str, case: Signed, signers: list[CryptoSigner]) -> None:
@@ -190,6 +198,86 @@ def test_roots_without_end(client, repository):
         assert client.refresh() is None
         assert client.versions[0] == _MOST_ROOTS + 1
         assert len(client.asked) <= _MOST_ROOTS + 3
+
+
+def test_root_expired(settled, repository):
+    """A root that is over is kept, and nothing beyond it is taken."""
+    repository.root.expires = NOW - DAY
+    repository.publish("root", *BELOW_ROOT)
+    assert settled.refresh() == EXPIRED
+    assert settled.versions == (2, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("role", "versions"), [("timestamp", (1, 1, 1, 1)), ("snapshot", (1, 1, 1, 2)), ("targets", (1, 1, 2, 2))]
+)
+def test_expired(settled, repository, role, versions):
+    """Of the suite: test_timestamp_expired, test_snapshot_expired, test_targets_expired. What is over is not taken."""
+    repository.signed[role].expires = NOW - 5 * DAY
+    repository.publish_all()
+    assert settled.refresh() == EXPIRED
+    assert versions == settled.versions
+
+
+@pytest.mark.parametrize("role", ["root", "timestamp"])
+def test_expired_local(client, repository, role):
+    """Of the suite: test_expired_local_root, test_expired_local_timestamp. What is kept and over stands in no way."""
+    repository.signed[role].expires = NOW + 7 * DAY
+    repository.publish(role)
+    assert client.refresh() is None
+    repository.signed[role].expires = NOW + 21 * DAY
+    repository.publish("root", *BELOW_ROOT)
+    assert client.refresh(NOW + 18 * DAY) is None
+    assert client.versions == tuple(repository.signed[one].version for one in ("root", *BELOW_ROOT))
+
+
+@pytest.mark.parametrize("path", ["file.txt", "path/to/a/file.txt"])
+def test_client_downloads_expected_file(client, repository, path):
+    """Also of the suite: …_in_sub_dir."""
+    repository.put(path, b"contents")
+    repository.publish_all()
+    assert client.download(path) == b"contents"
+
+
+def test_repository_substitutes_target_file(client, repository):
+    """Other bytes under the name of a target are refused, whether the target was read before or not."""
+    for name in ("one", "two"):
+        repository.put(name, name.encode())
+    repository.publish_all()
+    assert client.download("one") == b"one"
+    for path in repository.files:
+        if path.startswith("/tuf/targets/"):
+            repository.files[path] = b"bad"
+    assert client.download("one") == client.download("two") == INVALID
+
+
+def test_multiple_changes_to_target(client, repository):
+    """A target that changes time and again is read as it was last listed, and never as it was not."""
+    for number in range(11):
+        repository.put("file", b"%d" % number)
+        repository.publish_all()
+        if number % 5 == 0:
+            assert client.download("file") == b"%d" % number
+            place = f"/tuf/targets/{repository.targets.targets['file'].hashes['sha256']}.file"
+            repository.files[place] = b"X" * len(repository.files[place])
+            assert client.download("file") == INVALID
+
+
+@pytest.mark.parametrize("hashes", [["sha256"], ["sha512"], ["sha256", "sha512"]], ids="+".join)
+def test_download_with_hash_algorithms(client, repository, hashes):
+    """Every usual hash will do to verify a target."""
+    repository.put("file", b"contents", hashes=hashes)
+    repository.publish_all()
+    assert client.download("file") == b"contents"
+
+
+def test_download_with_unknown_hash_algorithm(client, repository):
+    """A hash that nobody can compute vouches for nothing."""
+    repository.put("file", b"contents", hashes=["sha512"])
+    hashes = repository.targets.targets["file"].hashes
+    hashes["unknown"] = hashes.pop("sha512")
+    repository.publish_all()
+    assert client.download("file") == INVALID
 
 
 def test_the_list_is_the_one_that_is_tried():
