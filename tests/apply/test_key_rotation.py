@@ -13,6 +13,7 @@ from test_publish_crash import run_killed_at
 from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata
 
+from muster.apply import ledger
 from muster.apply.key_rotation import RETIRED, Wish, rotate_keys
 from muster.apply.key_setup import describe_keys, initialise_keys
 from muster.apply.key_watch import KeyUse
@@ -20,6 +21,7 @@ from muster.apply.state_folder import hold_state
 from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys, key_path, next_key_path
 from muster.cli import exit_code_of
 from muster.kinds.errors import Refused, Unusable
+from muster.observe.storage import open_storage
 
 DAY = timedelta(days=1)
 CHANGES = {"os.link", "os.rename"}
@@ -79,7 +81,9 @@ def test_a_year_off_line(aged, tmp_path):
     site.publish(2, "1.1.0", at)
     assert site.publisher().root_version() == YEAR_OFF_LINE + 1
     assert Device(tmp_path / "away", site, bootstrap).poll(at).generation == 2
-    assert Device(tmp_path / "fresh", site, bootstrap).poll(at).generation == 2
+    newest = (site.public / "metadata" / f"{YEAR_OFF_LINE + 1}.root.json").read_bytes()
+    for name, root in (("fresh", bootstrap), ("new", newest)):
+        assert Device(tmp_path / name, site, root).poll(at).generation == 2
 
 
 def test_no_moment_in_which_something_does_not_verify(tmp_path):
@@ -254,3 +258,19 @@ def test_verb(tmp_path, capsys):
     assert "tuf-timestamp.next" in [key.name for key in describe_keys(state)]
     assert exit_code_of(["keys", "rotate", "--state", str(state)]) == 2
     assert exit_code_of(["keys", "rotate", "root", "--lost", "root", "--state", str(state)]) == 2
+
+
+def test_the_ledger_tells_of_each_use(tmp_path, capsys):
+    """Where the controller has a ledger, the verb enters who signed the next root, and all that it signed besides."""
+    initialise_keys(tmp_path, None, "controller", NOW)
+    engine = open_storage(tmp_path)
+    try:
+        before = TufKeys.load(tmp_path / "keys").key_ids["root"]
+        assert exit_code_of(["keys", "rotate", "root", "--state", str(tmp_path), "-o", "json"]) == 0
+        (said,) = json.loads(capsys.readouterr().out)["replaced"]
+        with engine.connect() as connection:
+            told = [event.body for event in ledger.events(connection) if event.event == "key-used"]
+        assert [(use["role"], use["subject"]) for use in told] == [("tuf-root", "2.root.json version 2")] * 2
+        assert {before, said["new"]} == {use["key"] for use in told}
+    finally:
+        engine.dispose()
