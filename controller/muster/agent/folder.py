@@ -10,6 +10,8 @@ tuf/                                 cache of TUF's client
 frames.tensors                       frames to replay, if the device has no other camera
 capture/                             samples for purposes that somebody consented to
 application.json                     figures of the application beside the agent, which writes them
+sessions/                            what the application tells of the session that answers its inputs
+predictions/                         the log of predictions, written by the application
 """
 
 from __future__ import annotations
@@ -91,6 +93,16 @@ class DeviceFolder:
     def application(self) -> Path:
         """What the application beside the agent tells."""
         return self.path / "application.json"
+
+    @property
+    def sessions(self) -> Path:
+        """What the application tells of its sessions."""
+        return self.path / "sessions"
+
+    @property
+    def predictions(self) -> Path:
+        """The log of predictions."""
+        return self.path / "predictions"
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

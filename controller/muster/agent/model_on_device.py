@@ -12,12 +12,13 @@ from types import MappingProxyType
 from muster.agent.application import read_application
 from muster.agent.decide import Keep, Return, Stage, decide
 from muster.agent.device import Device
-from muster.agent.health import Healthy, Unhealthy, Window, judge
+from muster.agent.health import Health, Healthy, Unhealthy, Waiting, Window, judge
 from muster.agent.journal import ModelState, Slot, Trial
 from muster.agent.loaded import LoadedModel, load_slot
 from muster.agent.moment import Moment
 from muster.agent.promotion import Promotion
 from muster.agent.rehash import Rehash
+from muster.agent.sessions import Session, read_session
 from muster.agent.setbacks import StepFailed
 from muster.agent.statistics import NOTHING
 from muster.agent.telemetry import Event, Readings
@@ -171,7 +172,7 @@ class ModelOnDevice:
         trial = self.state.trial
         if self._window is None or trial is None:
             return
-        match judge(self._window, self.worker.figures(), now.steady):
+        match self._health(self._window, trial, now):
             case Healthy():
                 self._commit(
                     {"confirmed": trial.slot, "previous": self.state.confirmed or self.state.previous, "trial": None},
@@ -181,17 +182,36 @@ class ModelOnDevice:
             case Unhealthy(error_code):
                 self._leave_trial(error_code)
 
+    def _health(self, window: Window, trial: Trial, now: Moment) -> Health:
+        """Where an application answers, by what it tells; a release that it does not run yet cannot show itself."""
+        session, artifact = self._session(), trial.slot.artifact
+        if session is None:
+            return judge(window, self.worker.figures(), now.steady)
+        if session.refused and session.refused.artifact == artifact:
+            return Unhealthy(session.refused.error_code, "the application cannot load it")
+        if session.loaded is None or session.loaded.artifact != artifact:
+            return Waiting()
+        return judge(replace(window, has_camera=True), session.loaded.figures(), now.steady)
+
     def report(self, problem: str | None) -> None:
         """One steady report: what runs, and how it is."""
-        if not self.worker.has_camera:
+        if not self.worker.has_camera and self._session() is None:
             self.worker.work(_REPLAYS)
+        readings = self._readings()
         running, phase, code = self.state.running, self._phase(), problem
-        errors = self.worker.figures().errors
+        session, errors = readings.session, readings.figures.errors
+        if session and running and (session.loaded is None or session.loaded.artifact != running.artifact):
+            # The agent switched it in; that it runs is only true when it answers.
+            code = session.refused.error_code if session.refused else code
+            phase = "activated"
         if errors > self._errors_seen:
             code = "inference_failed"
             phase = "confirmed" if phase == "healthy" else phase
         self._errors_seen = errors
-        self._device.report(Event(running.entry if running else None, phase, code, steady=True), self._readings())
+        self._device.report(Event(running.entry if running else None, phase, code, steady=True), readings)
+
+    def _session(self) -> Session | None:
+        return read_session(self._device.folder, self.name)
 
     def _phase(self) -> Phase | None:
         if self.state.running is None:
@@ -332,16 +352,21 @@ class ModelOnDevice:
         self._device.commit(state, events, readings, whatever_the_disk_says=True)
 
     def _readings(self) -> Readings:
-        surroundings = self._device.surroundings
+        surroundings, running, session = self._device.surroundings, self.state.running, self._session()
+        figures = self.worker.figures()
+        if session is not None:
+            told = session.loaded if running and session.loaded else None
+            figures = told.figures() if told and running and told.artifact == running.artifact else NOTHING
         return Readings(
             model=self.name,
             generation=self.state.generation,
             running=self.worker.model,
-            figures=self.worker.figures(),
-            inferences=self.worker.inferences,
-            dropped_frames=self.worker.dropped_frames,
+            figures=figures,
+            inferences=session.inferences if session else self.worker.inferences,
+            dropped_frames=session.dropped_frames if session else self.worker.dropped_frames,
             downloads=self._device.state.downloads,
-            peak_ram_mb=surroundings.peak_ram_mb(),
+            peak_ram_mb=session.peak_ram_mb if session else surroundings.peak_ram_mb(),
+            session=session,
             thermal_state=surroundings.thermal_state(),
             os_version=surroundings.os_version(),
             crashes=self.state.crashes,

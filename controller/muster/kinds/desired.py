@@ -37,7 +37,8 @@ class Entry(Declared):
     """One release on offer. A device takes the first entry whose share of its cohort includes it.
 
     `since` is the generation at which the release came (back) into the document: a device that quarantined the
-    artifact at an older generation tries it again.
+    artifact at an older generation tries it again. `log_predictions`: the application logs each answer, as the tier
+    `regulated` asks for.
     """
 
     release: str
@@ -51,6 +52,8 @@ class Entry(Declared):
     health_window: Duration
     salt: Salt
     ppm: Annotated[dict[Name, Ppm], Field(max_length=MOST_COHORTS)]
+    # Left out where it says nothing: agents of before do not know it.
+    log_predictions: Annotated[bool, Field(exclude_if=lambda asked: not asked)] = False
 
 
 class Halt(Declared):

@@ -148,6 +148,7 @@ def _entry(fleet: Fleet, world: World, release: Release, device_class: str, gene
         health_window=tier.health.window,
         salt=release.salt,
         ppm={name: ppm for name, ppm in release.spec.rollout.cohorts.items() if ppm},
+        log_predictions=release.spec.tier == "regulated",
     )
 
 
