@@ -34,7 +34,8 @@ from muster.kinds.errors import TryAgain
 
 LOOK = 1.0
 """Seconds between two looks for another release, while the application asks for answers."""
-_IDLE = 5.0
+_IDLE = 5
+"""Looks that an application which asks for no answers leaves out."""
 _TELL = 5
 """Looks between two times that the agent is told of figures."""
 
@@ -155,7 +156,7 @@ class ActiveModel:
 
     def _follow(self) -> None:
         while not self._stop:
-            self._wake.wait(_IDLE)
+            self._wake.wait(_IDLE * self._interval)
             self._wake.clear()
             if self._follower.look():
                 self._tell_at = 0.0

@@ -20,6 +20,7 @@ from muster.agent.journal import read_journal, remove_leftovers
 from muster.agent.model_on_device import ModelOnDevice
 from muster.agent.moment import Moment
 from muster.agent.setbacks import Postponed, disk_failed
+from muster.agent.trusted import TrustedTargets
 from muster.agent.worker import Worker
 from muster.artifacts.tensors import Tensor
 from muster.kinds.desired import DesiredDocument, desired_target
@@ -28,6 +29,8 @@ from muster.plan.assignment import BUCKETS, bucket
 
 DOCUMENT_LIMIT = 2**22
 DEFAULT_POLL_SECONDS = 30.0
+DIAGNOSTICS = "diagnostics"
+"""The model whose releases are golden diagnostic bundles: no camera's frames are for it, its golden inputs are all."""
 _NOT_ENROLLED = "not_enrolled"
 
 
@@ -74,7 +77,7 @@ class Agent:
         self.models = [
             ModelOnDevice(self.device, name, Worker(camera, on_error=on_error, on_answer=self.captures.answered))
             for name in self.device.identity.models
-            for camera in [_camera(frames, f"{device_id}/{name}")]
+            for camera in [_camera(frames, device_id, name)]
         ]
 
     def start(self, now: Moment) -> None:
@@ -163,16 +166,7 @@ class Agent:
     def _document(self, model: str) -> DesiredDocument:
         if model in self._documents:
             return self._documents[model]
-        device_class = self.device.identity.device_class
-        data = self.device.trusted.read(desired_target(model, device_class), DOCUMENT_LIMIT)
-        if data is None:
-            raise Postponed("nothing_desired", f"no document for {model} on {device_class} is published")
-        try:
-            document = DesiredDocument.model_validate_json(data)
-        except ValidationError as error:
-            raise Postponed("document_invalid", "the desired document is not one that this agent can read") from error
-        if (document.model, document.device_class) != (model, device_class):
-            raise Postponed("document_invalid", "the desired document is that of another model or device class")
+        document = read_document(self.device.trusted, model, self.device.identity.device_class)
         self._documents[model] = document
         # Kept while a newer document is being fetched, and while the server is away.
         self._intervals[model] = document.poll_interval / 1_000_000
@@ -245,6 +239,20 @@ class Agent:
         self.device.slots.keep(frozenset().union(*kept), frozenset().union(*staged))
 
 
+def read_document(trusted: TrustedTargets, model: str, device_class: str) -> DesiredDocument:
+    """What is desired. Raises `Postponed`: nothing_desired, document_invalid, and what `TrustedTargets.read` raises."""
+    data = trusted.read(desired_target(model, device_class), DOCUMENT_LIMIT)
+    if data is None:
+        raise Postponed("nothing_desired", f"no document for {model} on {device_class} is published")
+    try:
+        document = DesiredDocument.model_validate_json(data)
+    except ValidationError as error:
+        raise Postponed("document_invalid", "the desired document is not one that this agent can read") from error
+    if (document.model, document.device_class) != (model, device_class):
+        raise Postponed("document_invalid", "the desired document is that of another model or device class")
+    return document
+
+
 def _with(outcome: Outcome, problem: str | None = None, reason: str | None = None, waiting: int = 0) -> Outcome:
     """The first problem of a round is the one that is told."""
     if outcome.problem:
@@ -260,8 +268,8 @@ def _wait_of(model: ModelOnDevice) -> str | None:
     return f"{what}; it waits for its maintenance window and its turn until {state.waits_until}"
 
 
-def _camera(frames: Tensor | None, who: str) -> Camera | None:
+def _camera(frames: Tensor | None, device_id: str, model: str) -> Camera | None:
     """Devices that share a recording do not all start at its first frame."""
-    if frames is None:
+    if frames is None or model == DIAGNOSTICS:
         return None
-    return Camera(frames, bucket("camera", who) * len(frames) // BUCKETS)
+    return Camera(frames, bucket("camera", f"{device_id}/{model}") * len(frames) // BUCKETS)

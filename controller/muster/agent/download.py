@@ -38,8 +38,7 @@ def fetch(server: Server, target: Target, place: Path, free_bytes: Callable[[Pat
         if have > target.length:
             disk.unlink(part)
             have = 0
-        # Packed and unpacked, it is there twice until it is verified.
-        if free_bytes(place.parent) < 2 * target.length - have + _RESERVE:
+        if not fits_disk(target.length, free_bytes(place.parent), have):
             raise disk_full(f"too little room for an artifact of {target.length} bytes")
         if have < target.length:
             _continue(server, target, part, have, disk)
@@ -48,6 +47,14 @@ def fetch(server: Server, target: Target, place: Path, free_bytes: Callable[[Pat
         with contextlib.suppress(OSError):
             disk.unlink(part)
         raise disk_failed(f"cannot write {part}: {error.strerror}", error) from error
+
+
+def fits_disk(size: int, free: int, have: int = 0) -> bool:
+    """True if an artifact of `size` bytes, `have` of which are there, can be fetched.
+
+    Packed and unpacked, it is there twice until it is verified.
+    """
+    return free >= 2 * size - have + _RESERVE
 
 
 def is_complete(place: Path, artifact: str) -> bool:

@@ -33,11 +33,21 @@ _MEMINFO = Path("/proc/meminfo")
 
 def available_memory(meminfo: Path = _MEMINFO) -> int | None:
     """Bytes that a process may take without others being pushed out; None where the system does not say."""
+    found = _memory("MemAvailable", meminfo)
+    return None if found is None else max(0, found - _RESERVE)
+
+
+def total_memory(meminfo: Path = _MEMINFO) -> int | None:
+    """Bytes that the device has; None where the system does not say."""
+    return _memory("MemTotal", meminfo)
+
+
+def _memory(what: str, meminfo: Path) -> int | None:
     try:
-        found = re.search(r"^MemAvailable:\s+([0-9]+) kB$", meminfo.read_text(), re.MULTILINE)
+        found = re.search(rf"^{what}:\s+([0-9]+) kB$", meminfo.read_text(), re.MULTILINE)
     except OSError:
         return None
-    return max(0, int(found[1]) * 1_024 - _RESERVE) if found else None
+    return int(found[1]) * 1_024 if found else None
 
 
 class FirstLoad:

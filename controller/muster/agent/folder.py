@@ -104,11 +104,16 @@ class DeviceFolder:
         """The log of predictions."""
         return self.path / "predictions"
 
+    @property
+    def lock(self) -> Path:
+        """Held by the agent that runs."""
+        return self.path / "lock"
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Hold the folder, so that a second agent on it is refused. Raises `Refused`, `TryAgain`."""
         try:
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise TryAgain(f"cannot lock {self.path}: {error.strerror}", "correct the permissions") from error
         try:
@@ -118,6 +123,18 @@ class DeviceFolder:
             raise Refused(f"another agent runs on {self.path}", "stop it first, or give another folder") from error
         finally:
             os.close(descriptor)
+
+
+def is_held(lock: Path) -> bool:
+    """True if a process holds this lock. Raises `OSError` if there is no such file."""
+    descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def read_bounded(path: Path, limit: int) -> bytes:

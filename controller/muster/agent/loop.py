@@ -107,7 +107,8 @@ class _DeviceLoop:
     def _start_cameras(self) -> list[WorkerThread]:
         if not self._has_camera:
             return []
-        cameras = [WorkerThread(model.worker, self._options.frame_interval, self._stop) for model in self._agent.models]
+        workers = [model.worker for model in self._agent.models if model.worker.has_camera]
+        cameras = [WorkerThread(worker, self._options.frame_interval, self._stop) for worker in workers]
         for camera in cameras:
             camera.start()
         return cameras

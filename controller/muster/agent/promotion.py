@@ -19,6 +19,7 @@ from muster.agent.journal import ModelState, Slot, Staging
 from muster.agent.loaded import LoadedModel, load_slot
 from muster.agent.setbacks import Postponed, StepFailed
 from muster.agent.telemetry import Event, Readings
+from muster.agent.trusted import TrustedTargets
 from muster.attest.model_signature import LARGEST
 from muster.kinds.desired import Entry, artifact_target, signature_target
 from muster.kinds.digest import hex_of
@@ -31,6 +32,15 @@ _KEYS_LIMIT = 256 * 1024
 
 class _Keys(Declared):
     keys: Annotated[tuple[str, ...], AsTuple, Field(max_length=64)]
+
+
+def read_signing_keys(trusted: TrustedTargets) -> tuple[str, ...]:
+    """The keys that may sign artifacts. Raises `Postponed`: keys_missing, and what `TrustedTargets.read` raises."""
+    data = trusted.read(SIGNING_KEYS, _KEYS_LIMIT)
+    try:
+        return _Keys.model_validate_json(data or b"").keys
+    except ValidationError as error:
+        raise Postponed("keys_missing", "the server publishes no list of signing keys that can be read") from error
 
 
 class Promotion:
@@ -48,7 +58,7 @@ class Promotion:
         staging = self._state.staging
         if staging is None or staging.entry.artifact != self._entry.artifact or staging.entry.since < self._entry.since:
             self._save(Staging(entry=self._entry), Event(self._entry, "offered"))
-        keys = self._signing_keys()
+        keys = read_signing_keys(self._device.trusted)
         slots = self._device.slots
         slot = slots.again(self._entry, keys) if slots.has(self._artifact) else None
         if slot is None:
@@ -106,13 +116,6 @@ class Promotion:
         if self._staging.step == "offered":
             downloaded = Staging(entry=self._entry, step="downloaded")
             self._save(downloaded, Event(self._entry, "downloaded"), downloads=1)
-
-    def _signing_keys(self) -> tuple[str, ...]:
-        data = self._device.trusted.read(SIGNING_KEYS, _KEYS_LIMIT)
-        try:
-            return _Keys.model_validate_json(data or b"").keys
-        except ValidationError as error:
-            raise Postponed("keys_missing", "the server publishes no list of signing keys that can be read") from error
 
     def _count_attempt(self) -> None:
         staging = self._staging

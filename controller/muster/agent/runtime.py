@@ -56,6 +56,11 @@ class OnnxRuntime:
         """Version of onnxruntime."""
         return str(_library().__version__)
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """What can compute on this device."""
+        return tuple(map(str, _library().get_available_providers()))
+
     def load(self, model: bytes, provider: str, config: Inference) -> Session:
         """Open a session with this provider and no other."""
         library = _library()

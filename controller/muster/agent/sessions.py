@@ -18,7 +18,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from muster.agent.folder import DeviceFolder, read_bounded
+from muster.agent.folder import DeviceFolder, is_held, read_bounded
 from muster.agent.statistics import Figures
 from muster.artifacts.durable import make_folder
 from muster.kinds.digest import Digest, ErrorCode, ExactVersion
@@ -114,7 +114,7 @@ def write_session(folder: DeviceFolder, model: str, session: Session) -> None:
 def read_session(folder: DeviceFolder, model: str) -> Session | None:
     """What the application tells; None if there is none, or it tells nothing that can be read."""
     try:
-        if not _somebody_holds(_lock(folder, model)):
+        if not is_held(_lock(folder, model)):
             return None
         return Session.model_validate_json(read_bounded(_file(folder, model), LIMIT))
     except (OSError, Unusable, ValidationError):
@@ -137,15 +137,4 @@ def _is_taken(descriptor: int) -> bool:
             time.sleep(_PAUSE)
         else:
             return True
-    return False
-
-
-def _somebody_holds(path: Path) -> bool:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
     return False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muster.cli.agent_diagnose import diagnose
 from muster.cli.output import emit, table
 from muster.kinds.errors import Unusable
 
@@ -210,6 +211,9 @@ def status(folder: Path, output: str) -> None:
         ])  # fmt: skip
 
     emit(value, output, text)
+
+
+agent.add_command(diagnose)
 
 
 def _status(folder: Any) -> dict[str, Any]:
