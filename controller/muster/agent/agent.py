@@ -156,12 +156,14 @@ class Agent:
         try:
             code = model.follow(self._document(model.name), now)
         except Postponed as setback:
-            return setback
+            return None if _is_usual(model.name, setback.error_code) else setback
         except TryAgain as error:
             return disk_failed(error.message, error)
         except OSError as error:
             return disk_failed(f"the disk refuses: {error.strerror}", error)
-        return Postponed(code, f"{model.name} stays as it is") if code else None
+        if code is None or _is_usual(model.name, code):
+            return None
+        return Postponed(code, f"{model.name} stays as it is")
 
     def _document(self, model: str) -> DesiredDocument:
         if model in self._documents:
@@ -251,6 +253,11 @@ def read_document(trusted: TrustedTargets, model: str, device_class: str) -> Des
     if (document.model, document.device_class) != (model, device_class):
         raise Postponed("document_invalid", "the desired document is that of another model or device class")
     return document
+
+
+def _is_usual(model: str, code: str) -> bool:
+    """Diagnostics are for chosen cohorts: most devices, most of the time, have none."""
+    return model == DIAGNOSTICS and code == "nothing_desired"
 
 
 def _with(outcome: Outcome, problem: str | None = None, reason: str | None = None, waiting: int = 0) -> Outcome:

@@ -29,8 +29,6 @@ Say = Callable[[str, str], None]
 
 _SHORTEST_POLL = 0.05
 _LOOK = 1.0
-_STEP = 0.5
-"""Seconds within which the signal to stop is seen."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,8 @@ def run_agents(folders: Sequence[DeviceFolder], options: Options, say: Say) -> i
     """Run until SIGTERM or SIGINT. Returns the exit code. Raises `MusterError` if a folder cannot be used."""
     stop = threading.Event()
     runtime, pool, first_load = OnnxRuntime(), make_pool(), FirstLoad()
-    with contextlib.ExitStack() as held, _stopped_by_signals(stop):
-        loops = []
+    loops: list[_DeviceLoop] = []
+    with contextlib.ExitStack() as held, _stopped_by_signals(stop, loops):
         for folder in folders:
             server = HttpServer(read_identity(folder).server, pool, stop.is_set)
             held.enter_context(folder.held())
@@ -83,10 +81,14 @@ class _DeviceLoop:
         self._stop = stop
         self._say = say
         self._wake = threading.Event()
-        self._agent = Agent(folder, surroundings, this_moment(), frames=frames, on_error=self._wake.set)
+        self._agent = Agent(folder, surroundings, this_moment(), frames=frames, on_error=self.wake)
         self._has_camera = frames is not None
         self.device_id = self._agent.device.identity.device_id
         self.exit_code = 0
+
+    def wake(self) -> None:
+        """There is something to see before the next round."""
+        self._wake.set()
 
     def run(self) -> None:
         """Until the process is to stop."""
@@ -132,7 +134,9 @@ class _DeviceLoop:
             verdict = self._agent.next_verdict()
             # A window that goes on, because too few frames were answered, is looked at once a second.
             due = min(until, max(verdict, looked + _LOOK)) if verdict is not None else until
-            self._wake.wait(max(0.0, min(due - now, _STEP)))
+            self._wake.wait(max(0.0, due - now))
+            if self._stop.is_set():
+                return
             if self._wake.is_set() or (verdict is not None and time.monotonic() >= due < until):
                 self._wake.clear()
                 looked = time.monotonic()
@@ -157,14 +161,16 @@ class _DeviceLoop:
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """The first signal drains; a second one ends the process as it always would."""
+def _stopped_by_signals(stop: threading.Event, loops: Sequence[_DeviceLoop]) -> Iterator[None]:
+    """The first signal drains, and wakes who waits; a second one ends the process as it always would."""
 
     def on_signal(number: int, _frame: object) -> None:
         if stop.is_set():
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         stop.set()
+        for loop in loops:
+            loop.wake()
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
