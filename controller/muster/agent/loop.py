@@ -117,7 +117,8 @@ class _DeviceLoop:
 
     def _rounds(self) -> None:
         failures, place = 0, phase(self.device_id)
-        told = _Told()
+        # What ran before answers again: nobody waits for the server to hear that.
+        told = self._tell(Outcome(), _Told())
         while not self._stop.is_set():
             outcome = self._agent.tick(this_moment())
             failures = failures + 1 if outcome.away else 0
