@@ -77,6 +77,8 @@ benchmarks: env
 	$(BIN)/python benchmarks/signing_speed.py
 	$(BIN)/python benchmarks/build_speed.py
 	$(BIN)/python benchmarks/plan_scale.py
+	$(BIN)/python benchmarks/agent_small.py
+	$(BIN)/python benchmarks/telemetry_cost.py
 
 # Every shipped scenario with ten million simulated devices, beside the policies that users have today; writes the tables
 # of docs/rollouts.md. Takes about twenty minutes on two cores.

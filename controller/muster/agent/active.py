@@ -16,10 +16,9 @@ import contextlib
 import math
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from muster.agent.folder import DeviceFolder
 from muster.agent.follower import Active, Follower
@@ -40,12 +39,11 @@ _TELL = 5
 """Looks between two times that the agent is told of figures."""
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """One answer, and which release gave it. `confidence` from 0 to 1; below the threshold it is not `confident`."""
 
     label: str
-    index: int
+    label_index: int
     confidence: float
     confident: bool
     release: str
@@ -76,7 +74,7 @@ class ActiveModel:
         self._always_logs = log_predictions
         self._follower = Follower(folder, name, runtime)
         self._log = PredictionLog(folder, name)
-        self._inferences = self._dropped = 0
+        self._dropped = 0
         self._wake, self._stop = threading.Event(), False
         self._look_at = self._tell_at = 0.0
         self._held = contextlib.ExitStack()
@@ -114,16 +112,11 @@ class ActiveModel:
         try:
             index, confidence, confident = active.loaded.answer(frame)
         except StepFailed:
-            with self._follower.lock:
-                active.counts.count_error()
+            active.count_error()
             self._tell_at = 0.0
             self._wake.set()
             raise
-        elapsed = (time.perf_counter() - began) * 1_000
-        with self._follower.lock:
-            active.counts.count_latency(elapsed)
-            active.counts.count_answer(confident=confident, confidence=confidence)
-            self._inferences += 1
+        active.count((time.perf_counter() - began) * 1_000, confidence, confident=confident)
         found = _prediction(active, index, confidence, confident=confident)
         if self._always_logs or active.loaded.slot.entry.log_predictions:
             self._log.write(frame, _line(found))
@@ -166,11 +159,12 @@ class ActiveModel:
     def _tell(self) -> None:
         self._tell_at = time.perf_counter() + _TELL * self._interval
         active = self._follower.active
+        inferences = self._follower.inferences()
         session = Session(
             runtime_version=self._runtime.version,
             loaded=active.told() if active else None,
             refused=self._follower.refused,
-            inferences=self._inferences,
+            inferences=inferences,
             dropped_frames=self._dropped,
             peak_ram_mb=round(peak_ram_mb(), 3),
         )
@@ -181,16 +175,9 @@ class ActiveModel:
 
 def _prediction(active: Active, index: int, confidence: float, *, confident: bool) -> Prediction:
     loaded = active.loaded
-    return Prediction(
-        label=loaded.config.output.labels[index],
-        index=index,
-        confidence=confidence,
-        confident=confident,
-        release=loaded.slot.entry.release,
-        generation=active.generation,
-        model_hash=loaded.model_hash,
-        config_version=loaded.config_version,
-    )
+    label, release = loaded.config.output.labels[index], loaded.slot.entry.release
+    hashes = loaded.model_hash, loaded.config_version
+    return Prediction(label, index, confidence, confident, release, active.generation, *hashes)
 
 
 def _line(found: Prediction) -> dict[str, object]:
