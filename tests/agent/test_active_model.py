@@ -83,7 +83,6 @@ def test_what_is_pinned_before_and_after_the_model_is_what_an_answer_went_throug
     score = float(answers(BRIGHT, 8.0)[0, 1])
     assert found == Prediction(
         label="bright",
-        label_index=1,
         confidence=pytest.approx(score, abs=1e-6),
         confident=True,
         release=built.release,
@@ -148,7 +147,7 @@ def test_releases_change_between_two_calls_with_none_lost_and_none_mixed(bench: 
     assert asked.failed == []
     assert {hash_of(built) for built in releases} == {one.model_hash for one in asked.found}
     for one in asked.found:
-        assert (one.label_index, one.confidence) == (1, expected[one.model_hash])
+        assert (one.label, one.confidence) == ("bright", expected[one.model_hash])
     named = {built.release: hash_of(built) for built in releases}
     assert all(named[one.release] == one.model_hash for one in asked.found)
 

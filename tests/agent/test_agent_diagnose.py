@@ -224,7 +224,14 @@ def _plant(bench: Bench) -> None:
     identity |= {"server": url, "labels": {"site": SECRETS["label"]}}
     folder.identity.write_text(json.dumps(identity))
     folder.set_labels.write_text(json.dumps({"owner": SECRETS["set label"]}))
-    for path in (folder.frames, folder.application, folder.predictions, folder.staging / "x", folder.tuf / "own.json"):
+    for path in (
+        folder.frames,
+        folder.application,
+        folder.predictions,
+        folder.staging / "x",
+        folder.tuf / "own.json",
+        folder.path / "capture" / "x",
+    ):
         path.parent.mkdir(exist_ok=True)
         path.write_text(SECRETS["content"])
 

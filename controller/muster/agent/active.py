@@ -22,6 +22,7 @@ from typing import NamedTuple, Self
 
 from muster.agent.folder import DeviceFolder
 from muster.agent.follower import Active, Follower
+from muster.agent.loaded import Answered
 from muster.agent.predictions import PredictionLog
 from muster.agent.runtime import OnnxRuntime, Runtime
 from muster.agent.sessions import Session, held_session, write_session
@@ -43,7 +44,6 @@ class Prediction(NamedTuple):
     """One answer, and which release gave it. `confidence` from 0 to 1; below the threshold it is not `confident`."""
 
     label: str
-    label_index: int
     confidence: float
     confident: bool
     release: str
@@ -110,14 +110,14 @@ class ActiveModel:
         if active is None:
             raise TryAgain(f"no release of {self._name} is active any more", "wait until another one is")
         try:
-            index, confidence, confident = active.loaded.answer(frame)
+            answered = active.loaded.answer(frame)
         except StepFailed:
             active.count_error()
             self._tell_at = 0.0
             self._wake.set()
             raise
-        active.count((time.perf_counter() - began) * 1_000, confidence, confident=confident)
-        found = _prediction(active, index, confidence, confident=confident)
+        active.count((time.perf_counter() - began) * 1_000, answered.confidence, confident=answered.confident)
+        found = _prediction(active, answered)
         if self._always_logs or active.loaded.slot.entry.log_predictions:
             self._log.write(frame, _line(found))
         return found
@@ -173,11 +173,10 @@ class ActiveModel:
             write_session(self._folder, self._name, session)
 
 
-def _prediction(active: Active, index: int, confidence: float, *, confident: bool) -> Prediction:
+def _prediction(active: Active, answered: Answered) -> Prediction:
     loaded = active.loaded
-    label, release = loaded.config.output.labels[index], loaded.slot.entry.release
-    hashes = loaded.model_hash, loaded.config_version
-    return Prediction(label, index, confidence, confident, release, active.generation, *hashes)
+    release, hashes = loaded.slot.entry.release, (loaded.model_hash, loaded.config_version)
+    return Prediction(answered.label, answered.confidence, answered.confident, release, active.generation, *hashes)
 
 
 def _line(found: Prediction) -> dict[str, object]:
