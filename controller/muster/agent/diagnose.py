@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +26,7 @@ from muster.agent.first_load import FirstLoad, available_memory, total_memory
 from muster.agent.folder import DeviceFolder, is_held, read_bounded
 from muster.agent.identity import read_identity, read_root, read_set_labels
 from muster.agent.journal import ModelState, Slot, read_journal
+from muster.agent.moment import Moment
 from muster.agent.promotion import read_signing_keys
 from muster.agent.server import Server
 from muster.agent.setbacks import Postponed
@@ -110,7 +112,7 @@ def _fetch(folder: DeviceFolder, scratch: Path, server: Server | None, now: date
         if folder.tuf.is_dir():
             shutil.copytree(folder.tuf, copy.tuf, symlinks=True)
         trusted = TrustedTargets(copy, server, read_root(folder.root))
-        trusted.refresh(now)
+        trusted.refresh(Moment(time.monotonic(), now))
         return Checked(result="held"), Fetched(trusted, read_signing_keys(trusted))
     except Postponed as setback:
         return Checked(result="failed", code=setback.error_code, why=setback.message), nothing
