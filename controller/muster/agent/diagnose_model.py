@@ -9,7 +9,7 @@ from pathlib import Path
 
 from muster.agent.agent import read_document
 from muster.agent.decide import Keep, Return, decide, is_quarantined
-from muster.agent.diagnosis import Checked, Desired, ModelDiagnosis, Offer, SlotFound
+from muster.agent.diagnosis import Checked, Desired, ModelDiagnosis, Offer, SlotFound, SlotRole
 from muster.agent.download import fits_disk
 from muster.agent.folder import DeviceFolder, read_bounded
 from muster.agent.identity import Identity
@@ -50,7 +50,7 @@ class Looking:
 
 def look_at_model(looking: Looking, name: str, state: ModelState) -> ModelDiagnosis:
     """One model, as the journal, the disk and the server have it."""
-    roles = {
+    roles: dict[SlotRole, Slot | None] = {
         "trial": state.trial.slot if state.trial else None,
         "confirmed": state.confirmed,
         "previous": state.previous,
@@ -73,21 +73,19 @@ def look_at_model(looking: Looking, name: str, state: ModelState) -> ModelDiagno
     )
 
 
-def _look_at_slot(looking: Looking, role: str, slot: Slot) -> SlotFound:
+def _look_at_slot(looking: Looking, role: SlotRole, slot: Slot) -> SlotFound:
     place = Slots(looking.folder).place(slot.artifact)
     present = place.is_dir()
     damaged = _damaged(place, slot) if present else ()
-    return SlotFound.model_validate(
-        {
-            "role": role,
-            "release": slot.entry.release,
-            "artifact": slot.artifact,
-            "model_hash": slot.entry.model_hash,
-            "config_version": slot.entry.config_version,
-            "present": present,
-            "damaged": damaged,
-            "signature": _signature(looking, slot) if present else Checked(result="skipped", why="no files"),
-        }
+    return SlotFound(
+        role=role,
+        release=slot.entry.release,
+        artifact=slot.artifact,
+        model_hash=slot.entry.model_hash,
+        config_version=slot.entry.config_version,
+        present=present,
+        damaged=damaged,
+        signature=_signature(looking, slot) if present else Checked(result="skipped", why="no files"),
     )
 
 

@@ -53,10 +53,13 @@ class Role(Declared):
     expired: bool
 
 
+SlotRole = Literal["trial", "confirmed", "previous"]
+
+
 class SlotFound(Declared):
     """One kept artifact. `damaged`: names of files that are not what the manifest pins; the manifest's own, too."""
 
-    role: Literal["trial", "confirmed", "previous"]
+    role: SlotRole
     release: str
     artifact: str
     model_hash: str
