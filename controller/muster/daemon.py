@@ -32,6 +32,7 @@ from muster.apply.holds import forget, load_holds, named_anew
 from muster.apply.identity import Identity
 from muster.apply.key_uses import KeyUses
 from muster.apply.own_forge import own_forge
+from muster.apply.packages import Packages
 from muster.apply.prepare import Prepared, Rebuilder
 from muster.apply.proposals import Proposals, load_proposals
 from muster.apply.publish import Publisher
@@ -131,6 +132,7 @@ class Controller:
         self._steps = PublishedSteps()
         self._rebuilder = Rebuilder(state, settings.sandbox)
         self._prepared = Prepared(store, state / "signatures", signing_key)
+        self._packages = Packages(self.engine, state, self.publisher, key_uses.enter)
         self._telling = Telling(self._repository)
         self.courier = Courier(self.engine, Surroundings.of(networks(settings.alert_networks), state, self._signer))
         signer = CommitSigner(signing_key, key_uses.enter)
@@ -178,6 +180,7 @@ class Controller:
         plan = make_plan(fleet, asked(fleet, self._world(fleet, now), os.environ, now), now)
         self._events.decided(plan, now)
         failed = self._executor.execute(plan, fleet, now)
+        conditions += self._packages.settle(fleet, now)
         self._say(conditions, plan, fleet, failed, now)
         return Tick(plan, failed)
 

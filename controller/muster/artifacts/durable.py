@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from muster.artifacts.disk import DISK, Disk
@@ -22,9 +23,14 @@ def write_durably(path: Path, data: bytes, mode: int = 0o644, disk: Disk = DISK)
 
     Raises `TryAgain` if the disk refuses (full, read-only, no permission).
     """
+    write_chunks(path, (data,), mode, disk)
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes], mode: int = 0o644, disk: Disk = DISK) -> None:
+    """As `write_durably`, for what need not be in memory at once."""
     try:
         make_folder(path.parent, disk)
-        _replace(path, data, mode, disk)
+        _replace(path, chunks, mode, disk)
     except OSError as error:
         raise TryAgain(f"cannot write {path}: {error.strerror}", "free space or correct the permissions") from error
 
@@ -63,7 +69,7 @@ def remove_tree(path: Path, disk: Disk = DISK) -> None:
     disk.rmdir(path)
 
 
-def _replace(path: Path, data: bytes, mode: int, disk: Disk) -> None:
+def _replace(path: Path, chunks: Iterable[bytes], mode: int, disk: Disk) -> None:
     temporary = path.with_name(f"{INCOMING}{secrets.token_hex(8)}")
     descriptor = disk.open(temporary, os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -72,7 +78,8 @@ def _replace(path: Path, data: bytes, mode: int, disk: Disk) -> None:
             # A step in the sandbox may set none: its files stay 0600, which is stricter.
             with contextlib.suppress(PermissionError):
                 os.fchmod(descriptor, mode)
-            disk.write(descriptor, data)
+            for chunk in chunks:
+                disk.write(descriptor, chunk)
             disk.sync(descriptor)
         finally:
             disk.close(descriptor)

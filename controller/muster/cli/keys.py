@@ -69,7 +69,7 @@ def init(state: str, repository: str, name: str, output: str) -> None:
 @click.option(
     "--use",
     "uses",
-    type=click.Choice(["artifacts", "evidence", "approvals"]),
+    type=click.Choice(["artifacts", "evidence", "approvals", "packages"]),
     multiple=True,
     required=True,
     help="What signatures of this key count for; may be repeated.",

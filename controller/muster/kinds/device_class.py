@@ -34,6 +34,13 @@ EmulatedCpu = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.
 """A model that qemu knows, such as `Haswell`."""
 
 
+DeviceFolder = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_][A-Za-z0-9._-]{0,63}){1,16}$")]
+"""An absolute path on the device. Nothing that a text in quotes would have to escape, and no way up."""
+
+HardwareRevision = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
+"""A revision as SWUpdate is told it on the device (`/etc/hwrevision`, or `-H board:1.0`)."""
+
+
 class OperatingSystem(Declared):
     """What the devices boot."""
 
@@ -69,6 +76,13 @@ class Rates(Declared):
     overhead: Duration
 
 
+class SwuPackaging(Declared):
+    """How a `.swu` installs an artifact: as `<folder>/<model>.tar`, on boards of these hardware revisions."""
+
+    folder: DeviceFolder = "/var/lib/muster/models"
+    hardware: Annotated[tuple[HardwareRevision, ...], AsTuple, Field(min_length=1, max_length=16)] = ("1.0",)
+
+
 class DeviceClassSpec(Declared):
     """Hardware and what is expected of it.
 
@@ -85,6 +99,8 @@ class DeviceClassSpec(Declared):
 
     `enrolment`: who may enrol as a device of the class. Without it, who shows the enrolment token of the fleet.
     `capture`: what devices may take of what their models see, by purpose, where somebody consented on the device.
+    `agent`: who asks for what a device should run: Muster's own agent, or an update client that speaks hawkBit's DDI.
+    `package`: what such a client is given: the artifact as it is, or packed for SWUpdate as `swu` says.
     """
 
     hardware: Text
@@ -103,6 +119,9 @@ class DeviceClassSpec(Declared):
     disruption: Disruption | None = None
     enrolment: EnrolmentSpec | None = None
     capture: Captures = ()
+    agent: Literal["native", "ddi"] = "native"
+    package: Literal["tar", "swu"] = "tar"
+    swu: SwuPackaging = SwuPackaging()
 
     @model_validator(mode="after")
     def _lets_every_device_switch(self) -> DeviceClassSpec:

@@ -23,6 +23,7 @@ ERROR_CODES: Mapping[str, str] = MappingProxyType({
     "golden_mismatch": "the artifact does not answer the golden inputs as pinned",
     "inference_failed": "the model gave no answer to a frame, or none of the declared shape",
     "inference_hung": "the artifact's first inference, on its golden inputs, did not end in time",
+    "install_failed": "the device's update client (SWUpdate, RAUC) could not install the package",
     "journal_lost": "both copies of the device's journal were damaged",
     "journal_restored": "the device's journal was damaged, and read from its second copy",
     "keys_missing": "the server publishes no list of signing keys that can be read",
@@ -43,4 +44,5 @@ ERROR_CODES: Mapping[str, str] = MappingProxyType({
     "slot_damaged": "files of a kept artifact changed on the device's disk",
     "trial_interrupted": "the agent ended again and again while a release was on trial",
     "undeclared": "the device runs what was never declared for it, and its class says that it keeps that",
+    "unhealthy": "the application on a device with an update client says that the model does not answer as it should",
 })  # fmt: skip

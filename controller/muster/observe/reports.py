@@ -61,20 +61,25 @@ def take_reports(connection: Connection, device_id: str, reports: Iterable[Repor
         for report in sorted(reports, key=lambda report: report.sequence)
         if report.sequence > device.last_sequence
     ]
+    count_reports(connection, device, new, at)
+    last_sequence = new[-1].sequence if new else device.last_sequence
+    connection.execute(
+        update(devices)
+        .where(devices.c.device_id == device_id)
+        .values(last_sequence=last_sequence, **presence(connection, device, at))
+    )
+    return Taken(len(new), last_sequence, device.set_labels or {}, _is_old(connection, device, at))
+
+
+def count_reports(connection: Connection, device: Row[Any], reports: Iterable[Report], at: datetime) -> None:
+    """Count reports, each for the first time, whoever made them for the device. Raises `Refused`."""
     standings = DeviceStandings(connection, device, read_status(connection, "releases") or {})
-    for report in new:
+    for report in reports:
         if report.model not in device.models:
             raise Refused(f"the device is not enrolled for model {report.model}", "enrol it for that model")
         _note_running(connection, report, device.device_class, at)
         standings.note(report, at)
     standings.write()
-    last_sequence = new[-1].sequence if new else device.last_sequence
-    connection.execute(
-        update(devices)
-        .where(devices.c.device_id == device_id)
-        .values(last_sequence=last_sequence, **_presence(connection, device, at))
-    )
-    return Taken(len(new), last_sequence, device.set_labels or {}, _is_old(connection, device, at))
 
 
 def _is_old(connection: Connection, device: Row[Any], at: datetime) -> bool:
@@ -85,7 +90,7 @@ def _is_old(connection: Connection, device: Row[Any], at: datetime) -> bool:
     return at - since > timedelta(microseconds=parse_duration(said["secretLifetime"]))
 
 
-def _presence(connection: Connection, device: Row[Any], at: datetime) -> dict[str, Any]:
+def presence(connection: Connection, device: Row[Any], at: datetime) -> dict[str, Any]:
     """When the device was seen, and from when on its silence would count as dark."""
     polls = read_status(connection, "polls") or {}
     poll_ms = shortest_poll(connection)

@@ -302,6 +302,9 @@ def open_storage(state: Path) -> Engine:
         state.chmod(stat.S_IMODE(mode) & ~stat.S_IWGRP)
     database = state / "muster.db"
     database.touch(mode=0o600)
+    # Tables that stand in modules of their own.
+    import muster.observe.ddi_storage  # noqa: F401
+
     engine = create_engine(f"sqlite:///{database}", connect_args={"timeout": 30})
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)

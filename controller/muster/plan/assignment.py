@@ -42,3 +42,17 @@ def choose(document: DesiredDocument, device_id: str, labels: Mapping[str, str])
     return next(
         (entry for entry in document.entries if in_share(entry.salt, device_id, entry.ppm.get(cohort, 0))), None
     )
+
+
+def without(document: DesiredDocument, failed: Mapping[str, int]) -> DesiredDocument:
+    """The document without what a device will not run, so that it takes the entry below instead.
+
+    That is what was halted, and what is in `failed`: {artifact: generation up to which its entry does not count}.
+    """
+    halted = {halt.artifact for halt in document.halted}
+    entries = tuple(
+        entry
+        for entry in document.entries
+        if entry.artifact.digest not in halted and entry.since > failed.get(entry.artifact.digest, 0)
+    )
+    return document.model_copy(update={"entries": entries})
