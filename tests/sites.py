@@ -52,7 +52,9 @@ class Site:
         self._stopped = asyncio.Event()
         self._ready.set()
         tokens = self.keys.enrolment_token_path, self.keys.operator_token_path
-        folders = ServeFolders(self.state / "public", *tokens, self.state / "store")
+        folders = ServeFolders(
+            self.state / "public", *tokens, self.state / "store", self.state, self.keys.gateway_token_path
+        )
         view = FleetView(self.engine, lambda: self.published)
         application = build_application(self.engine, view, folders, timedelta(minutes=1), access=self.access)
         await run_server(self.around(application), "127.0.0.1", self.port, self._stopped)

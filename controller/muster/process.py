@@ -44,7 +44,12 @@ def _run_held(settings: Settings, host: str, port: int, access: Access) -> int:
         loop.controller.engine,
         FleetView(loop.controller.engine, loop.controller.publisher.published),
         ServeFolders(
-            settings.state / "public", keys.enrolment_token_path, keys.operator_token_path, settings.state / "store"
+            settings.state / "public",
+            keys.enrolment_token_path,
+            keys.operator_token_path,
+            settings.state / "store",
+            settings.state,
+            keys.gateway_token_path,
         ),
         patience=max(settings.interval * PATIENCE_INTERVALS, timedelta(seconds=60)),
         wake=loop.wake,

@@ -97,7 +97,11 @@ class Packages:
                     except MusterError as error:
                         complaints.append(f"{entry.release} for {name}: {error.message}")
             files |= _still_kept(before, files, now)
-            classes[name] = {"package": device_class.spec.package, "files": files}
+            classes[name] = {
+                "package": device_class.spec.package,
+                "models": list(device_class.spec.models),
+                "files": files,
+            }
         self._remove_gone(said, classes)
         return Packed(classes, tuple(complaints))
 

@@ -1,8 +1,8 @@
 """The `.swu`: an artifact as SWUpdate takes it, a cpio archive of `sw-description`, its signature, and the artifact.
 
 There is exactly one archive for a given description, signature and artifact: owner, time and links are zero. The
-artifact stays one file, so that its installation is one rename on the device: the old one or the new one, never parts of
-both. Its digest is the one that git pins.
+artifact stays one file, so that its installation is one rename on the device: the old one or the new one, never parts
+of both. Its digest is the one that git pins.
 
 Format: cpio's "new ASCII" with checksums, magic 070702 (cpio(5)); order and description as SWUpdate wants them
 (https://sbabic.github.io/swupdate/sw-description.html).

@@ -42,9 +42,7 @@ def sign_package(data: bytes, private_pem: bytes) -> bytes:
     signed = cms.CMSAttributes(
         [
             cms.CMSAttribute({"type": "content_type", "values": [cms.ContentType("data")]}),
-            cms.CMSAttribute(
-                {"type": "message_digest", "values": [core.OctetString(hashlib.sha256(data).digest())]}
-            ),
+            cms.CMSAttribute({"type": "message_digest", "values": [core.OctetString(hashlib.sha256(data).digest())]}),
         ]
     )
     digest = algos.DigestAlgorithm({"algorithm": "sha256"})
@@ -81,6 +79,7 @@ def sign_package(data: bytes, private_pem: bytes) -> bytes:
 def _certificate(private_pem: bytes) -> Certificate:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
+    from cryptography.x509.oid import ExtendedKeyUsageOID
 
     key = private_key(private_pem)
     identity = hex_of(key_id(public_pem(key.public_key())))
@@ -107,7 +106,7 @@ def _certificate(private_pem: bytes) -> Certificate:
         .not_valid_after(_ENDS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
     )

@@ -44,6 +44,16 @@ class StateKeys:
         """What a person's program shows to the controller."""
         return self.folder / "operator-token"
 
+    @property
+    def gateway_token_path(self) -> Path:
+        """What a DDI client shows that has no secret of its own. Not made unless it is asked for."""
+        return self.folder / "gateway-token"
+
+    def make_gateway_token(self) -> bool:
+        """Make the gateway token; False if there is one. Raises as `make` does."""
+        make_private_folder(self.folder)
+        return create_private(self.gateway_token_path, _new_token())
+
     def make(self) -> tuple[Path, ...]:
         """Make what is missing of signing key and tokens; returns what was made.
 

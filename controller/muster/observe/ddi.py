@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from muster.kinds.ddi_attributes import RUNTIME_VERSION, attribute_prefix, config_version_key, model_hash_key
 from muster.kinds.ddi_feedback import RETRIEVED, State
+from muster.kinds.digest import version_key
 from muster.kinds.errors import Refused
 from muster.kinds.phases import RUNNING, Phase
 from muster.kinds.telemetry import Report
@@ -84,15 +85,19 @@ def note_poll(connection: Connection, device_id: str, at: datetime) -> None:
         )  # fmt: skip
         if connection.execute(strangers).scalar_one() >= MOST_STRANGERS:
             raise Refused(f"{MOST_STRANGERS} clients wait to be registered", "enrol them, or revoke the gateway token")
+    _enter(connection, device_id, at)
+    if client.device is not None:
+        seen = presence(connection, client.device, at)
+        connection.execute(update(devices).where(devices.c.device_id == device_id).values(**seen))
+
+
+def _enter(connection: Connection, device_id: str, at: datetime) -> None:
     new = {"attributes": {}, "wanted": True, "asks": 0, "asked_at": iso(at)}
     connection.execute(
         upsert(ddi_clients)
         .values(device_id=device_id, polled_at=iso(at), **new)
         .on_conflict_do_update(index_elements=["device_id"], set_={"polled_at": iso(at)})
     )
-    if client.device is not None:
-        seen = presence(connection, client.device, at)
-        connection.execute(update(devices).where(devices.c.device_id == device_id).values(**seen))
 
 
 def register(
@@ -123,9 +128,7 @@ def keep_attributes(connection: Connection, device_id: str, attributes: Mapping[
 def ask(connection: Connection, device_id: str, asks: int, at: datetime) -> None:
     """Want its attributes at the next poll."""
     connection.execute(
-        update(ddi_clients)
-        .where(ddi_clients.c.device_id == device_id)
-        .values(wanted=True, asks=asks, asked_at=iso(at))
+        update(ddi_clients).where(ddi_clients.c.device_id == device_id).values(wanted=True, asks=asks, asked_at=iso(at))
     )
 
 
@@ -142,6 +145,7 @@ def begin(connection: Connection, client: Client, deploy: Deploy, at: datetime) 
         RETRIEVED,
         at,
     )
+    _enter(connection, client.device_id, at)
     added = connection.execute(
         upsert(ddi_actions)
         .values(device_id=client.device_id, entries=0, messages=[], **_columns(action))
@@ -185,9 +189,7 @@ def conclude(
 def say(connection: Connection, device_id: str, action_id: int, details: Sequence[str], most: int) -> bool:
     """Keep what a client said; False if it said more often than `most` already."""
     where = (ddi_actions.c.device_id == device_id) & (ddi_actions.c.action_id == action_id)
-    entries, messages = connection.execute(
-        select(ddi_actions.c.entries, ddi_actions.c.messages).where(where)
-    ).one()
+    entries, messages = connection.execute(select(ddi_actions.c.entries, ddi_actions.c.messages).where(where)).one()
     if entries >= most:
         return False
     said = [*(text[:LONGEST_MESSAGE] for text in reversed(details)), *messages][:MOST_MESSAGES]
@@ -205,9 +207,7 @@ def _forget_what_ran(connection: Connection, client: Client, model: str) -> Clie
     """What it said before an installation says nothing of what runs after it."""
     prefix = attribute_prefix(model)
     kept = {key: value for key, value in client.attributes.items() if not key.startswith(prefix)}
-    connection.execute(
-        update(ddi_clients).where(ddi_clients.c.device_id == client.device_id).values(attributes=kept)
-    )
+    connection.execute(update(ddi_clients).where(ddi_clients.c.device_id == client.device_id).values(attributes=kept))
     return replace(client, attributes=kept)
 
 
@@ -221,9 +221,13 @@ def _left(client: Client, action: Action) -> list[tuple[Action, Phase, str | Non
         ),
         None,
     )
-    if before is None or before.phase not in RUNNING or before.since <= action.since:
+    if before is None or before.phase not in RUNNING or _version(before) <= _version(action):
         return []
     return [(before, "rolled-back", RECALLED)]
+
+
+def _version(action: Action) -> tuple[int, ...]:
+    return version_key(action.release.partition("/")[2])
 
 
 def _count(

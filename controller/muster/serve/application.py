@@ -26,6 +26,8 @@ from muster.serve.by_hand_routes import ByHandRoutes
 from muster.serve.callers import Callers
 from muster.serve.capture.routes import CaptureRoutes
 from muster.serve.capture.store import CaptureStore
+from muster.serve.ddi.desk import Desk
+from muster.serve.ddi.routes import DdiRoutes
 from muster.serve.device_routes import DeviceRoutes
 from muster.serve.enrolment_routes import EnrolmentRoutes
 from muster.serve.field_view import FieldView
@@ -44,12 +46,14 @@ OPENAPI_FILE = "openapi.json"
 
 @dataclass(frozen=True)
 class ServeFolders:
-    """Where the application finds files."""
+    """Where the application finds files. Without a `gateway_token` there, DDI clients show their own tokens only."""
 
     public: Path
     enrolment_token: Path
     operator_token: Path
     store: Path
+    state: Path
+    gateway_token: Path
 
     @property
     def captures(self) -> Path:
@@ -153,6 +157,7 @@ def build_application(
     by_hand = ByHandRoutes(engine, view.desired, operators.authorize, wake)
     store = CaptureStore(engine, folders.captures)
     captures = CaptureRoutes(store, view.desired, Callers(engine, guard), intake, operators.authorize)
+    ddi = DdiRoutes(Desk(engine, view.desired, folders.gateway_token), intake, folders.state)
     probes = Probes(engine, view, patience)
     described_routes = OpenApi()
 
@@ -184,6 +189,7 @@ def build_application(
         Route("/v1/resume", by_hand.resume, methods=["POST"]),
         *_inventory(inventory),
         *_captures(captures),
+        *ddi.routes(),
         Mount("/tuf", PublishedFiles(directory=folders.public, follow_symlink=False, check_dir=False)),
     ]
     handlers = {HttpError: on_http_error, HTTPException: on_http_exception}
@@ -195,7 +201,7 @@ def openapi_text() -> str:
     nowhere = Path("nowhere")
     engine = create_engine("sqlite://")
     view = FleetView(engine, Published)
-    folders = ServeFolders(nowhere, nowhere, nowhere, nowhere)
+    folders = ServeFolders(nowhere, nowhere, nowhere, nowhere, nowhere, nowhere)
     return as_text(document(build_application(engine, view, folders, timedelta()).routes))
 
 

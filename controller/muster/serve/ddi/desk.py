@@ -1,0 +1,170 @@
+"""What one client is told, worked out from what is published and from what it did; and who it is."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection, Engine
+from starlette.requests import Request
+
+from muster.kinds.ddi_attributes import HEALTHY, config_version_key, health_key, model_hash_key
+from muster.kinds.ddi_feedback import UNHEALTHY
+from muster.kinds.desired import DesiredDocument, Entry
+from muster.kinds.digest import DeviceId
+from muster.observe.ddi import MOST_ASKS, Client, conclude, read_client
+from muster.observe.inventory import authenticate
+from muster.observe.status import read_status
+from muster.plan.ddi import Action, Cancel, Deploy, next_step
+from muster.plan.world import Published
+from muster.serve.ddi.answers import DdiError, not_found
+
+SUBJECT: Final = "ddi"
+"""Under which the loop says which classes have DDI clients (see `apply.packages`)."""
+DEFAULT_PAUSE: Final = timedelta(minutes=5)
+GATEWAY_TOKEN_LENGTH: Final = 32
+_LONGEST_TOKEN: Final = 256
+_PENDING: Final = ("activated", "confirmed")
+
+_device_id: Final = TypeAdapter(DeviceId)
+
+Shown = Literal["target", "gateway"]
+"""Which token a client showed."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One client and what concerns it. `files` are the packages of its class, by artifact."""
+
+    client: Client
+    documents: tuple[DesiredDocument, ...]
+    files: Mapping[str, Any]
+    step: Deploy | Cancel | None
+
+    @property
+    def newest(self) -> Action | None:
+        """Its newest action."""
+        return self.client.actions[-1] if self.client.actions else None
+
+    @property
+    def pause(self) -> timedelta:
+        """The shortest pause between two polls that is declared for what it runs."""
+        return min((_time(document.poll_interval) for document in self.documents), default=DEFAULT_PAUSE)
+
+    def action(self, action_id: int) -> Action | None:
+        """The action of that id, if it is on record."""
+        return next((one for one in self.client.actions if one.action_id == action_id), None)
+
+    def is_superseded(self, action: Action) -> bool:
+        """True if its end was told, or it was given up and something else is to be done."""
+        return action.state != "open" or action != self.newest or (
+            isinstance(self.step, Deploy) and self.step.action_id > action.action_id
+        )  # fmt: skip
+
+    def entry(self, action: Action) -> Entry | None:
+        """The entry that is on offer of an action's release."""
+        for document in self.documents:
+            for entry in document.entries:
+                if document.model == action.model and entry.release == action.release:
+                    return entry
+        return None
+
+    def to_be_asked(self, now: datetime) -> int | None:
+        """How often it was asked with this time, if it is time to ask for a sign of health again."""
+        newest = self.newest
+        if self.client.wanted or newest is None or newest.state != "installed" or newest.phase not in _PENDING:
+            return None
+        entry = self.entry(newest)
+        if entry is None or self.client.asks >= MOST_ASKS:
+            return None
+        is_time = now - datetime.fromisoformat(self.client.asked_at) >= _time(entry.health_window)
+        return self.client.asks + 1 if is_time else None
+
+
+class Desk:
+    """Looks clients up. `published` is what devices can fetch now."""
+
+    def __init__(self, engine: Engine, published: Callable[[], Published], gateway_token: Path) -> None:
+        self._engine = engine
+        self._published = published
+        self._gateway_token = gateway_token
+
+    def admit(self, request: Request, now: datetime) -> tuple[Shown, View]:
+        """Who calls, with what. Raises `DdiError`: 400 (no id), 401 (no valid token), 404 (no DDI client)."""
+        try:
+            device_id = _device_id.validate_python(request.path_params["controller_id"])
+        except ValidationError as error:
+            raise DdiError(400, "the controller id is no device id") from error
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        with self._engine.connect() as connection:
+            shown = self._shown(connection, device_id, scheme, token)
+            return shown, self.view(connection, device_id, now)
+
+    def view(self, connection: Connection, device_id: str, now: datetime) -> View:
+        """What concerns a client. Raises `DdiError`, 404, for a device whose class has no DDI clients."""
+        client = read_client(connection, device_id)
+        if client.device is None:
+            return View(client, (), {}, None)
+        said = self.classes(connection).get(client.device.device_class)
+        if said is None:
+            raise not_found()
+        documents = tuple(
+            document
+            for (model, device_class), document in sorted(self._published().documents.items())
+            if device_class == client.device.device_class and model in client.device.models
+        )
+        who = (device_id, client.device.labels)
+        step = next_step(documents, who, client.actions, said["files"].keys(), now)
+        return View(client, documents, said["files"], step)
+
+    def classes(self, connection: Connection) -> dict[str, Any]:
+        """The classes whose devices have an update client."""
+        found: dict[str, Any] = read_status(connection, SUBJECT) or {}
+        return found
+
+    def _shown(self, connection: Connection, device_id: str, scheme: str, token: str) -> Shown:
+        if scheme == "TargetToken" and len(token) <= _LONGEST_TOKEN and authenticate(connection, device_id, token):
+            return "target"
+        if scheme == "GatewayToken" and self._is_gateway(token):
+            return "gateway"
+        raise DdiError(401, "no valid token")
+
+    def _is_gateway(self, token: str) -> bool:
+        """Read each time: a token that was changed or removed holds at once. Without the file, none does."""
+        try:
+            known = self._gateway_token.read_text().strip()
+        except OSError:
+            return False
+        return len(known) >= GATEWAY_TOKEN_LENGTH and hmac.compare_digest(known.encode(), token.encode())
+
+
+def hear_health(connection: Connection, view: View, now: datetime) -> None:
+    """The second signal: what the application says, in attributes, of the model that was installed last."""
+    pins = read_status(connection, "releases") or {}
+    said = view.client.attributes
+    for document in view.documents:
+        action = next((one for one in reversed(view.client.actions) if one.model == document.model), None)
+        health = said.get(health_key(document.model))
+        if action is None or action.state != "installed" or health is None:
+            continue
+        entry, pinned = view.entry(action), pins.get(action.release, {})
+        if health != HEALTHY:
+            conclude(connection, view.client, action, ("failed", "rolled-back", UNHEALTHY), now)
+        elif (said.get(model_hash_key(document.model)), said.get(config_version_key(document.model))) != (
+            pinned.get("model_hash"),
+            pinned.get("config_version"),
+        ):
+            continue
+        elif action.phase == "activated" and entry and now - action.touched >= _time(entry.health_window):
+            conclude(connection, view.client, action, ("installed", "confirmed", None), now)
+        elif action.phase == "confirmed":
+            conclude(connection, view.client, action, ("installed", "healthy", None), now)
+
+
+def _time(microseconds: int) -> timedelta:
+    return timedelta(microseconds=microseconds)
