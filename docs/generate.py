@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ddi_pages import attributes, calls, feedback
 from fault_pages import bounds, crash_points, faults
 from gate_pages import gates
 from guardrail_pages import deciding, guardrails, time_limits
@@ -153,6 +154,9 @@ GENERATED = {
     ("docs/architecture.md", "phases"): phases,
     ("docs/kinds.md", "kinds"): kinds,
     ("docs/gates.md", "gates"): gates,
+    ("docs/hawkbit.md", "attributes"): attributes,
+    ("docs/hawkbit.md", "calls"): calls,
+    ("docs/hawkbit.md", "feedback"): feedback,
     ("docs/ledger.md", "events"): events,
     ("docs/ledger.md", "flaws"): flaws,
     ("docs/guardrails.md", "guardrails"): guardrails,

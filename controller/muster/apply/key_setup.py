@@ -117,7 +117,10 @@ def describe_keys(state: Path) -> tuple[KeyInfo, ...]:
     for path, use in (
         (keys.enrolment_token_path, "lets a device enrol"),
         (keys.operator_token_path, "lets an operator ask"),
+        (keys.gateway_token_path, "lets DDI clients call that have no secret of their own"),
     ):
+        if path == keys.gateway_token_path and not path.exists():
+            continue
         found.append(KeyInfo(path.name, use, path, mode_of(path)))
     # Both are read, so that a token that others can read is refused here too.
     keys.enrolment_token(), keys.operator_token()
@@ -138,6 +141,14 @@ def new_named_key(state: Path, name: str, uses: Sequence[KeyUse]) -> tuple[Path,
     if not create_private(path, private):
         raise Refused(f"{path} is there already", "choose another name: a key is not replaced")
     return path, declaration.decode()
+
+
+def read_named_key(state: Path, name: str) -> bytes:
+    """A private key that `new_named_key` made. Raises `Unusable` (none) or `Refused` (open to others)."""
+    known = {path.stem: path for path in (StateKeys.of(state).folder / NAMED).glob("*.pem")}
+    if name not in known:
+        raise Unusable(f"there is no key {name!r}", f"there are: {', '.join(sorted(known)) or 'none'}")
+    return read_signing_key(known[name])
 
 
 def _declaration(name: str, public: str, uses: Sequence[KeyUse] = ("artifacts",)) -> bytes:

@@ -77,7 +77,7 @@ def init(state: str, repository: str, name: str, output: str) -> None:
 @state_option
 @output_option
 def new(name: str, uses: tuple[Any, ...], state: str, output: str) -> None:
-    """Make a key of its own for signing evidence or approvals, and print what declares it.
+    """Make a key of its own for evidence, approvals or packages, and print what declares it.
 
     Its private half stays in the state folder; the declaration belongs into policies/keys/NAME.yaml, for the owners of
     policy to approve: mkdir -p policies/keys && muster keys new lab --use evidence > policies/keys/lab.yaml
@@ -224,3 +224,43 @@ def _rotate(state: Path, wish: Wish) -> Rotation:
         return rotate_keys(state, wish, now, uses.enter)
     finally:
         engine.dispose()
+
+
+@keys.command()
+@click.argument("name")
+@state_option
+@output_option
+def certificate(name: str, state: str, output: str) -> None:
+    """Print the certificate by which devices trust packages of a key: `public-key-file` of SWUpdate.
+
+    NAME is that of `muster keys new NAME --use packages`. The certificate follows from the key: it is always the same.
+    """
+    from pathlib import Path
+
+    from muster.apply.key_setup import read_named_key
+    from muster.attest.package_signature import package_certificate
+
+    pem = package_certificate(read_named_key(Path(state), name)).decode()
+    emit({"certificate": pem}, output, lambda: click.echo(pem, nl=False))
+
+
+@keys.command("gateway-token")
+@state_option
+@output_option
+def gateway_token(state: str, output: str) -> None:
+    """Make the token that DDI clients without a secret of their own show; remove the file to close that door.
+
+    Whoever has it can speak for every device whose class has a DDI client, and for no other.
+    """
+    from pathlib import Path
+
+    from muster.attest.state_keys import StateKeys
+
+    found = StateKeys.of(Path(state))
+    is_new = found.make_gateway_token()
+    path = found.gateway_token_path
+    emit(
+        {"path": str(path), "new": is_new},
+        output,
+        lambda: click.echo(f"{'made' if is_new else 'there already:'} {path}"),
+    )

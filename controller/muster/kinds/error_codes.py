@@ -1,7 +1,7 @@
 """Error codes: everything that a device may report as `error_code`, and what it means. The one list.
 
-The agent spells them where it uses them; a test holds the two to each other. Documents (components and playbooks) are
-held to this list, so that no code reaches a person who finds nothing written about it.
+The agent and `ddi_feedback` spell them where they use them; a test holds them to each other. Documents (components and
+playbooks) are held to this list, so that no code reaches a person who finds nothing written about it.
 """
 
 from __future__ import annotations
