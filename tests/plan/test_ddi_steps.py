@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from fleets import MODEL, make_release, pin
 from muster.kinds.cohort import Selector
 from muster.kinds.ddi_feedback import CANCEL_ANSWERS, MEANINGS, Meaning
 from muster.kinds.desired import DesiredDocument, Entry, Halt, OrderedCohort
+from muster.kinds.maintenance import MaintenanceWindow
 from muster.kinds.phases import TRANSITIONS
 from muster.plan.assignment import choose, in_share
 from muster.plan.ddi import (
@@ -21,14 +23,15 @@ from muster.plan.ddi import (
     Action,
     Cancel,
     Deploy,
+    Who,
     failures,
-    installed,
+    last_installed,
     next_step,
     sleep,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-WHO = ("dev-1", {})
+WHO = Who("dev-1", {})
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
 PACKAGED = [pin(f"artifact {version}") for version in VERSIONS]
 
@@ -133,6 +136,23 @@ def test_models_come_one_after_the_other() -> None:
     assert (first.model, second.model, second.action_id) == (MODEL, "other", 4)
 
 
+def test_a_newer_release_waits_for_the_window_and_what_is_urgent_does_not() -> None:
+    """On the clocks of the device; a first installation, a way back and the end of a halted release never wait."""
+    window = MaintenanceWindow.model_validate({"from": "02:00", "to": "04:00"})
+    two = document(3, entry("1.1.0", 3)).model_copy(update={"maintenance": (window,)})
+    tokyo = replace(WHO, zone=ZoneInfo("Asia/Tokyo"))
+    running = (action(2, "1.0.0"),)
+    assert next_step([two], WHO, running, PACKAGED, NOW) is None, "midnight by UTC"
+    assert isinstance(next_step([two], WHO, running, PACKAGED, NOW + timedelta(hours=2)), Deploy)
+    assert next_step([two], tokyo, running, PACKAGED, NOW + timedelta(hours=2)) is None
+    assert isinstance(next_step([two], tokyo, running, PACKAGED, NOW + timedelta(hours=17)), Deploy)
+    assert isinstance(next_step([two], WHO, (), PACKAGED, NOW), Deploy)
+    assert isinstance(next_step([two], WHO, (action(2, "1.2.0"),), PACKAGED, NOW), Deploy)
+    harm = Halt(release=f"{MODEL}/1.0.0", artifact=PACKAGED[0], reason="harm")
+    halted = two.model_copy(update={"halted": (harm,)})
+    assert isinstance(next_step([halted], WHO, running, PACKAGED, NOW), Deploy)
+
+
 offers = st.lists(st.tuples(st.sampled_from(VERSIONS), st.integers(0, 1_000_000)), max_size=3, unique_by=lambda o: o[0])
 Story = list[tuple[list[tuple[str, int]], str]]
 ends = st.sampled_from(["installed", "failed", "cancelled", "open"])
@@ -147,10 +167,10 @@ def test_ids_rise_and_the_offer_is_what_an_agent_would_take(
     for generation, (published, end) in enumerate(story, 1):
         entries = tuple(entry(version, generation, ppm) for version, ppm in sorted(published, reverse=True))
         offer = document(generation, *entries)
-        found = next_step([offer], (device_id, {}), actions, PACKAGED, NOW + timedelta(days=generation))
+        found = next_step([offer], Who(device_id, {}), actions, PACKAGED, NOW + timedelta(days=generation))
         wanted = choose(offer, device_id, {})
         if not isinstance(found, Deploy):
-            assert wanted is None or installed(actions, MODEL) == wanted.artifact.digest
+            assert wanted is None or last_installed(actions, MODEL).artifact == wanted.artifact.digest
             continue
         assert in_share(found.entry.salt, device_id, found.entry.ppm["fleet"])
         assert wanted == found.entry, "since rises with every generation here, so that nothing is in quarantine"

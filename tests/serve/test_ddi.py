@@ -273,6 +273,10 @@ def test_attributes_merge_replace_and_go(fleet: DdiFleet) -> None:
     assert device.put_attributes({"e": "5"}, "replace") == 200
     assert fleet.client("attributes-1").attributes == {"e": "5"}
     assert device.put_attributes({"e": "5"}, "explode") == 400
+    assert device.put_attributes({"muster.time_zone": "Mars/Olympus"}) == 400
+    assert device.put_attributes({"muster.time_zone": "../../etc/passwd"}) == 400
+    assert device.put_attributes({"muster.time_zone": "Europe/Berlin"}) == 200
+    assert device.put_attributes({"muster.time_zone": None}) == 200
     device.install()
     assert "configData" in device.poll()
 

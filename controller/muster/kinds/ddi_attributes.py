@@ -4,6 +4,7 @@
 |---|---|
 | `muster.device_class` | the device's class; registers a client that shows the gateway token |
 | `muster.label.<key>` | a label, for choosing its cohort; read once, when the client is registered |
+| `muster.time_zone` | IANA name of the zone on whose clocks maintenance windows are read; UTC without it |
 | `muster.runtime_version` | version of the runtime that the application uses |
 | `muster.<model>.model_hash` | digest of the model file that the application loaded |
 | `muster.<model>.config_version` | digest of the inference config that it uses |
@@ -22,6 +23,7 @@ from muster.kinds.resource import Labels
 
 DEVICE_CLASS: Final = "muster.device_class"
 LABEL: Final = "muster.label."
+TIME_ZONE: Final = "muster.time_zone"
 RUNTIME_VERSION: Final = "muster.runtime_version"
 HEALTHY: Final = "ok"
 MOST: Final = 100

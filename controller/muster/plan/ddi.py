@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from muster.kinds.ddi_feedback import State
 from muster.kinds.desired import DesiredDocument, Entry
+from muster.kinds.digest import version_key
 from muster.kinds.phases import Phase
 from muster.plan.assignment import bucket, choose, without
+from muster.plan.maintenance import next_switch, turn_of
 
 LARGEST_ID: Final = 2**31 - 1
 """SWUpdate reads ids as signed 32 bits."""
@@ -29,6 +31,15 @@ CANCEL_PATIENCE: Final = timedelta(hours=1)
 SPREAD_PERCENT: Final = 20
 LONGEST_SLEEP: Final = timedelta(hours=23, minutes=59, seconds=59)
 _MILLION: Final = 1_000_000
+
+
+@dataclass(frozen=True)
+class Who:
+    """A client: its id, its labels, and on whose clocks its maintenance windows are read."""
+
+    device_id: str
+    labels: Mapping[str, str]
+    zone: tzinfo = UTC
 
 
 @dataclass(frozen=True)
@@ -65,20 +76,19 @@ class Cancel:
 
 def next_step(
     documents: Sequence[DesiredDocument],
-    who: tuple[str, Mapping[str, str]],
+    who: Who,
     actions: Sequence[Action],
     packaged: Collection[str],
     now: datetime,
 ) -> Deploy | Cancel | None:
-    """What a client should do. `who` is its id and labels, `actions` run from the oldest to the newest, and `packaged`
-    are the artifacts that there is a package of.
+    """What a client should do. `actions` run from the oldest to the newest; `packaged` are the artifacts that there is
+    a package of.
     """
-    device_id, labels = who
     failed = failures(actions)
     wanted = [
         (document, entry)
         for document in sorted(documents, key=lambda one: one.model)
-        if (entry := choose(without(document, failed), device_id, labels)) is not None
+        if (entry := choose(without(document, failed), who.device_id, who.labels)) is not None
     ]
     newest = actions[-1] if actions else None
     if newest is not None and newest.state == "open":
@@ -90,9 +100,24 @@ def next_step(
     for document, entry in wanted:
         digest = entry.artifact.digest
         action_id = next_id(entry.since, newest)
-        if digest in packaged and digest != installed(actions, document.model) and action_id <= LARGEST_ID:
+        before = last_installed(actions, document.model)
+        if digest not in packaged or (before and before.artifact == digest) or action_id > LARGEST_ID:
+            continue
+        if not _waits(document, entry, before, who, now):
             return Deploy(action_id, document.model, entry, document.generation)
     return None
+
+
+def _waits(document: DesiredDocument, entry: Entry, before: Action | None, who: Who, now: datetime) -> bool:
+    """True until window and turn let the client switch. As on a device with the agent, only what is newer than what
+    runs waits: not a way back, not what leaves a halted release, and not a device of which nobody knows what it has.
+    """
+    if before is None or before.artifact in {halt.artifact for halt in document.halted}:
+        return False
+    if version_key(entry.version) < version_key(before.release.partition("/")[2]):
+        return False
+    mine = turn_of(document.disruption, who.device_id, who.labels) if document.disruption else 0
+    return next_switch(document.maintenance, document.disruption, mine, now, who.zone) > now
 
 
 def next_id(since: int, newest: Action | None) -> int:
@@ -100,15 +125,15 @@ def next_id(since: int, newest: Action | None) -> int:
     return max(since, newest.action_id + 1) if newest else since
 
 
-def installed(actions: Sequence[Action], model: str) -> str | None:
-    """The artifact that is on the client's disk, as far as it said; None if that cannot be known.
+def last_installed(actions: Sequence[Action], model: str) -> Action | None:
+    """The action that installed what is on the client's disk, as far as it said; None if that cannot be known.
 
     After a failure it cannot: the file may be the old one or the new one. So is it with what was never answered for.
     """
     for place in range(len(actions) - 1, -1, -1):
         action = actions[place]
         if action.model == model and action.state != "cancelled":
-            return action.artifact if action.state == "installed" else None
+            return action if action.state == "installed" else None
     return None
 
 

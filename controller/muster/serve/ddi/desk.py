@@ -5,22 +5,23 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 
-from muster.kinds.ddi_attributes import HEALTHY, config_version_key, health_key, model_hash_key
+from muster.kinds.ddi_attributes import HEALTHY, TIME_ZONE, config_version_key, health_key, model_hash_key
 from muster.kinds.ddi_feedback import UNHEALTHY
 from muster.kinds.desired import DesiredDocument, Entry
 from muster.kinds.digest import DeviceId
 from muster.observe.ddi import MOST_ASKS, Client, conclude, read_client
 from muster.observe.inventory import authenticate
 from muster.observe.status import read_status
-from muster.plan.ddi import Action, Cancel, Deploy, next_step
+from muster.plan.ddi import Action, Cancel, Deploy, Who, next_step
 from muster.plan.world import Published
 from muster.serve.ddi.answers import DdiError, not_found
 
@@ -118,7 +119,7 @@ class Desk:
             for (model, device_class), document in sorted(self._published().documents.items())
             if device_class == client.device.device_class and model in client.device.models
         )
-        who = (device_id, client.device.labels)
+        who = Who(device_id, client.device.labels, zone_of(client.attributes.get(TIME_ZONE)) or UTC)
         step = next_step(documents, who, client.actions, said["files"].keys(), now)
         return View(client, documents, said["files"], step)
 
@@ -164,6 +165,16 @@ def hear_health(connection: Connection, view: View, now: datetime) -> None:
             conclude(connection, view.client, action, ("installed", "confirmed", None), now)
         elif action.phase == "confirmed":
             conclude(connection, view.client, action, ("installed", "healthy", None), now)
+
+
+def zone_of(name: str | None) -> tzinfo | None:
+    """The zone of an IANA name, UTC without one; None if this system does not know it."""
+    if name is None:
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        return None
 
 
 def _time(microseconds: int) -> timedelta:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from muster.kinds.ddi_attributes import DEVICE_CLASS, complaint, labels_of
+from muster.kinds.ddi_attributes import DEVICE_CLASS, TIME_ZONE, complaint, labels_of
 from muster.kinds.ddi_feedback import CANCEL_ANSWERS, MEANINGS
 from muster.kinds.errors import MusterError, Refused
 from muster.observe.ddi import (
@@ -29,7 +29,7 @@ from muster.observe.ddi import (
     register,
     say,
 )
-from muster.plan.ddi import LARGEST_ID, Action, Cancel, Deploy, installed, next_id, sleep
+from muster.plan.ddi import LARGEST_ID, Action, Cancel, Deploy, last_installed, next_id, sleep
 from muster.serve.answers import HttpError
 from muster.serve.ddi.answers import DdiError, answer, base_url, not_found, read_json, refusal
 from muster.serve.ddi.bodies import (
@@ -43,7 +43,7 @@ from muster.serve.ddi.bodies import (
     poll_body,
 )
 from muster.serve.ddi.calls import CALLS, ROOT
-from muster.serve.ddi.desk import Desk, Shown, View, hear_health
+from muster.serve.ddi.desk import Desk, Shown, View, hear_health, zone_of
 from muster.serve.ddi.downloads import MD5SUM, md5sum_response, package_response
 from muster.serve.intake import Intake
 
@@ -182,7 +182,8 @@ class DdiRoutes:
             if offer is None:
                 raise not_found()
             document, entry = offer
-            if installed(now.client.actions, document.model) == entry.artifact.digest:
+            before = last_installed(now.client.actions, document.model)
+            if before is not None and before.artifact == entry.artifact.digest:
                 return 200
             if now.newest is not None and now.newest.state == "open":
                 raise DdiError(409, f"action {now.newest.action_id} is under way")
@@ -240,6 +241,8 @@ class DdiRoutes:
         attributes = sent.applied(self._desk.view(connection, client.device_id, at).client.attributes)
         if (wrong := complaint(attributes)) is not None:
             raise DdiError(429 if wrong.startswith("more than") else 400, wrong)
+        if zone_of(attributes.get(TIME_ZONE)) is None:
+            raise DdiError(400, f"{TIME_ZONE}: no such zone is known here")
         keep_attributes(connection, client.device_id, attributes)
         name = attributes.get(DEVICE_CLASS)
         if client.device is None and shown == "gateway" and name is not None:
