@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from ddi_fleet import DDI_CLASS, DdiFleet, Device
+from muster.observe.storage import writing
+from muster.serve.ddi.desk import Desk, hear_health
 from sites import SECRET, report
 
 
@@ -297,6 +300,29 @@ def test_success_is_installed_and_health_needs_a_second_signal(own: DdiFleet) ->
     assert device.put_attributes({**said, "muster.meter-reader.health": "two labels never come"}) == 200
     assert outcome(own, "1.0.0") == {"rolled-back": 1}
     assert "deploymentBase" not in device.poll(), "what failed here is not offered here again"
+
+
+def test_the_second_signal_counts_once_the_window_is_over(own: DdiFleet) -> None:
+    """Declared digests and `ok`: confirmed after the window, healthy the next time; other digests prove nothing."""
+    device = own.device()
+    device.install()
+    entry = own.site.published.documents["meter-reader", DDI_CLASS].entries[0]
+    later = datetime.now(UTC) + timedelta(microseconds=entry.health_window, seconds=5)
+    desk = Desk(own.site.engine, lambda: own.site.published, own.site.keys.gateway_token_path)
+    said = {
+        "muster.meter-reader.model_hash": "sha256:" + "0" * 64,
+        "muster.meter-reader.config_version": entry.config_version,
+        "muster.meter-reader.health": "ok",
+    }
+    told = []
+    for model_hash in ("sha256:" + "0" * 64, entry.model_hash, entry.model_hash):
+        assert device.put_attributes({**said, "muster.meter-reader.model_hash": model_hash}) == 200
+        with writing(own.site.engine) as connection:
+            hear_health(connection, desk.view(connection, "dev-1", later), later)
+        told.append(outcome(own, "1.0.0"))
+    assert told[0] == {"activated": 1}
+    assert told[1] == {"confirmed": 1}
+    assert told[2] == {"healthy": 1}
 
 
 def test_health_comes_from_the_native_route_as_well(own: DdiFleet) -> None:
