@@ -308,7 +308,7 @@ def test_the_second_signal_counts_once_the_window_is_over(own: DdiFleet) -> None
     device.install()
     entry = own.site.published.documents["meter-reader", DDI_CLASS].entries[0]
     later = datetime.now(UTC) + timedelta(microseconds=entry.health_window, seconds=5)
-    desk = Desk(own.site.engine, lambda: own.site.published, own.site.keys.gateway_token_path)
+    desk = Desk(own.site.engine, lambda: own.site.published)
     said = {
         "muster.meter-reader.model_hash": "sha256:" + "0" * 64,
         "muster.meter-reader.config_version": entry.config_version,

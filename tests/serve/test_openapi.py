@@ -28,7 +28,7 @@ NOWHERE = Path("nowhere")
 
 def application() -> Starlette:
     engine = create_engine("sqlite://")
-    folders = ServeFolders(NOWHERE, NOWHERE, NOWHERE, NOWHERE)
+    folders = ServeFolders(*[NOWHERE] * 6)
     return build_application(engine, FleetView(engine, Published), folders, timedelta())
 
 

@@ -31,7 +31,7 @@ CERTIFIED = {"X-Ssl-Client-Verify": "SUCCESS", "X-Ssl-Client-Cn": "dev-1"}
 
 def device_routes() -> list[tuple[str, str]]:
     """(method, path) of every route that is described as one for devices."""
-    folders = ServeFolders(NOWHERE, NOWHERE, NOWHERE, NOWHERE)
+    folders = ServeFolders(*[NOWHERE] * 6)
     engine = create_engine("sqlite://")
     application = build_application(engine, FleetView(engine, Published), folders, timedelta())
     return [

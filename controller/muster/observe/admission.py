@@ -54,7 +54,7 @@ def admit(connection: Connection, enrolment: Enrolment, at: datetime, *, vouched
     _refuse_undeclared(connection, enrolment)
     if strange := claimed(enrolment.labels):
         raise Refused(f"a device cannot set {', '.join(strange)} itself", "such labels are set by: muster label")
-    if _is_device(connection, enrolment.device_id):
+    if inventory.is_enrolled(connection, enrolment.device_id):
         inventory.enrol(connection, enrolment, at)
         return "known"
     if known is not None and known.state != "expected":
@@ -76,6 +76,12 @@ def is_registered(connection: Connection, device_id: str, secret: str) -> bool:
     return _has_secret(_candidate(connection, device_id), secret)
 
 
+def is_barred(connection: Connection, device_id: str) -> bool:
+    """True if the device was revoked, or waits for a person."""
+    known = _candidate(connection, device_id)
+    return known is not None and known.state != "expected"
+
+
 def accept(connection: Connection, device_id: str, at: datetime) -> str:
     """Let a device in that waits; its class. Raises `Refused` if none does."""
     known = _candidate(connection, device_id)
@@ -92,7 +98,7 @@ def accept(connection: Connection, device_id: str, at: datetime) -> str:
 def register(connection: Connection, registered: Registered, at: datetime, by: str, why: str) -> None:
     """Expect a device. A revocation of its id ends. Raises `Refused` if it is enrolled, or beyond the quota."""
     device_id = registered.device_id
-    if _is_device(connection, device_id):
+    if inventory.is_enrolled(connection, device_id):
         raise Refused(f"device {device_id} is enrolled already", "to let it begin anew: muster revoke, then register")
     classes = read_status(connection, "classes")
     if classes is not None and registered.device_class not in classes:
@@ -178,10 +184,6 @@ def _keep(connection: Connection, device_id: str, state: State, values: dict[str
 
 def _candidate(connection: Connection, device_id: str) -> Row[Any] | None:
     return connection.execute(select(enrolments).where(enrolments.c.device_id == device_id)).first()
-
-
-def _is_device(connection: Connection, device_id: str) -> bool:
-    return connection.execute(select(devices.c.device_id).where(devices.c.device_id == device_id)).first() is not None
 
 
 def _has_secret(known: Row[Any] | None, secret: str) -> bool:

@@ -21,8 +21,9 @@ from muster.kinds.digest import version_key
 from muster.kinds.errors import Refused
 from muster.kinds.phases import RUNNING, Phase
 from muster.kinds.telemetry import Report
+from muster.observe.admission import admit
 from muster.observe.ddi_storage import ddi_actions, ddi_clients
-from muster.observe.inventory import Enrolment, enrol
+from muster.observe.inventory import Enrolment
 from muster.observe.reports import count_reports, presence
 from muster.observe.storage import devices, iso
 from muster.plan.ddi import Action, Deploy
@@ -38,6 +39,8 @@ MOST_ASKS: Final = 3
 """How often a client is asked for its attributes after an installation."""
 UNKNOWN_RUNTIME: Final = "0-unknown"
 """The runtime version of a device that does not report one: a stratum of its own."""
+_GONE: Final = timedelta(days=1)
+"""After this much silence a client that nobody knows makes room for others."""
 _SEEN_AGAIN: Final = timedelta(seconds=30)
 
 
@@ -80,11 +83,11 @@ def note_poll(connection: Connection, device_id: str, at: datetime) -> None:
     """A client called. Raises `Refused` if there are too many that nobody knows."""
     client = read_client(connection, device_id)
     if client.device is None and not client.known:
-        strangers = select(func.count()).select_from(ddi_clients).where(
-            ddi_clients.c.device_id.not_in(select(devices.c.device_id))
-        )  # fmt: skip
-        if connection.execute(strangers).scalar_one() >= MOST_STRANGERS:
-            raise Refused(f"{MOST_STRANGERS} clients wait to be registered", "enrol them, or revoke the gateway token")
+        is_stranger = ddi_clients.c.device_id.not_in(select(devices.c.device_id))
+        if connection.execute(select(func.count()).where(is_stranger)).scalar_one() >= MOST_STRANGERS:
+            gone = connection.execute(delete(ddi_clients).where(is_stranger, ddi_clients.c.polled_at < iso(at - _GONE)))
+            if not gone.rowcount:
+                raise Refused(f"{MOST_STRANGERS} clients wait to be registered", "enrol them, or change the token")
     _enter(connection, device_id, at)
     if client.device is not None:
         seen = presence(connection, client.device, at)
@@ -101,19 +104,21 @@ def _enter(connection: Connection, device_id: str, at: datetime) -> None:
 
 
 def register(
-    connection: Connection, device_id: str, device_class: str, labels: Mapping[str, str], models: Sequence[str]
+    connection: Connection, device_id: str, runs: tuple[str, Sequence[str]], labels: Mapping[str, str], at: datetime
 ) -> None:
-    """Put a client that showed the gateway token into the inventory. Its secret is known to nobody."""
-    at = connection.execute(select(ddi_clients.c.polled_at).where(ddi_clients.c.device_id == device_id)).scalar_one()
+    """Let a client in that showed the gateway token, as its class says who is: it may have to wait for a person.
+
+    Its secret is known to nobody. `runs`: its class, and the models of that. Raises `Refused`.
+    """
+    device_class, models = runs
     enrolment = Enrolment(
         device_id=device_id,
         device_class=device_class,
         labels=dict(labels),
         models=list(models),
-        token="-",  # noqa: S106 - the gateway's was shown already
         secret=secrets.token_urlsafe(32),
     )
-    enrol(connection, enrolment, datetime.fromisoformat(at))
+    admit(connection, enrolment, at, vouched=True)
 
 
 def keep_attributes(connection: Connection, device_id: str, attributes: Mapping[str, str]) -> None:

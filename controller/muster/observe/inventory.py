@@ -25,6 +25,7 @@ from muster.kinds.enrolment import effective
 from muster.kinds.errors import Refused
 from muster.kinds.resource import Labels
 from muster.observe import tallies
+from muster.observe.ddi_storage import ddi_actions, ddi_clients
 from muster.observe.storage import device_labels, devices, running
 
 Secret = Annotated[str, StringConstraints(min_length=32, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
@@ -108,10 +109,17 @@ def remove(connection: Connection, device_id: str) -> str:
     device = connection.execute(select(devices).where(devices.c.device_id == device_id)).first()
     if device is None:
         raise Refused(f"device {device_id} is not enrolled", "list those that are: muster get devices")
-    for table in (devices, running, device_labels):
+    for table in (devices, running, device_labels, ddi_clients):
         connection.execute(delete(table).where(table.c.device_id == device_id))
+    # Its ids stay taken, but what was installed says nothing of the device that may come in its name.
+    connection.execute(update(ddi_actions).where(ddi_actions.c.device_id == device_id).values(state="cancelled"))
     tallies.enrolled(connection, device.device_class, dict.fromkeys(device.models), -1)
     return str(device.device_class)
+
+
+def is_enrolled(connection: Connection, device_id: str) -> bool:
+    """True if the device is one of the fleet."""
+    return connection.execute(select(devices.c.device_id).where(devices.c.device_id == device_id)).first() is not None
 
 
 def own_and_set(connection: Connection, device_id: str) -> tuple[dict[str, str], dict[str, str]]:

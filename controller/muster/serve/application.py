@@ -26,6 +26,7 @@ from muster.serve.by_hand_routes import ByHandRoutes
 from muster.serve.callers import Callers
 from muster.serve.capture.routes import CaptureRoutes
 from muster.serve.capture.store import CaptureStore
+from muster.serve.ddi.callers import ClientCallers
 from muster.serve.ddi.desk import Desk
 from muster.serve.ddi.routes import DdiRoutes
 from muster.serve.device_routes import DeviceRoutes
@@ -157,7 +158,8 @@ def build_application(
     by_hand = ByHandRoutes(engine, view.desired, operators.authorize, wake)
     store = CaptureStore(engine, folders.captures)
     captures = CaptureRoutes(store, view.desired, Callers(engine, guard), intake, operators.authorize)
-    ddi = DdiRoutes(Desk(engine, view.desired, folders.gateway_token), intake, folders.state)
+    clients = ClientCallers(engine, guard, folders.gateway_token)
+    ddi = DdiRoutes(Desk(engine, view.desired), clients, intake, folders.state)
     probes = Probes(engine, view, patience)
     described_routes = OpenApi()
 
@@ -201,7 +203,7 @@ def openapi_text() -> str:
     nowhere = Path("nowhere")
     engine = create_engine("sqlite://")
     view = FleetView(engine, Published)
-    folders = ServeFolders(nowhere, nowhere, nowhere, nowhere, nowhere, nowhere)
+    folders = ServeFolders(*[nowhere] * 6)
     return as_text(document(build_application(engine, view, folders, timedelta()).routes))
 
 

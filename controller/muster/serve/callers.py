@@ -8,11 +8,10 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 
-from muster.observe.inventory import Proof, adopt_secret, proof
-from muster.observe.storage import devices
+from muster.observe.inventory import Proof, adopt_secret, is_enrolled, proof
 from muster.serve.answers import HttpError, bearer
 from muster.serve.guard import Guard
 
@@ -69,7 +68,4 @@ class Callers:
 
     def _is_device(self, device_id: str) -> bool:
         with self._engine.connect() as connection:
-            return (
-                connection.execute(select(devices.c.device_id).where(devices.c.device_id == device_id)).scalar()
-                is not None
-            )
+            return is_enrolled(connection, device_id)

@@ -22,9 +22,21 @@ _REF = "#/components/schemas/{model}"
 _SCHEMES = {
     "device": {"type": "http", "scheme": "bearer", "description": "The device's id, a colon, and its secret."},
     "operator": {"type": "http", "scheme": "bearer", "description": "The operator token of the state folder."},
+    "updateClient": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "TargetToken and the device's secret, or GatewayToken and the gateway's; a space between.",
+    },
 }
-_BY_CALLER: dict[str, tuple[int, ...]] = {"anyone": (), "device": (400, 401, 429), "operator": (401, 429)}
-_BY_BODY = (413, 422)
+_BY_CALLER: dict[str, tuple[int, ...]] = {
+    "anyone": (),
+    "device": (400, 401, 429),
+    "operator": (401, 429),
+    "updateClient": (400, 401, 429),
+}
+_INVALID = {"updateClient": 400}
+"""What answers input that is not as described; 422 to other callers."""
 _RETRY = (429, 503)
 
 
@@ -79,9 +91,9 @@ def _operation(route: Route | Mount, handler: Any) -> Operation:
 def _described(path: str, method: str, operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     refusals = {*operation.refusals, *_BY_CALLER[operation.caller]}
     if operation.body is not None:
-        refusals.update(_BY_BODY)
-    if operation.query or operation.path:
-        refusals.add(422)
+        refusals.add(413)
+    if operation.body is not None or operation.query or operation.path:
+        refusals.add(_INVALID.get(operation.caller, 422))
     answers = {**{code: _refusal(code) for code in refusals}, **operation.answers}
     said: dict[str, Any] = {
         "operationId": f"{method}{re.sub('[^a-z0-9]+', '-', path.lower()).rstrip('-')}",
@@ -105,7 +117,9 @@ def _refusal(code: int) -> Answer:
 
 def _answer(answer: Answer, schemas: dict[str, Any]) -> dict[str, Any]:
     schema = {} if answer.of is None else _schema(answer.of, schemas, "serialization")
-    said: dict[str, Any] = {"description": answer.says, "content": {answer.media_type: {"schema": schema}}}
+    said: dict[str, Any] = {"description": answer.says}
+    if answer.media_type:
+        said["content"] = {answer.media_type: {"schema": schema}}
     if answer.headers:
         said["headers"] = {
             name: {"description": text, "schema": {"type": "string"}} for name, text in answer.headers.items()

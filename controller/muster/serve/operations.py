@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from muster.kinds.digest import DeviceId
 
-Caller = Literal["anyone", "device", "operator"]
+Caller = Literal["anyone", "device", "operator", "updateClient"]
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 
 
@@ -28,7 +28,7 @@ class ErrorAnswer(BaseModel):
 
 @dataclass(frozen=True)
 class Answer:
-    """What an answer holds: the type of its JSON, or None for the media type without a schema."""
+    """What an answer holds: the type of its JSON, or None for no schema. Without a media type it holds nothing."""
 
     says: str
     of: Any = None

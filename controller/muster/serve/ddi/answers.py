@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import Any, Final
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -76,7 +77,8 @@ def base_url(request: Request) -> str:
     forwarded = request.headers.get("x-forwarded-proto", "").lower()
     scheme = forwarded if forwarded in ("http", "https") else request.url.scheme
     parameters = request.path_params
-    return f"{scheme}://{request.url.netloc}/{parameters['tenant']}/controller/v1/{parameters['controller_id']}"
+    tenant = quote(parameters["tenant"], safe="")
+    return f"{scheme}://{request.url.netloc}/{tenant}/controller/v1/{parameters['controller_id']}"
 
 
 def _accepted(request: Request) -> str:

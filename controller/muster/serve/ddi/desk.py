@@ -1,41 +1,28 @@
-"""What one client is told, worked out from what is published and from what it did; and who it is."""
+"""What one client is told, worked out from what is published and from what it did."""
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Engine
-from starlette.requests import Request
 
 from muster.kinds.ddi_attributes import HEALTHY, TIME_ZONE, config_version_key, health_key, model_hash_key
 from muster.kinds.ddi_feedback import UNHEALTHY
 from muster.kinds.desired import DesiredDocument, Entry
-from muster.kinds.digest import DeviceId
 from muster.observe.ddi import MOST_ASKS, Client, conclude, read_client
-from muster.observe.inventory import authenticate
 from muster.observe.status import read_status
 from muster.plan.ddi import Action, Cancel, Deploy, Who, next_step
 from muster.plan.world import Published
-from muster.serve.ddi.answers import DdiError, not_found
+from muster.serve.ddi.answers import not_found
 
 SUBJECT: Final = "ddi"
 """Under which the loop says which classes have DDI clients (see `apply.packages`)."""
 DEFAULT_PAUSE: Final = timedelta(minutes=5)
-GATEWAY_TOKEN_LENGTH: Final = 32
-_LONGEST_TOKEN: Final = 256
 _PENDING: Final = ("activated", "confirmed")
-
-_device_id: Final = TypeAdapter(DeviceId)
-
-Shown = Literal["target", "gateway"]
-"""Which token a client showed."""
 
 
 @dataclass(frozen=True)
@@ -90,21 +77,14 @@ class View:
 class Desk:
     """Looks clients up. `published` is what devices can fetch now."""
 
-    def __init__(self, engine: Engine, published: Callable[[], Published], gateway_token: Path) -> None:
+    def __init__(self, engine: Engine, published: Callable[[], Published]) -> None:
         self._engine = engine
         self._published = published
-        self._gateway_token = gateway_token
 
-    def admit(self, request: Request, now: datetime) -> tuple[Shown, View]:
-        """Who calls, with what. Raises `DdiError`: 400 (no id), 401 (no valid token), 404 (no DDI client)."""
-        try:
-            device_id = _device_id.validate_python(request.path_params["controller_id"])
-        except ValidationError as error:
-            raise DdiError(400, "the controller id is no device id") from error
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    def look(self, device_id: str, now: datetime) -> View:
+        """The same as `view`, on a connection that only reads."""
         with self._engine.connect() as connection:
-            shown = self._shown(connection, device_id, scheme, token)
-            return shown, self.view(connection, device_id, now)
+            return self.view(connection, device_id, now)
 
     def view(self, connection: Connection, device_id: str, now: datetime) -> View:
         """What concerns a client. Raises `DdiError`, 404, for a device whose class has no DDI clients."""
@@ -127,21 +107,6 @@ class Desk:
         """The classes whose devices have an update client."""
         found: dict[str, Any] = read_status(connection, SUBJECT) or {}
         return found
-
-    def _shown(self, connection: Connection, device_id: str, scheme: str, token: str) -> Shown:
-        if scheme == "TargetToken" and len(token) <= _LONGEST_TOKEN and authenticate(connection, device_id, token):
-            return "target"
-        if scheme == "GatewayToken" and self._is_gateway(token):
-            return "gateway"
-        raise DdiError(401, "no valid token")
-
-    def _is_gateway(self, token: str) -> bool:
-        """Read each time: a token that was changed or removed holds at once. Without the file, none does."""
-        try:
-            known = self._gateway_token.read_text().strip()
-        except OSError:
-            return False
-        return len(known) >= GATEWAY_TOKEN_LENGTH and hmac.compare_digest(known.encode(), token.encode())
 
 
 def hear_health(connection: Connection, view: View, now: datetime) -> None:

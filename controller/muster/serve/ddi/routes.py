@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,31 +43,41 @@ from muster.serve.ddi.bodies import (
     file_body,
     poll_body,
 )
-from muster.serve.ddi.calls import CALLS, ROOT
-from muster.serve.ddi.desk import Desk, Shown, View, hear_health, zone_of
+from muster.serve.ddi.callers import ClientCaller, ClientCallers
+from muster.serve.ddi.calls import CALLS, ROOT, operation
+from muster.serve.ddi.desk import Desk, View, hear_health, zone_of
 from muster.serve.ddi.downloads import MD5SUM, md5sum_response, package_response
 from muster.serve.intake import Intake
+from muster.serve.operations import described
 
 _Body = TypeVar("_Body", bound=BaseModel)
+_Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class DdiRoutes:
     """One handler for each of `CALLS`. `state` is the folder that paths of packages are relative to."""
 
-    def __init__(self, desk: Desk, intake: Intake, state: Path, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(self, desk: Desk, callers: ClientCallers, intake: Intake, state: Path) -> None:
         self._desk = desk
+        self._callers = callers
         self._intake = intake
         self._state = state
-        self._clock = clock or (lambda: datetime.now(UTC))
 
     def routes(self) -> list[Route]:
         """For the application."""
-        return [Route(ROOT + call.path, getattr(self, call.handler), methods=[call.method]) for call in CALLS]
+        return [
+            Route(
+                ROOT + call.path,
+                described(operation(call))(_in_hawkbits_shape(getattr(self, call.handler))),
+                methods=[call.method],
+            )
+            for call in CALLS
+        ]
 
     async def poll(self, request: Request) -> Response:
         """GET B."""
-        shown, view = await self._admit(request)
-        now, device_id = self._clock(), view.client.device_id
+        caller, view = await self._admit(request)
+        now, device_id = datetime.now(UTC), view.client.device_id
         asks = view.to_be_asked(now)
         if needs_note(view.client, now) or asks is not None:
             view = await self._write(lambda connection, at: self._note(connection, device_id, asks, at))
@@ -80,17 +91,17 @@ class DdiRoutes:
                 links["deploymentBase"] = f"{base}/deploymentBase/{action_id}?c={entry.since % 2**31}"
         if newest is not None and newest.state == "installed":
             links["installedBase"] = f"{base}/installedBase/{newest.action_id}"
-        if view.client.wanted or (shown == "gateway" and view.client.device is None):
+        if view.client.wanted or (caller.by_gateway and view.client.device is None):
             links["configData"] = f"{base}/configData"
         return answer(request, poll_body(sleep(device_id, view.pause), links))
 
     async def config_data(self, request: Request) -> Response:
         """PUT B/configData."""
-        shown, view = await self._admit(request)
+        caller, view = await self._admit(request)
         if view.client.device is None and not view.client.known:
             raise not_found()
         sent = await _parse(ConfigData, request)
-        await self._write(lambda connection, at: self._take(connection, (shown, view), sent, at))
+        await self._write(lambda connection, at: self._take(connection, (caller, view), sent, at))
         return Response()
 
     async def deployment(self, request: Request) -> Response:
@@ -212,8 +223,11 @@ class DdiRoutes:
             raise not_found()
         return package_response(request, path, file)
 
-    async def _admit(self, request: Request) -> tuple[Shown, View]:
-        return await asyncio.to_thread(self._desk.admit, request, self._clock())
+    async def _admit(self, request: Request) -> tuple[ClientCaller, View]:
+        caller = await self._callers.client(request)
+        if caller.proof == "next":
+            await self._write(caller.settle)
+        return caller, await asyncio.to_thread(self._desk.look, caller.device_id, datetime.now(UTC))
 
     async def _write(self, work: Callable[[Connection, datetime], Any]) -> Any:
         try:
@@ -232,9 +246,9 @@ class DdiRoutes:
             ask(connection, device_id, asks, at)
         return self._desk.view(connection, device_id, at)
 
-    def _take(self, connection: Connection, caller: tuple[Shown, View], sent: ConfigData, at: datetime) -> None:
+    def _take(self, connection: Connection, who: tuple[ClientCaller, View], sent: ConfigData, at: datetime) -> None:
         """Keep the attributes; a client of the gateway's that names its class is in the inventory from then on."""
-        shown, view = caller
+        caller, view = who
         client = view.client
         if not client.known:
             note_poll(connection, client.device_id, at)
@@ -244,12 +258,12 @@ class DdiRoutes:
         if zone_of(attributes.get(TIME_ZONE)) is None:
             raise DdiError(400, f"{TIME_ZONE}: no such zone is known here")
         keep_attributes(connection, client.device_id, attributes)
-        name = attributes.get(DEVICE_CLASS)
-        if client.device is None and shown == "gateway" and name is not None:
-            self._register(connection, client.device_id, name, attributes)
+        if client.device is None and caller.by_gateway and DEVICE_CLASS in attributes:
+            self._register(connection, client.device_id, attributes, at)
         hear_health(connection, self._desk.view(connection, client.device_id, at), at)
 
-    def _register(self, connection: Connection, device_id: str, name: str, attributes: dict[str, str]) -> None:
+    def _register(self, connection: Connection, device_id: str, attributes: dict[str, str], at: datetime) -> None:
+        name = attributes[DEVICE_CLASS]
         said = self._desk.classes(connection).get(name)
         if said is None:
             raise DdiError(400, f"{DEVICE_CLASS}: {name} is no class whose devices have an update client")
@@ -257,7 +271,10 @@ class DdiRoutes:
             labels = labels_of(attributes)
         except ValueError as error:
             raise DdiError(400, "too many labels") from error
-        register(connection, device_id, name, labels, said["models"])
+        try:
+            register(connection, device_id, (name, said["models"]), labels, at)
+        except Refused as error:
+            raise DdiError(403, error.message) from error
 
     def _begin(self, connection: Connection, device_id: str, action_id: int, at: datetime) -> View:
         view = self._desk.view(connection, device_id, at)
@@ -285,6 +302,21 @@ class DdiRoutes:
         if most:
             told = await self._write(lambda connection, _at: messages(connection, device_id, action.action_id))
         return answer(request, deployment_body(base_url(request), action, file, (most, told)))
+
+
+def _in_hawkbits_shape(handler: _Handler) -> _Handler:
+    """What else goes wrong is told in the shape of its other errors."""
+
+    @functools.wraps(handler)
+    async def answered(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except DdiError:
+            raise
+        except HttpError as error:
+            raise DdiError(error.status, error.message, headers=error.headers) from error
+
+    return answered
 
 
 async def _parse(kind: type[_Body], request: Request) -> _Body:
