@@ -16,7 +16,10 @@ from muster.attest.package_signature import package_certificate
 from muster.daemon import Controller
 from muster.kinds.canonical import canonical_json
 from muster.kinds.device_class import SwuPackaging
+from muster.kinds.enrolment import EnrolmentSpec
 from muster.observe.ddi import Client, read_client
+from muster.serve.application import ANYONE
+from muster.serve.guard import Access
 from scratch_repository import commit_all, write
 from sites import SECRET, Site
 
@@ -33,11 +36,15 @@ class DdiFleet:
         install_folder: str = "/var/lib/muster/models",
         package: str = "swu",
         pause: str | None = None,
+        access: Access = ANYONE,
+        enrolment: EnrolmentSpec | None = None,
     ) -> None:
         self.scene = Scene.set(folder)
         native = make_class(DDI_CLASS, may_be_empty=True)
         packaging = SwuPackaging(folder=install_folder)
-        spec = native.spec.model_copy(update={"agent": "ddi", "package": package, "swu": packaging})
+        spec = native.spec.model_copy(
+            update={"agent": "ddi", "package": package, "swu": packaging, "enrolment": enrolment}
+        )
         self.scene.declare(f"devices/classes/{DDI_CLASS}.yaml", native.model_copy(update={"spec": spec}))
         if pause:
             policy = make_policy().model_dump(mode="json", exclude_none=True)
@@ -47,7 +54,7 @@ class DdiFleet:
         write(self.scene.repository, {"policies/keys/swu.yaml": declaration.encode()})
         commit_all(self.scene.repository, "Low-light cameras have SWUpdate")
         self.controller: Controller = self.scene.controller()
-        self.site = Site(self.scene.state)
+        self.site = Site(self.scene.state, access)
         self.site.start()
 
     def stop(self) -> None:
@@ -86,6 +93,17 @@ class DdiFleet:
     def status(self) -> dict[str, Any]:
         """The loop's word of itself."""
         return self.site.ask("GET", "/v1/status", headers=self.operator)[1]
+
+    def operate(self, path: str, **body: Any) -> int:
+        """What a person asks by hand; the status of the answer."""
+        asked = {"by": "Ada Owner <ada@fleet.example>", "why": "a test", **body}
+        return self.site.ask("POST", path, json=asked, headers=self.operator)[0]
+
+    def gateway(self, device_id: str) -> Device:
+        """A client that shows the gateway's token for a device."""
+        self.site.keys.make_gateway_token()
+        token = self.site.keys.gateway_token_path.read_text().strip()
+        return Device(self.site, device_id, {"Authorization": f"GatewayToken {token}"})
 
     @property
     def operator(self) -> dict[str, str]:

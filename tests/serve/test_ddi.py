@@ -387,9 +387,7 @@ def test_what_failed_on_a_device_is_left_for_what_is_below(own: DdiFleet) -> Non
 
 def test_a_gateway_brings_devices_of_its_own(own: DdiFleet) -> None:
     """They register by naming their class; they cannot move later, nor speak for a device with the native agent."""
-    own.site.keys.make_gateway_token()
-    token = own.site.keys.gateway_token_path.read_text().strip()
-    device = Device(own.site, "gate-1", {"Authorization": f"GatewayToken {token}"})
+    device = own.gateway("gate-1")
     assert device.put_attributes({"muster.device_class": DDI_CLASS}) == 404, "it never polled"
     assert set(device.poll()) == {"configData"}
     assert device.put_attributes({"muster.device_class": "cam-day"}) == 400
