@@ -12,12 +12,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from captured import SAMPLE, published, terms
+from muster.kinds.cohort import Selector
+from muster.kinds.desired import DesiredDocument, Entry, OrderedCohort
 from muster.observe.status import write_status
 from muster.observe.storage import writing
 from muster.serve.guard import Access, Rates
@@ -30,6 +32,7 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 UNLIMITED = Rate(10**9, 10**9)
 PINS = {"model_hash": "sha256:" + "0" * 64, "config_version": "sha256:" + "1" * 64, "artifact": "sha256:" + "2" * 64}
 REPORTER = "reporter"
+UPDATE_CLASS = "cam-swu"
 Send = Callable[[Any], Awaitable[None]]
 
 
@@ -86,8 +89,46 @@ def prepare(site: Site) -> None:
     site.published = published(terms())
     device = {"Authorization": f"Bearer {REPORTER}:{SECRET}"}
     assert site.ask("POST", "/v1/captures", json=SAMPLE, headers=device)[0] == 201
+    prepare_update_client(site, now)
     (site.state / "public" / "targets").mkdir(parents=True, exist_ok=True)
     (site.state / "public" / "targets" / "file").write_bytes(b"0123456789")
+
+
+def prepare_update_client(site: Site, now: datetime) -> None:
+    """A class whose devices speak DDI, one device of it, a release and its package."""
+    site.keys.make_gateway_token()
+    site.enrol("client-1", device_class=UPDATE_CLASS)
+    entry = Entry(
+        release="meter-reader/1.0.0",
+        version="1.0.0",
+        since=1,
+        artifact={"digest": PINS["artifact"], "size": 10},
+        model_hash=PINS["model_hash"],
+        config_version=PINS["config_version"],
+        runtime_version="1.31.1",
+        provider="CPUExecutionProvider",
+        health_window="1us",
+        salt="meter-reader/1.0.0",
+        ppm={"fleet": 1_000_000},
+    )
+    document = DesiredDocument(
+        model="meter-reader",
+        device_class=UPDATE_CLASS,
+        generation=1,
+        commit="0" * 40,
+        poll_interval="1s",
+        cohorts=(OrderedCohort(name="fleet", selector=Selector()),),
+        entries=(entry,),
+    )
+    documents = {**site.published.documents, ("meter-reader", UPDATE_CLASS): document}
+    site.published = replace(site.published, documents=documents)
+    package = site.state / "package.tar"
+    package.write_bytes(b"0123456789")
+    hashes = {"sha1": "0" * 40, "md5": "0" * 32, "sha256": "0" * 64}
+    file = {"filename": "p.tar", "path": package.name, "size": 10, "version": "1.0.0", **hashes}
+    said = {UPDATE_CLASS: {"package": "tar", "models": ["meter-reader"], "files": {PINS["artifact"]: file}}}
+    with writing(site.engine) as connection:
+        write_status(connection, "ddi", said, now)
 
 
 def fuzz(folder: Path, seed: int, seconds: int | None, *more: str) -> Fuzzed:
@@ -98,9 +139,11 @@ def fuzz(folder: Path, seed: int, seconds: int | None, *more: str) -> Fuzzed:
     site.start()
     try:
         prepare(site)
+        gateway_token = site.keys.gateway_token_path.read_text().strip()
         config = folder / "schemathesis.toml"
         config.write_text(
             f'[auth.openapi.operator]\nbearer = "{site.keys.operator_token()}"\n'
+            f'[auth.openapi.updateClient]\napi_key = "GatewayToken {gateway_token}"\n'
             f'[auth.openapi.device]\nbearer = "{REPORTER}:{SECRET}"\n'
         )
         environment = {**os.environ, "SCHEMATHESIS_HOOKS": "http_fuzz_hooks", "FUZZ_TOKEN": site.keys.enrolment_token()}

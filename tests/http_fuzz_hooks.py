@@ -29,6 +29,7 @@ def map_path_parameters(context: Any, path_parameters: Any) -> Any:
             "path": "targets/file",
             "id": SAMPLE["id"],
         }
+        known |= {"controller_id": "client-1", "action_id": "1", "module_id": "1", "filename": "p.tar"}
         return {name: known.get(name, value) for name, value in path_parameters.items()}
     return path_parameters
 
