@@ -38,13 +38,18 @@ class RealClient:
         self._line = line
         self._say = say
         self._confirmed = 0
+        self._starts = 0
 
     def step(self) -> None:
         """Confirm what was installed, and speak for the application. Raises `TryAgain`."""
         found = self.device.installations()
         if found > self._confirmed:
-            self._confirmed = found
+            self._confirmed, self._starts = found, self.device.starts() + 1
             self.device.boot(swupdate.CONFIRM)
+        elif self._starts and self.device.starts() >= self._starts:
+            # As long as it stands on its command line that something is confirmed, it installs nothing else.
+            self._starts = 0
+            self.device.boot()
         if self.device.installed.exists():
             self._line.tell(self._say(self.device.installed.read_bytes()))
 

@@ -14,7 +14,8 @@ from typing import Final
 
 from muster.demo.processes import Process
 
-INSTALLED: Final = "Update successful, executing post-update actions."
+_INSTALLED: Final = "Update successful, executing post-update actions."
+_UP: Final = "Server initialized, entering suricatta main loop."
 CONFIRM, FAIL = "-c 2", "-c 3"
 _CONFIG: Final = """globals : {{
   verbose = true; loglevel = 5;
@@ -72,4 +73,11 @@ class Swupdate:
 
     def installations(self) -> int:
         """How often it told, since the folder was made, that a file is in place."""
-        return self.log.read_text(errors="replace").count(INSTALLED) if self.log.exists() else 0
+        return self._said(_INSTALLED)
+
+    def starts(self) -> int:
+        """How often it was up, and had told what was confirmed."""
+        return self._said(_UP)
+
+    def _said(self, what: str) -> int:
+        return self.log.read_text(errors="replace").count(what) if self.log.exists() else 0
