@@ -359,6 +359,32 @@ def test_what_is_superseded_is_cancelled_and_then_gone(own: DdiFleet) -> None:
     assert int(details(device)["id"]) > int(begun)
 
 
+def test_what_was_begun_and_cancelled_leaves_nobody_sure_of_the_file(own: DdiFleet) -> None:
+    """SWUpdate agrees to a cancellation with the new file in place: what should run is installed anew."""
+    device = own.device()
+    device.install()
+    own.release("1.1.0")
+    begun = f"/deploymentBase/{details(device)['id']}"
+    assert device.feedback(begun, "proceeding", "none", "All Chunks Installed.") == 200
+    own.take_back("1.1.0")
+    stop = device.poll()["cancelAction"]
+    assert device.feedback(stop, "closed", "success", "cancellation acknowledged.") == 200
+    assert device.install() == "1.0.0"
+    assert "deploymentBase" not in device.poll()
+
+
+def test_what_the_application_loaded_is_what_the_device_runs(own: DdiFleet) -> None:
+    """Written down as it says it: another model than the installed one is no health, and no fault of the release."""
+    device = own.device()
+    device.install()
+    other = "sha256:" + "7" * 64
+    entry = own.site.published.documents["meter-reader", DDI_CLASS].entries[0]
+    said = {"muster.meter-reader.config_version": entry.config_version, "muster.meter-reader.model_hash": other}
+    assert device.put_attributes({**said, "muster.meter-reader.health": "nothing fits"}) == 200
+    [known] = own.site.ask("GET", "/v1/devices", headers=own.operator)[1]["items"]
+    assert (known["telemetry"]["model_hash"], known["synced"], known["phase"]) == (other, False, "activated")
+
+
 def test_a_way_back_is_a_new_action_for_what_was_there_before(own: DdiFleet) -> None:
     """1.0.0 → 1.1.0 → 1.0.0: the third id is above the second; 1.1.0 counts as called back, not as failed."""
     device = own.device()

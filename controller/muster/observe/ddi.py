@@ -191,6 +191,17 @@ def conclude(
     _count(connection, client, told, at)
 
 
+def note_begun(connection: Connection, device_id: str, action_id: int) -> None:
+    """The client said something of an action: from now on nobody knows which file is in place, until it tells."""
+    where = (ddi_actions.c.device_id == device_id) & (ddi_actions.c.action_id == action_id)
+    connection.execute(update(ddi_actions).where(where).values(begun=True))
+
+
+def note_running(connection: Connection, client: Client, action: Action, at: datetime) -> None:
+    """The client said what it loaded after an installation: written down, whether or not that is what it installed."""
+    _count(connection, client, [(action, action.phase, None)], at)
+
+
 def say(connection: Connection, device_id: str, action_id: int, details: Sequence[str], most: int) -> bool:
     """Keep what a client said; False if it said more often than `most` already."""
     where = (ddi_actions.c.device_id == device_id) & (ddi_actions.c.action_id == action_id)
@@ -290,4 +301,5 @@ def _action(row: Row[Any]) -> Action:
         row.state,
         row.phase,
         datetime.fromisoformat(row.touched),
+        row.begun,
     )

@@ -31,6 +31,7 @@ ddi_actions = Table(
     Column("state", String, nullable=False),
     Column("phase", String, nullable=False),
     Column("touched", String, nullable=False),
+    Column("begun", Boolean, nullable=False),
     Column("entries", Integer, nullable=False),
     # What the client said last, newest first.
     Column("messages", JSON, nullable=False),

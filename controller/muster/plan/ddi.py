@@ -44,7 +44,9 @@ class Who:
 
 @dataclass(frozen=True)
 class Action:
-    """An action that a client asked for the details of. `phase` is the last that was counted."""
+    """An action that a client asked for the details of. `phase` is the last that was counted; `begun`: the client said
+    something of it since, and may have put the file in place.
+    """
 
     action_id: int
     model: str
@@ -55,6 +57,7 @@ class Action:
     state: State
     phase: Phase
     touched: datetime
+    begun: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,11 +131,12 @@ def next_id(since: int, newest: Action | None) -> int:
 def last_installed(actions: Sequence[Action], model: str) -> Action | None:
     """The action that installed what is on the client's disk, as far as it said; None if that cannot be known.
 
-    After a failure it cannot: the file may be the old one or the new one. So is it with what was never answered for.
+    After a failure it cannot: the file may be the old one or the new one. So is it with what was never answered for,
+    and with what was cancelled after it began: SWUpdate agrees to that with the new file in place, too.
     """
     for place in range(len(actions) - 1, -1, -1):
         action = actions[place]
-        if action.model == model and action.state != "cancelled":
+        if action.model == model and (action.begun or action.state != "cancelled"):
             return action if action.state == "installed" else None
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Final
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Engine
 from muster.kinds.ddi_attributes import HEALTHY, TIME_ZONE, config_version_key, health_key, model_hash_key
 from muster.kinds.ddi_feedback import UNHEALTHY
 from muster.kinds.desired import DesiredDocument, Entry
-from muster.observe.ddi import MOST_ASKS, Client, conclude, read_client
+from muster.observe.ddi import MOST_ASKS, Client, conclude, note_running, read_client
 from muster.observe.status import read_status
-from muster.plan.ddi import Action, Cancel, Deploy, Who, next_step
+from muster.plan.ddi import Action, Cancel, Deploy, Who, last_installed, next_step
 from muster.plan.world import Published
 from muster.serve.ddi.answers import not_found
 
@@ -110,26 +110,34 @@ class Desk:
 
 
 def hear_health(connection: Connection, view: View, now: datetime) -> None:
-    """The second signal: what the application says, in attributes, of the model that was installed last."""
+    """The second signal: what the application says, in attributes, of the models that were installed last."""
     pins = read_status(connection, "releases") or {}
-    said = view.client.attributes
     for document in view.documents:
-        action = next((one for one in reversed(view.client.actions) if one.model == document.model), None)
-        health = said.get(health_key(document.model))
-        if action is None or action.state != "installed" or health is None:
+        action = last_installed(view.client.actions, document.model)
+        if action is None:
             continue
-        entry, pinned = view.entry(action), pins.get(action.release, {})
-        if health != HEALTHY:
+        note_running(connection, view.client, action, now)
+        verdict = _verdict(view.client.attributes, document.model, pins.get(action.release, {}))
+        entry = view.entry(action)
+        if verdict == "bad":
             conclude(connection, view.client, action, ("failed", "rolled-back", UNHEALTHY), now)
-        elif (said.get(model_hash_key(document.model)), said.get(config_version_key(document.model))) != (
-            pinned.get("model_hash"),
-            pinned.get("config_version"),
-        ):
-            continue
-        elif action.phase == "activated" and entry and now - action.touched >= _time(entry.health_window):
-            conclude(connection, view.client, action, ("installed", "confirmed", None), now)
-        elif action.phase == "confirmed":
+        elif verdict == "good" and action.phase == "confirmed":
             conclude(connection, view.client, action, ("installed", "healthy", None), now)
+        elif verdict == "good" and action.phase == "activated" and entry:
+            if now - action.touched >= _time(entry.health_window):
+                conclude(connection, view.client, action, ("installed", "confirmed", None), now)
+
+
+def _verdict(said: Mapping[str, str], model: str, pinned: Mapping[str, Any]) -> Literal["good", "bad", "none"]:
+    """Good needs the digests that git pins; whoever names others speaks of another release, or of none."""
+    health = said.get(health_key(model))
+    digests = (said.get(model_hash_key(model)), said.get(config_version_key(model)))
+    expected = (pinned.get("model_hash"), pinned.get("config_version"))
+    if health is None or any(one is not None and one != other for one, other in zip(digests, expected, strict=True)):
+        return "none"
+    if health != HEALTHY:
+        return "bad"
+    return "good" if digests == expected and None not in expected else "none"
 
 
 def zone_of(name: str | None) -> tzinfo | None:

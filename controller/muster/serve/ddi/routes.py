@@ -26,6 +26,7 @@ from muster.observe.ddi import (
     keep_offline,
     messages,
     needs_note,
+    note_begun,
     note_poll,
     register,
     say,
@@ -133,6 +134,7 @@ class DdiRoutes:
             most = MOST_ENTRIES if meaning.state == "open" else LARGEST_ID
             if len(texts) > MOST_DETAILS or not say(connection, device_id, action_id, texts, most):
                 raise DdiError(429, f"more than {MOST_DETAILS} details, or {MOST_ENTRIES} feedbacks")
+            note_begun(connection, device_id, action_id)
             conclude(connection, now.client, action, (meaning.state, meaning.phase, meaning.error_code), at)
 
         await self._write(work)
