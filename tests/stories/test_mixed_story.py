@@ -36,7 +36,7 @@ class MixedFleet:
     def __init__(self, folder: Path) -> None:
         self.ddi = DdiFleet(folder)
         self.ddi.scene.now = datetime.now(UTC)
-        quick = {"window": "1ms", "pollInterval": "1s"}
+        quick = {"window": "1us", "pollInterval": "1s"}
         self.ddi.scene.declare("policies/default.yaml", make_policy(limit="25%", health=quick))
         self.releases: dict[str, Release] = {}
         agents = [
@@ -70,13 +70,13 @@ class MixedFleet:
         commit_all(self.ddi.scene.repository, subject)
 
     def go_on(self, rounds: int = 1) -> None:
-        """Tick; then every device polls until it has nothing to do."""
+        """Tick; then every device polls until it is healthy: a client installs and says so, and says so once more."""
         for _ in range(rounds):
             self.ddi.tick()
             for _ in range(3):
                 self.agents.poll(self.ddi.controller, self.ddi.scene.now)
-                for client in self.clients:
-                    client.step()
+            for client in [*self.clients, *self.clients]:
+                client.step()
 
     def run(self) -> Counter[tuple[str, str, str, bool]]:
         """(class, release, phase, as git declares) as the server knows it, counted."""

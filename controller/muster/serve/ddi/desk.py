@@ -123,9 +123,8 @@ def hear_health(connection: Connection, view: View, now: datetime) -> None:
             conclude(connection, view.client, action, ("failed", "rolled-back", UNHEALTHY), now)
         elif verdict == "good" and action.phase == "confirmed":
             conclude(connection, view.client, action, ("installed", "healthy", None), now)
-        elif verdict == "good" and action.phase == "activated" and entry:
-            if now - action.touched >= _time(entry.health_window):
-                conclude(connection, view.client, action, ("installed", "confirmed", None), now)
+        elif verdict == "good" and action.phase == "activated" and entry and _is_over(entry, action, now):
+            conclude(connection, view.client, action, ("installed", "confirmed", None), now)
 
 
 def _verdict(said: Mapping[str, str], model: str, pinned: Mapping[str, Any]) -> Literal["good", "bad", "none"]:
@@ -148,6 +147,10 @@ def zone_of(name: str | None) -> tzinfo | None:
         return ZoneInfo(name)
     except (KeyError, OSError, ValueError):
         return None
+
+
+def _is_over(entry: Entry, action: Action, now: datetime) -> bool:
+    return now - action.touched >= _time(entry.health_window)
 
 
 def _time(microseconds: int) -> timedelta:
