@@ -39,9 +39,14 @@ class RealClient:
         self._say = say
         self._confirmed = 0
         self._starts = 0
+        self.ends: list[int] = []
 
     def step(self) -> None:
         """Confirm what was installed, and speak for the application. Raises `TryAgain`."""
+        if (code := self.device.ended()) is not None:
+            # What starts services on a device starts it again; what it had not told by then, it does anew.
+            self.ends.append(code)
+            self.device.boot()
         found = self.device.installations()
         if found > self._confirmed:
             self._confirmed, self._starts = found, self.device.starts() + 1
@@ -146,8 +151,11 @@ class MixedHosts(AgentHosts):
         """What the clients themselves saw."""
         canaries = {device_id for device_id in self.ids_of(DDI_CLASS) if self.is_canary(device_id)}
         fetched = {client.device_id for client in self._simulated if client.fetched[bad]}
-        real = f"and SWUpdate {swupdate.version()}" if self._real else "(swupdate is not installed)"
         installations = [real.device.installations() for real in self._real]
+        real = "(swupdate is not installed)"
+        if self._real:
+            ends = f", started again after it ended with {self._real[0].ends}" if self._real[0].ends else ""
+            real = f"and SWUpdate {swupdate.version()}{ends}"
         return (
             Check(
                 f"DDI clients of {DDI_CLASS} took the same way as agents",

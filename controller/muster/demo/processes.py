@@ -65,9 +65,13 @@ class Process:
             self._child.kill()
             return self._child.wait()
 
+    def ended(self) -> int | None:
+        """The exit code, if it ended."""
+        return self._child.poll() if self._child else None
+
     def must_run(self) -> None:
         """Raise `TryAgain` with the end of the log if it has ended by itself."""
-        if self._child and self._child.poll() is not None:
+        if self._child and self.ended() is not None:
             said = self._log.read_text(errors="replace").strip().splitlines()[-8:]
             raise TryAgain(f"`{self._said}` ended with {self._child.returncode}: " + "\n".join(said))
 

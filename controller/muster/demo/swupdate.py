@@ -71,6 +71,10 @@ class Swupdate:
         if self._process:
             self._process.stop()
 
+    def ended(self) -> int | None:
+        """The exit code, if it ended by itself."""
+        return self._process.ended() if self._process else None
+
     def installations(self) -> int:
         """How often it told, since the folder was made, that a file is in place."""
         return self._said(_INSTALLED)
