@@ -5,9 +5,6 @@ Skipped where the program is missing: `make peers` brings it.
 
 from __future__ import annotations
 
-import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,55 +16,30 @@ from ddi_fleet import DDI_CLASS, DdiFleet
 from muster.artifacts.bundle import MODEL, read_bundle
 from muster.attest.keys import new_private_key
 from muster.attest.package_signature import package_certificate
+from muster.demo.swupdate import CONFIRM, FAIL, Swupdate, is_there
 from muster.observe.ddi import messages
 from sites import SECRET
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("swupdate") is None, reason="swupdate is not installed: run `make peers` as root on Debian"
-)
+pytestmark = pytest.mark.skipif(not is_there(), reason="swupdate is not installed: run `make peers` as root on Debian")
 
 PATIENCE = 30
-CONFIG = """globals : {{
-  verbose = true; loglevel = 5;
-  public-key-file = "{folder}/swu.crt"; cert-purpose = "codeSigning"; bootloader = "none";
-}};
-identify : ( {{ name = "board"; value = "camera"; }} );
-suricatta : {{
-  tenant = "DEFAULT"; id = "dev-1"; url = "{url}"; retry = 2; retrywait = 1;
-  targettoken = "{secret}"; enable = true;
-}};
-"""
 
 
 class Board:
     """One device with SWUpdate. What it runs of the model is the file that it installed."""
 
-    def __init__(self, folder: Path, fleet: DdiFleet) -> None:
-        self.folder = folder
-        self.installed = folder / "models" / "meter-reader.tar"
-        self.log = folder / "swupdate.log"
-        (folder / "run").mkdir()
-        (folder / "swu.crt").write_bytes(fleet.certificate)
-        config = CONFIG.format(folder=folder, url=fleet.site.url, secret=SECRET)
-        (folder / "swupdate.cfg").write_text(config)
+    def __init__(self, folder: Path, fleet: DdiFleet, certificate: bytes) -> None:
+        self.swupdate = Swupdate(folder, fleet.site.url, ("dev-1", SECRET), certificate)
+        self.installed = self.swupdate.installed
 
     @contextmanager
     def boot(self, confirm: str = "") -> Iterator[None]:
-        """The daemon from a start to the next: `-c 2` says that what was installed works, `-c 3` that it does not."""
-        command = ["swupdate", "-f", str(self.folder / "swupdate.cfg"), "-H", "board:1.0", "-u", confirm]
-        environment = {"TMPDIR": str(self.folder / "run"), "PATH": "/usr/bin:/bin"}
-        with (
-            self.log.open("ab") as log,
-            subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True) as process,
-        ):
-            try:
-                yield
-            finally:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(5)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+        """The daemon from a start to the next, with what is said of what was installed before."""
+        self.swupdate.boot(confirm)
+        try:
+            yield
+        finally:
+            self.swupdate.stop()
 
     @property
     def model(self) -> str | None:
@@ -78,13 +50,12 @@ class Board:
         """Wait for something to come true; the daemon's log tells why it did not."""
         end = time.monotonic() + PATIENCE
         while not holds():
-            assert time.monotonic() < end, self.log.read_text(errors="replace")[-6_000:]
+            assert time.monotonic() < end, self.swupdate.log.read_text(errors="replace")[-6_000:]
             time.sleep(0.05)
 
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[DdiFleet]:
-    (tmp_path / "board").mkdir()
     made = DdiFleet(tmp_path / "controller", install_folder=str(tmp_path / "board" / "models"), pause="1s")
     made.device()
     yield made
@@ -118,25 +89,25 @@ def has_installed(fleet: DdiFleet, version: str) -> bool:
 
 def test_swupdate_goes_up_and_an_aborted_release_is_taken_back(fleet: DdiFleet, tmp_path: Path) -> None:
     """1.0.0, 1.1.0, a 1.2.0 that does not work: each commit moves the file, and the last one brings 1.1.0 back."""
-    board = Board(tmp_path / "board", fleet)
+    board = Board(tmp_path / "board", fleet, fleet.certificate)
 
     def update_to(version: str, confirm: str) -> None:
         with board.boot():
             board.until(lambda: has_installed(fleet, version))
         assert board.model == f"model {version}"
         with board.boot(confirm):
-            ended = "installed" if confirm == "-c 2" else "failed"
+            ended = "installed" if confirm == CONFIRM else "failed"
             board.until(lambda: newest(fleet) == (f"meter-reader/{version}", ended))
 
     for version in ("1.0.0", "1.1.0"):
         fleet.release(version)
-        update_to(version, "-c 2")
+        update_to(version, CONFIRM)
         assert phases(fleet, version) == {"activated": 1}
     fleet.release("1.2.0")
-    update_to("1.2.0", "-c 3")
+    update_to("1.2.0", FAIL)
     assert phases(fleet, "1.2.0") == {"failed": 1}
     fleet.take_back("1.2.0")
-    update_to("1.1.0", "-c 2")
+    update_to("1.1.0", CONFIRM)
     ids = [action.action_id for action in fleet.client().actions]
     assert len(ids) == 4
     assert ids == sorted(set(ids))
@@ -144,8 +115,7 @@ def test_swupdate_goes_up_and_an_aborted_release_is_taken_back(fleet: DdiFleet, 
 
 def test_swupdate_refuses_a_package_of_another_key(fleet: DdiFleet, tmp_path: Path) -> None:
     """What the device trusts is the certificate that it was given: nothing is installed, and the failure is counted."""
-    board = Board(tmp_path / "board", fleet)
-    (board.folder / "swu.crt").write_bytes(package_certificate(new_private_key()))
+    board = Board(tmp_path / "board", fleet, package_certificate(new_private_key()))
     fleet.release("1.0.0")
     with board.boot():
         board.until(lambda: newest(fleet) == ("meter-reader/1.0.0", "failed"))
