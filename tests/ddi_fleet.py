@@ -156,3 +156,17 @@ class Device:
         assert self.call("GET", chunk["artifacts"][0]["_links"]["download"]["href"]).status == 200
         assert self.feedback(action, "closed", "success") == 200
         return str(chunk["version"])
+
+
+def details(device: Device) -> dict[str, Any]:
+    """The deployment that is on offer."""
+    found: dict[str, Any] = device.call("GET", device.poll()["deploymentBase"]).json()
+    return found
+
+
+def outcome(fleet: DdiFleet, version: str) -> dict[str, int]:
+    """Phases of the DDI class on a release."""
+    for row in fleet.status()["releases"]:
+        if (row["release"], row["deviceClass"]) == (f"meter-reader/{version}", DDI_CLASS):
+            return {phase: count for phase, count in row["phases"].items() if count}
+    return {}
