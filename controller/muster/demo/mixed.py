@@ -166,7 +166,7 @@ class MixedHosts(AgentHosts):
             Check(
                 f"no DDI client outside the canary fetched {bad}",
                 bool(fetched) and fetched <= canaries,
-                f"fetched by {len(fetched)} simulated clients; without a second slot they came back by {again} downloads",
+                f"fetched by {len(fetched)} clients; without a second slot they came back by {again} downloads",
             ),
         )
 
