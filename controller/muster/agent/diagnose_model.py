@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from muster.agent.agent import read_document
-from muster.agent.decide import Keep, Return, decide, is_quarantined
+from muster.agent.decide import Keep, Return, decide
 from muster.agent.diagnosis import Checked, Desired, ModelDiagnosis, Offer, SlotFound, SlotRole
 from muster.agent.download import fits_disk
 from muster.agent.folder import DeviceFolder, read_bounded
@@ -23,7 +23,7 @@ from muster.artifacts.manifest import read_manifest
 from muster.attest.artifact_files import files_of_folder
 from muster.kinds.desired import DesiredDocument, Entry
 from muster.kinds.errors import MusterError
-from muster.plan.assignment import bucket, cohort_of
+from muster.plan.assignment import bucket, cohort_of, has_failed
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _offer(looking: Looking, entry: Entry, document: DesiredDocument, state: Mod
         bucket=mine,
         ppm=ppm,
         in_share=mine < ppm,
-        quarantined=is_quarantined(state, entry),
+        quarantined=has_failed(entry, state.quarantine),
         halted=entry.artifact.digest in {halt.artifact for halt in document.halted},
         fits_disk=fits_disk(entry.artifact.size, looking.free),
         provider=entry.provider,

@@ -53,6 +53,11 @@ def without(document: DesiredDocument, failed: Mapping[str, int]) -> DesiredDocu
     entries = tuple(
         entry
         for entry in document.entries
-        if entry.artifact.digest not in halted and entry.since > failed.get(entry.artifact.digest, 0)
+        if entry.artifact.digest not in halted and not has_failed(entry, failed)
     )
     return document.model_copy(update={"entries": entries})
+
+
+def has_failed(entry: Entry, failed: Mapping[str, int]) -> bool:
+    """True if the artifact failed here, and was not named again on purpose since."""
+    return entry.since <= failed.get(entry.artifact.digest, 0)
