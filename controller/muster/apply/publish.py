@@ -8,6 +8,7 @@ device may be in the middle of fetching them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from tuf.api.metadata import MetaFile, TargetFile
 
 from muster.apply.key_watch import KeyWatch, nobody
 from muster.apply.published_artifact import ArtifactVerifier, PublishedArtifact, same_file
+from muster.apply.published_deltas import Older, PublishedDeltas, dump_index, older_artifacts, read_index
 from muster.apply.static_files import only_writer, place_file, read_bounded
 from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys
 from muster.apply.tuf_metadata import RESTORE, MetadataFolder, Roles, is_due, read_published
@@ -29,6 +31,7 @@ from muster.artifacts.durable import write_durably
 from muster.attest.keys import key_id
 from muster.attest.model_signature import LARGEST as LARGEST_SIGNATURE
 from muster.kinds.canonical import canonical_json
+from muster.kinds.delta import DELTAS, LARGEST_INDEX, DeltaIndex
 from muster.kinds.desired import DesiredDocument, Entry, artifact_target, signature_target
 from muster.kinds.digest import hex_of
 from muster.kinds.errors import Refused, Unusable
@@ -55,6 +58,7 @@ class Publisher:
         self._keys = keys
         self._metadata = MetadataFolder(public / "metadata", keys, watch)
         self._verifier = ArtifactVerifier()
+        self._deltas = PublishedDeltas(self._targets)
         self._warned: set[str] = set()
         self._seen: tuple[bytes, Published] | None = None
 
@@ -125,16 +129,19 @@ class Publisher:
             ordered = sorted(documents, key=lambda document: document.target)
             named = self._verify(generation, ordered, artifacts, signing_keys)
             contents = _contents(ordered, named, signing_keys)
-            targets = {path: TargetFile.from_data(path, data, ["sha256"]) for path, data in contents.items()}
-            for artifact in named:
-                path = artifact_target(artifact.digest)
-                targets[path] = TargetFile(artifact.size, {"sha256": hex_of(artifact.digest)}, path)
             if roles and generation == roles.targets.version:
-                if targets != roles.targets.targets:
+                # What devices could run before decides which deltas there are: those of this call are made already.
+                known = {path: item for path, item in roles.targets.targets.items() if not path.startswith(DELTAS)}
+                if _targets(contents, named) != known:
                     raise _not_rising(generation, roles)
                 return
+            former = self._former_indexes(roles)
+            indexes = self._deltas.make(named, self._older(ordered, roles), former)
+            contents |= {index.target: dump_index(index) for index in indexes}
+            targets = _targets(contents, named)
             self._write_targets(contents, named, targets)
             self._make_visible(roles, self._metadata.write_targets(generation, targets, now), now)
+            self._deltas.tidy([*former.values(), *indexes])
 
     def refresh(self, now: datetime) -> bool:
         """Sign again what has used up half of its life; True if something was. The generation stays.
@@ -284,6 +291,31 @@ class Publisher:
             if read_bounded(path, max(len(data), _LARGEST_DOCUMENT)) != data:
                 write_durably(path, data)
 
+    def _former_indexes(self, roles: Roles | None) -> dict[str, DeltaIndex]:
+        """Those of the published generation that can be read."""
+        found = {}
+        for path, target in roles.targets.targets.items() if roles else ():
+            if path.startswith(DELTAS):
+                with contextlib.suppress(Refused):
+                    index = read_index(self._read(target, LARGEST_INDEX))
+                    if index is not None and index.target == path:
+                        found[index.artifact] = index
+        return found
+
+    def _older(self, documents: Sequence[DesiredDocument], roles: Roles | None) -> dict[str, list[Older]]:
+        """Artifact → published ones that devices may run when they are offered it."""
+        published = roles.targets.targets if roles else {}
+        before = []
+        for path, target in published.items():
+            if path.startswith("desired/"):
+                # A damaged one is repaired by this very call.
+                with contextlib.suppress(Refused):
+                    before.append(self._document(target, roles.targets.version if roles else 0))
+        return {
+            digest: [Older(old, self._path(tar)) for old in others if (tar := published.get(artifact_target(old)))]
+            for digest, others in older_artifacts(documents, before).items()
+        }
+
     def _make_visible(self, roles: Roles | None, targets: MetaFile, now: datetime) -> None:
         snapshot = self._metadata.write_snapshot(roles.snapshot.version + 1 if roles else 1, targets, now)
         self._metadata.write_timestamp(roles.timestamp.version + 1 if roles else 1, snapshot, now)
@@ -343,6 +375,14 @@ def _contents(
     keys = {key_id(pem): pem for pem in signing_keys}
     contents[SIGNING_KEYS_TARGET] = canonical_json({"keys": [keys[name] for name in sorted(keys)]})
     return contents
+
+
+def _targets(contents: Mapping[str, bytes], named: Iterable[PublishedArtifact]) -> dict[str, TargetFile]:
+    targets = {path: TargetFile.from_data(path, data, ["sha256"]) for path, data in contents.items()}
+    for artifact in named:
+        path = artifact_target(artifact.digest)
+        targets[path] = TargetFile(artifact.size, {"sha256": hex_of(artifact.digest)}, path)
+    return targets
 
 
 def _refuse_other_pins(entry: Entry, artifact: PublishedArtifact, files: Mapping[str, str]) -> None:

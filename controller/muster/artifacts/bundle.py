@@ -55,6 +55,33 @@ def read_bundle(data: bytes) -> dict[str, bytes]:
     return files
 
 
+def frame_files(sizes: Mapping[str, int]) -> tuple[list[tuple[str, bytes]], bytes]:
+    """What stands in the tar before the bytes of each file, in order, and what follows the last: all but the files.
+
+    Raises `Refused` as `pack_bundle` does.
+    """
+    names = sorted(sizes)
+    _refuse_names(names)
+    framed, padding = [], b""
+    for name in names:
+        _refuse_size(name, sizes[name])
+        framed.append((name, padding + _header(name, sizes[name])))
+        padding = bytes(-sizes[name] % _BLOCK)
+    return framed, padding + _END
+
+
+def read_sizes(tar: Path) -> dict[str, int]:
+    """{name: bytes} of a bundle's files, by its headers alone. Raises `Refused` as `read_bundle` does, `OSError`."""
+    sizes: dict[str, int] = {}
+    with tar.open("rb") as file:
+        for _ in LIMITS:
+            name, size = _parse(_read(file, _BLOCK))
+            sizes[name] = size
+            file.seek(size + -size % _BLOCK, os.SEEK_CUR)
+    _refuse_names(sorted(sizes))
+    return sizes
+
+
 def unpack_bundle(tar: Path, folder: Path, disk: Disk = DISK) -> None:
     """Write a bundle's files into `folder`, which must not exist yet; each is forced to disk.
 
