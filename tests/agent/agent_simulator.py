@@ -250,6 +250,8 @@ class SimulatedServer:
     """Requests whose path contains this get no answer."""
     cut_after: int | None = None
     """Bodies end after this many bytes, as if the line went dead."""
+    cut_for: str = ".tar"
+    """It does so for paths that end in this."""
     chunk: int = 256
     """Bytes that come at once."""
     ignores_range: bool = False
@@ -292,7 +294,7 @@ class SimulatedServer:
     def _chunks(self, data: bytes, path: str) -> Iterator[bytes]:
         sent = 0
         for place in range(0, len(data), self.chunk):
-            if self.cut_after is not None and path.endswith(".tar") and sent >= self.cut_after:
+            if self.cut_after is not None and path.endswith(self.cut_for) and sent >= self.cut_after:
                 raise server_away("the simulated line went dead")
             yield data[place : place + self.chunk]
             sent += self.chunk

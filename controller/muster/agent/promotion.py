@@ -9,6 +9,7 @@ counted before it is tried; the third time it is given up.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError
@@ -19,11 +20,13 @@ from muster.agent.journal import ModelState, Slot, Staging
 from muster.agent.loaded import LoadedModel, load_slot
 from muster.agent.setbacks import Postponed, StepFailed
 from muster.agent.telemetry import Event, Readings
-from muster.agent.trusted import TrustedTargets
+from muster.agent.trusted import Target, TrustedTargets
 from muster.attest.model_signature import LARGEST
+from muster.kinds.delta import LARGEST_INDEX, DeltaIndex, index_target
 from muster.kinds.desired import Entry, artifact_target, signature_target
 from muster.kinds.digest import hex_of
 from muster.kinds.resource import AsTuple, Declared
+from muster.kinds.telemetry import Way
 
 SIGNING_KEYS = "trust/signing-keys.json"
 MOST_ATTEMPTS = 3
@@ -96,26 +99,52 @@ class Promotion:
 
     def _download(self) -> None:
         place = self._device.slots.download(self._artifact)
+        transfer: tuple[Way, int] = ("nothing", 0)
         if not is_complete(place, self._artifact):
             target = self._device.trusted.find(artifact_target(self._artifact))
             if target is None:
                 raise Postponed("artifact_missing", f"the server does not publish {self._artifact}")
             if (target.sha256, target.length) != (hex_of(self._artifact), self._entry.artifact.size):
                 raise StepFailed("bad_digest", "the published target is not the artifact of the desired document")
-            # A part that was written before a loss of power may hold anything: it says nothing against the artifact.
-            resumed = place.with_suffix(PART).exists()
-            try:
-                around = self._device.surroundings
-                fetch(around.server, target, place, around.free_bytes, self._device.folder.disk)
-            except Postponed as setback:
-                if setback.error_code == "bad_digest" and not resumed:
-                    self._count_attempt()
-                    if self._staging.attempts >= MOST_ATTEMPTS:
-                        raise StepFailed(setback.error_code, setback.message) from setback
-                raise
+            transfer = self._from_parts(place) or self._whole(target, place)
         if self._staging.step == "offered":
             downloaded = Staging(entry=self._entry, step="downloaded")
-            self._save(downloaded, Event(self._entry, "downloaded"), downloads=1)
+            self._save(downloaded, Event(self._entry, "downloaded", transfer=transfer), downloads=1)
+
+    def _from_parts(self, place: Path) -> tuple[Way, int] | None:
+        """None if the artifact must be fetched as a whole. Raises `Postponed` if it may go on where it stopped."""
+        try:
+            data = self._device.trusted.read(index_target(self._artifact), LARGEST_INDEX)
+            index = DeltaIndex.model_validate_json(data) if data is not None else None
+        except (Postponed, ValidationError):
+            index = None
+        if index is None or (index.artifact, index.size) != (self._artifact, self._entry.artifact.size):
+            return None
+        # Most rounds fetch nothing: what parts need is loaded when it is needed.
+        from muster.agent.parts import Around, bring
+
+        state, around, slots = self._state, self._device.surroundings, self._device.slots
+        held = [slot.artifact for slot in (state.running, state.confirmed, state.previous) if slot]
+        bases = {artifact: slots.place(artifact) for artifact in [*held, self._artifact]}
+        found = bring(index, place, Around(self._fetch, bases, around.free_bytes, self._device.folder.disk))
+        return (found[0], found[1] + len(data or b"")) if found else None
+
+    def _whole(self, target: Target, place: Path) -> tuple[Way, int]:
+        # A part that was written before a loss of power may hold anything: it says nothing against the artifact.
+        resumed = place.with_suffix(PART).exists()
+        try:
+            self._fetch(target, place)
+        except Postponed as setback:
+            if setback.error_code == "bad_digest" and not resumed:
+                self._count_attempt()
+                if self._staging.attempts >= MOST_ATTEMPTS:
+                    raise StepFailed(setback.error_code, setback.message) from setback
+            raise
+        return "full", target.length
+
+    def _fetch(self, target: Target, place: Path) -> None:
+        around = self._device.surroundings
+        fetch(around.server, target, place, around.free_bytes, self._device.folder.disk)
 
     def _count_attempt(self) -> None:
         staging = self._staging

@@ -17,7 +17,7 @@ from muster.agent.statistics import Figures
 from muster.agent.vitals import Thermal
 from muster.kinds.desired import Entry
 from muster.kinds.phases import Phase
-from muster.kinds.telemetry import Report
+from muster.kinds.telemetry import Report, Way
 
 SPOOL = 256
 _LONGEST_MS = 86_400_000.0
@@ -25,12 +25,16 @@ _LONGEST_MS = 86_400_000.0
 
 @dataclass(frozen=True)
 class Event:
-    """How far the device came with an entry. `steady`: nothing changed. Without an entry: nothing is on the device."""
+    """How far the device came with an entry. `steady`: nothing changed. Without an entry: nothing is on the device.
+
+    `transfer`: how what was downloaded came, and in how many bytes.
+    """
 
     entry: Entry | None
     phase: Phase | None
     error_code: str | None = None
     steady: bool = False
+    transfer: tuple[Way, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ def make_report(identity: Identity, runtime_version: str, sequence: int, event: 
         corrected=told.corrected if told else None,
         values=told.values if told else {},
         waits_until=readings.waits_until,
+        transfer=event.transfer[0] if event.transfer else None,
+        transferred=event.transfer[1] if event.transfer else None,
     )
     return Spooled(report=report, steady=event.steady)
 

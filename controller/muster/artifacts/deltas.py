@@ -20,7 +20,7 @@ from muster.artifacts.differences import (
     sparse_block,
 )
 from muster.artifacts.splitting import PIECE, Split, SplitPart
-from muster.artifacts.zstandard import LARGEST_PREFIX, Frame, Packer, pack
+from muster.artifacts.zstandard import LARGEST_PREFIX, Frame, pack, pack_stream
 from muster.kinds.canonical import canonical_json
 from muster.kinds.delta import LARGEST_INDEX, DeltaHead, Method, Step, Width
 from muster.kinds.errors import Refused
@@ -35,8 +35,7 @@ _SPARSE_TO = 0.6
 
 def pack_part(part: SplitPart) -> bytes:
     """A part as it is published: one frame of its own bytes."""
-    packer = Packer()
-    return b"".join([*(packer.add(data) for data in part.stream()), packer.end()])
+    return pack_stream(part.stream(), part.length)
 
 
 def make_delta(new: Split, old: Split, packed: Callable[[SplitPart], bytes]) -> bytes:
@@ -112,15 +111,9 @@ def _differences(part: SplitPart, old: SplitPart) -> Iterator[tuple[Method, byte
     differing = sum(changed(new, older, width) for new, older in _both(part, old))
     share = differing * width / part.length
     if share >= _DENSE_FROM:
-        packer = Packer()
-        yield "dense", _joined(packer, (dense_block(new, older, width) for new, older in _both(part, old)))
+        yield "dense", pack_stream((dense_block(*pair, width) for pair in _both(part, old)), part.length)
     if share <= _SPARSE_TO:
-        packer = Packer()
-        yield "sparse", _joined(packer, (sparse_block(new, older, width) for new, older in _both(part, old)))
-
-
-def _joined(packer: Packer, blocks: Iterator[bytes]) -> bytes:
-    return b"".join([*(packer.add(block) for block in blocks), packer.end()])
+        yield "sparse", pack_stream((sparse_block(*pair, width) for pair in _both(part, old)), part.length)
 
 
 def _both(part: SplitPart, old: SplitPart) -> Iterator[tuple[bytes, bytes]]:

@@ -6,7 +6,7 @@ Whoever unpacks is given what somebody else wrote: memory is bounded by the wind
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from muster.kinds.errors import Refused
 
@@ -35,22 +35,16 @@ def pack(data: bytes, prefix: bytes | None = None) -> bytes:
     return zstd.compress(data, options=options, zstd_dict=dictionary)
 
 
-class Packer:
-    """One frame, written piece by piece."""
-
-    def __init__(self) -> None:
-        parameter = zstd.CompressionParameter
-        self._compressor = zstd.ZstdCompressor(
-            options={parameter.compression_level: _LEVEL, parameter.window_log: _WINDOW}
-        )
-
-    def add(self, data: bytes) -> bytes:
-        """What can be written so far."""
-        return self._compressor.compress(data)
-
-    def end(self) -> bytes:
-        """The rest."""
-        return self._compressor.flush(self._compressor.FLUSH_FRAME)
+def pack_stream(pieces: Iterable[bytes], most: int) -> bytes:
+    """One frame of all pieces, which have at most `most` bytes together, about."""
+    if most <= LARGEST_PREFIX:
+        # Where the size is known before, a small one costs little.
+        return pack(b"".join(pieces))
+    parameter = zstd.CompressionParameter
+    options: dict[int, int] = {parameter.compression_level: _LEVEL, parameter.window_log: _WINDOW}
+    compressor = zstd.ZstdCompressor(options=options)
+    packed = [compressor.compress(piece) for piece in pieces]
+    return b"".join([*packed, compressor.flush(compressor.FLUSH_FRAME)])
 
 
 class Frame:
