@@ -29,7 +29,7 @@ from muster.kinds.delta import Delta, DeltaIndex, delta_path, index_target, part
 from muster.kinds.digest import digest_of, hex_of
 
 SEED = np.random.default_rng(11)
-CODES = SEED.integers(-90, 90, 60_000).astype(np.int8)
+CODES = SEED.integers(-90, 90, 20_000).astype(np.int8)
 SCALES = SEED.normal(0, 1, 4_000).astype(np.float32)
 
 
@@ -58,7 +58,7 @@ def _some(share: float) -> np.ndarray:
 FIRST = release("1.0.0")
 CONFIG_ONLY = release("1.1.0")
 FINE_TUNED = release("1.2.0", _some(0.05))
-RETRAINED = release("1.3.0", SEED.integers(-90, 90, 60_000).astype(np.int8), SCALES[::-1].copy())
+RETRAINED = release("1.3.0", SEED.integers(-90, 90, 20_000).astype(np.int8), SCALES[::-1].copy())
 ONE_LAYER = release("1.4.0", CODES, SCALES[::-1].copy())
 
 
@@ -133,7 +133,7 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.mark.parametrize(
     ("built", "most"),
-    [(CONFIG_ONLY, 2_500), (ONE_LAYER, 17_500), (FINE_TUNED, 6_500)],
+    [(CONFIG_ONLY, 2_500), (ONE_LAYER, 17_500), (FINE_TUNED, 3_500)],
     ids=["config only", "one layer", "fine-tune"],
 )
 def test_a_device_fetches_what_changed(site: Site, built: Built, most: int) -> None:
@@ -295,7 +295,7 @@ def test_a_line_that_dies_is_waited_for_while_bytes_come(site: Site) -> None:
     site.confirm(FIRST)
     site.offer(RETRAINED)
     server = site.bench.server
-    server.cut_after, server.cut_for = 16_384, ".delta"
+    server.cut_after, server.cut_for = 8_192, ".delta"
     server.requests.clear()
     rounds = 0
     while site.bench.tick().problem == "server_away":

@@ -28,7 +28,7 @@ _PIECE = 2**17
 
 def pack(data: bytes, prefix: bytes | None = None) -> bytes:
     """One frame of `data`, the same for the same version of the library; with `prefix`, as what follows on it."""
-    window = _WINDOW if prefix is None else _LARGEST_WINDOW
+    window = _WINDOW if prefix is None else min(_LARGEST_WINDOW, max(10, (len(prefix) + len(data)).bit_length()))
     parameter = zstd.CompressionParameter
     options: dict[int, int] = {parameter.compression_level: _LEVEL, parameter.window_log: window}
     dictionary = zstd.ZstdDict(prefix, is_raw=True).as_prefix if prefix else None
