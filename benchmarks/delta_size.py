@@ -15,8 +15,8 @@ as trained; int8 by the recipe of its releases. Four next releases:
 Every method makes the newer artifact (one tar) of the older one in a process of its own, and what it made is compared
 byte for byte. Bytes: all that a device fetches, for Muster the index too. Memory: the largest resident set of that
 process (wait4), and behind it what the same program takes to start (Python with the libraries that the decoder needs,
-for Muster those that an agent holds anyway); less than a bare Python cannot be seen. A program that is not installed is left out, and said so. `--write` keeps the tables in
-docs/deltas.md.
+for Muster those that an agent holds anyway); less than a bare Python cannot be seen. A program that is not installed is
+left out, and said so. `--write` keeps the tables in docs/deltas.md.
 """
 
 from __future__ import annotations
