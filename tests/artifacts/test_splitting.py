@@ -107,7 +107,7 @@ def test_packed_and_unpacked_artifacts_split_alike(tmp_path: Path) -> None:
         assert (digests, packed.layout) == ([part.digest for part in found.parts], found.layout)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     head=st.binary(max_size=40),
     cut=st.integers(0, 30_000),
@@ -132,7 +132,7 @@ def test_joined_parts_are_the_artifact(
     assert packed == parts
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=400))
 def test_no_bytes_make_the_walk_leave_its_file(data: bytes) -> None:
     """Whatever they are, tensors lie inside and apart from each other, or there are none."""
@@ -202,7 +202,7 @@ def _part(data: bytes) -> SplitPart:
     return SplitPart(b"", 1, ((0, len(data)),), lambda start, length: data[start : start + length])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(["dense", "sparse"]), st.sampled_from([1, 2, 4, 8]))
 def test_no_delta_makes_more_than_was_declared(content: bytes, method: str, width: int) -> None:
     """Blocks of any content give the declared length, or are refused."""
