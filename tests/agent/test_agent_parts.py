@@ -18,8 +18,8 @@ import pytest
 from agent_simulator import BRIGHT, WINDOW_SECONDS, Bench, Built, build, hash_of
 from lossy_disk import LossyDisk, QuickDisk, Tree, lay_out
 from onnx import helper, numpy_helper
+from published_bench import Controller, PublishedFiles
 from simulated_runtime import SimulatedRuntime, SimulatedSession
-from test_agent_publisher import Controller, PublishedFiles
 
 from muster.agent.folder import DeviceFolder
 from muster.artifacts.bundle import MODEL
