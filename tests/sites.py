@@ -57,7 +57,7 @@ class Site:
         )
         view = FleetView(self.engine, lambda: self.published)
         application = build_application(self.engine, view, folders, timedelta(minutes=1), access=self.access)
-        await run_server(self.around(application), "127.0.0.1", self.port, self._stopped)
+        await run_server(self.around(application), folders.public, "127.0.0.1", self.port, self._stopped)
 
     def start(self) -> None:
         self._thread.start()

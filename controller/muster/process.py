@@ -10,7 +10,9 @@ import socket
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import uvloop
 from starlette.applications import Starlette
 
 from muster.apply.state_folder import hold_state
@@ -59,7 +61,7 @@ def _run_held(settings: Settings, host: str, port: int, access: Access) -> int:
     log.info("muster serves on http://%s:%s and reconciles %s", host, port, settings.repository)
     with watch_refs(settings.repository, loop.wake):
         thread.start()
-        asyncio.run(_serve(application, host, port))
+        uvloop.run(_serve(application, settings.state / "public", host, port))
         log.info("stopping: the tick that runs is finished first")
         loop.stop()
         thread.join()
@@ -107,12 +109,12 @@ def _refuse_taken_address(host: str, port: int) -> None:
             ) from error
 
 
-async def _serve(application: Starlette, host: str, port: int) -> None:
+async def _serve(application: Starlette, public: Path, host: str, port: int) -> None:
     stopped = asyncio.Event()
     running = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         running.add_signal_handler(number, stopped.set)
-    await run_server(application, host, port, stopped)
+    await run_server(application, public, host, port, stopped)
 
 
 def _log_tick(done: Tick | None, seconds: float) -> None:

@@ -1,18 +1,68 @@
-"""The HTTP server, inside this process: one process to start, one to kill."""
+"""The HTTP server, inside this process: one process to start, one to kill.
+
+Polls are answered before anything else is asked about a request (`published_cache`); the rest is the application's.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from granian.asgi import LifespanProtocol
 from granian.constants import Interfaces
 from granian.server.embed import Server
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from muster.kinds.errors import Unusable
+from muster.serve.asgi_bridge import answer
+from muster.serve.published_cache import PREFIX, PublishedCache, is_unchanged
+
+if TYPE_CHECKING:
+    from granian.rsgi import HTTPProtocol, Scope
+
+_BEHIND = len(PREFIX)
 
 
-async def run_server(application: Starlette, host: str, port: int, stopped: asyncio.Event) -> None:
-    """Serve until `stopped` is set, then finish the requests that are under way."""
+class Front:
+    """What the server calls for every request."""
+
+    def __init__(self, application: ASGIApp, public: Path) -> None:
+        self._application = application
+        self._published = PublishedCache(public)
+
+    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        """Answer one request."""
+        path = scope.path
+        if path.startswith(PREFIX) and scope.method == "GET":
+            headers = scope.headers
+            kept = self._published.find(path[_BEHIND:], headers)
+            if kept is not None:
+                condition = headers.get("if-none-match")
+                if condition is not None and is_unchanged(kept, condition):
+                    protocol.response_empty(304, kept.unchanged)
+                else:
+                    protocol.response_bytes(200, kept.headers, kept.body)
+                return
+        await answer(self._application, scope, protocol)
+
+
+async def run_server(application: ASGIApp, public: Path, host: str, port: int, stopped: asyncio.Event) -> None:
+    """Serve until `stopped` is set, then finish the requests that are under way. `public`: what devices poll for.
+
+    Raises `Unusable` if the application does not start.
+    """
+    lifespan = LifespanProtocol(application)
+    await lifespan.startup()  # type: ignore[no-untyped-call]
+    if lifespan.interrupt:
+        raise Unusable("the HTTP application did not start") from lifespan.exc
     server = Server(
-        application, address=host, port=port, interface=Interfaces.ASGI, log_enabled=False, websockets=False
+        Front(application, public),
+        address=host,
+        port=port,
+        interface=Interfaces.RSGI,
+        log_enabled=False,
+        websockets=False,
     )
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stopped.wait())
@@ -20,4 +70,7 @@ async def run_server(application: Starlette, host: str, port: int, stopped: asyn
     stopping.cancel()
     if not serving.done():
         server.stop()  # type: ignore[no-untyped-call]
-    await serving
+    try:
+        await serving
+    finally:
+        await lifespan.shutdown()  # type: ignore[no-untyped-call]
