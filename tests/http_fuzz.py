@@ -24,6 +24,7 @@ from muster.observe.status import write_status
 from muster.observe.storage import writing
 from muster.serve.guard import Access, Rates
 from muster.serve.limits import Rate
+from muster.serve.published_cache import LARGEST
 from sites import SECRET, Site, report
 
 TESTS = Path(__file__).resolve().parent
@@ -92,6 +93,8 @@ def prepare(site: Site) -> None:
     prepare_update_client(site, now)
     (site.state / "public" / "targets").mkdir(parents=True, exist_ok=True)
     (site.state / "public" / "targets" / "file").write_bytes(b"0123456789")
+    # Too large for the answers that are kept in memory.
+    (site.state / "public" / "targets" / "large").write_bytes(bytes(LARGEST + 1))
 
 
 def prepare_update_client(site: Site, now: datetime) -> None:

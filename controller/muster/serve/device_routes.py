@@ -19,9 +19,10 @@ from starlette.responses import JSONResponse
 
 from muster.kinds.errors import Refused, TryAgain
 from muster.kinds.telemetry import Report
-from muster.observe.reports import NotEnrolledError, Taken, take_reports
+from muster.observe.inventory import hash_secret
+from muster.observe.reports import NotEnrolledError, Sent, Taken, take_all, take_reports
 from muster.serve.answers import RETRY_AFTER, HttpError, bounded_body, parsed
-from muster.serve.callers import Callers
+from muster.serve.callers import Caller, Callers
 from muster.serve.guard import Guard
 from muster.serve.intake import Intake
 from muster.serve.metrics import REPORTS
@@ -71,16 +72,12 @@ class DeviceRoutes:
         caller = await self._callers.device(request)
         device_id = caller.device_id
 
-        def work(connection: Connection, now: datetime) -> Taken:
-            caller.settle(connection, now)
-            return take_reports(connection, device_id, reports, now)
-
         with self._only_one(device_id):
             reports = await parsed(_reports.validate_json, await bounded_body(request, BODY_LIMIT))
             if any(report.device_id != device_id for report in reports):
                 raise HttpError(422, "a device reports for itself only")
             try:
-                taken: Taken = await self._intake.submit(work)
+                taken: Taken = await self._taken(caller, reports)
             except NotEnrolledError as error:
                 raise HttpError(401, error.message, error.hint) from error
             except Refused as error:
@@ -92,6 +89,17 @@ class DeviceRoutes:
         said: dict[str, Any] = {"accepted": len(reports), "new": taken.new, "last_sequence": taken.last_sequence}
         said |= {"labels": dict(taken.labels)} if taken.labels else {}
         return JSONResponse(said | {"rotate": True} if taken.rotate else said)
+
+    async def _taken(self, caller: Caller, reports: list[Report]) -> Taken:
+        if caller.proof != "next":
+            sent = Sent(caller.device_id, reports, hash_secret(caller.secret) if caller.secret else None)
+            return await self._intake.submit_together(take_all, sent, len(reports))  # type: ignore[no-any-return]
+
+        def work(connection: Connection, now: datetime) -> Taken:
+            caller.settle(connection, now)
+            return take_reports(connection, caller.device_id, reports, now)
+
+        return await self._intake.submit(work)  # type: ignore[no-any-return]
 
     @contextlib.contextmanager
     def _only_one(self, device_id: str) -> Iterator[None]:
