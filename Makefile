@@ -79,6 +79,7 @@ benchmarks: env
 	$(BIN)/python benchmarks/plan_scale.py
 	$(BIN)/python benchmarks/agent_small.py
 	$(BIN)/python benchmarks/telemetry_cost.py
+	$(BIN)/python benchmarks/serve_load.py
 
 # Every shipped scenario with ten million simulated devices, beside the policies that users have today; writes the tables
 # of docs/rollouts.md. Takes about twenty minutes on two cores.
@@ -88,5 +89,5 @@ simulate: env
 # Debian programs and npm packages that some tests measure us against; those tests skip with their reason where they are
 # missing. Packages named in tests/<part>/peers/ are installed below .peers/<part>/.
 peers:
-	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends qemu-user prometheus swupdate; else echo "peers: needs apt-get and root; skipped"; fi
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends qemu-user prometheus nginx-light wrk; else echo "peers: needs apt-get and root; skipped"; fi
 	if command -v npm >/dev/null; then for part in tests/*/peers; do into=.peers/$$(basename $$(dirname $$part)); mkdir -p $$into && cp -R $$part/. $$into && npm ci --silent --prefix $$into || exit 1; done; else echo "peers: needs npm; skipped"; fi

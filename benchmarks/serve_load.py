@@ -1,20 +1,21 @@
 """Polls and reports under load: one `muster run` on one core, beside nginx and beside a naive server.
 
-    python benchmarks/serve_load.py [--rounds 5] [--seconds 2] [--devices 200000] [--only polls|reports]
+    python benchmarks/serve_load.py [--rounds 5] [--seconds 2] [--devices 5000] [--only polls|reports]
 
 Needs wrk, nginx and taskset (Debian: `make peers`), and two cores: whoever serves has core 0, wrk has core 1. All of
-them run all the time, and one after the other gets the load, in short rounds. Rates are requests per second of
-processor time that the server's process spent, the loop and all threads included: on a shared machine the wall's rate
-says more about the neighbours; it stands beside, with its latencies. Medians of the rounds; the ratio is that of one
-round, with its least and its largest.
+them run all the time, and one after the other gets the load, in short rounds. Two rates: requests per second of
+processor time that the server's process spent, its loop and all threads included, and per second of the wall, with the
+latencies that wrk saw. Medians of the rounds; a ratio is that of one round, with its least and its largest.
 
 - polls: `timestamp.json`, 64 connections kept open, with the tag that the server gave (304) and without one (200).
-  nginx serves the same folder.
+  nginx serves the same folder. Judged by processor time: the wall's rate says as much about the neighbours.
 - reports: one a request, each of another enrolled device, with its secret. Muster answers when it is on disk. The
-  naive server commits each report: FULL, so that it is on disk as well, and NORMAL, which a power cut may undo.
-- batches: a thousand reports of one device a request, as newline-delimited JSON; the naive server takes a JSON array.
+  naive server commits each report: FULL, so that it is on disk as well, and NORMAL, which a power cut may undo. Judged
+  by the wall beside FULL: what a commit for each report costs is waiting for the disk, which no processor time tells.
+- lines: a thousand reports of one device a request, as newline-delimited JSON, on 8 connections, beside the same naive
+  server that gets one report a request. Judged by processor time.
 
-What was acknowledged is counted in the storage afterwards: a report that is not there fails the run.
+What was acknowledged is counted in the storage after each round: a report that is not there fails the run.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "controller")]
@@ -49,6 +51,7 @@ POLL, SINGLE, BATCH = 1 / 3, 3.0, 12.0
 """Targets: Muster's rate over that of its peer."""
 
 BATCHED = 1_000
+MOST_IN_A_ROUND = 10_000_000
 CONNECTIONS = 64
 TIMESTAMP = "/tuf/metadata/timestamp.json"
 NDJSON = "application/x-ndjson"
@@ -88,7 +91,7 @@ local tail = ',"model":"meter-reader","device_class":"cam-day","generation":1,"r
 request = function()
   local id = string.format("load-%08d", device)
   device = device + 1
-  if device >= {last} then device, sequence = {first}, sequence + each end
+  if device >= {last} then device, sequence = 0, sequence + each end
   local lines = {{}}
   for n = 0, each - 1 do
     lines[n + 1] = '{{"device_id":"' .. id .. '","sequence":' .. (sequence + n) .. tail
@@ -115,6 +118,11 @@ class Round:
         """Requests per second of processor time."""
         return self.answered / self.spent
 
+    @property
+    def wall_rate(self) -> float:
+        """Requests per second of the wall."""
+        return self.answered / self.wall
+
 
 class Peer:
     """A server in a process of its own, on core 0."""
@@ -123,7 +131,7 @@ class Peer:
         self.name = name
         self.port = port
         self._process = subprocess.Popen(
-            ["taskset", "-c", "0", *command], env={**os.environ, **environment}, stderr=log.open("wb")
+            ["/usr/bin/env", "taskset", "-c", "0", *command], env={**os.environ, **environment}, stderr=log.open("wb")
         )
 
     def wait(self, path: str) -> None:
@@ -148,7 +156,7 @@ class Peer:
         spent = self.spent() - before
         line = next(line for line in said.splitlines() if line.startswith("RESULT "))
         answered, duration, p50, p99, broken, refused = map(float, line.split()[1:])
-        assert not broken and not refused, f"{self.name}: {broken:g} broken, {refused:g} refused"
+        assert broken == refused == 0, f"{self.name}: {broken:g} broken, {refused:g} refused"
         return Round(int(answered), duration / 1e6, spent, p50 / 1e3, p99 / 1e3)
 
     def stop(self) -> None:
@@ -209,15 +217,14 @@ class Site:
             peer.stop()
 
     def script(self, each: int, *, newlines: bool) -> str:
-        """Reports of devices that had none in a round before, `each` a request."""
-        share = self.devices // 40
-        first = self._used % 40 * share
+        """Reports of one device after the other, `each` a request, with numbers above those of the round before."""
         self._used += 1
         between, before, after, kind = (r"\n", "", r"\n", NDJSON) if newlines else (",", "[", "]", "application/json")
         return LUA_REPORTS.format(
-            first=first,
-            last=first + share,
-            sequence=1 + self._used // 40 * 1_000_000,
+            # Elsewhere than the round before: its last requests may still be under way.
+            first=self._used * self.devices // 8 % self.devices,
+            last=self.devices,
+            sequence=1 + self._used * MOST_IN_A_ROUND,
             each=each,
             zeros="0" * 64,
             secret=SECRET,
@@ -228,9 +235,11 @@ class Site:
         )
 
     def reports_taken(self) -> int:
-        """Reports that the storage has of all devices."""
+        """Reports of the round that the storage has, of all devices."""
+        begun = self._used * MOST_IN_A_ROUND
         with contextlib.closing(sqlite3.connect(self.scene.state / "muster.db")) as database:
-            return int(database.execute("SELECT coalesce(sum(last_sequence % 1000000), 0) FROM devices").fetchone()[0])
+            query = "SELECT coalesce(sum(last_sequence - ?), 0) FROM devices WHERE last_sequence > ?"
+            return int(database.execute(query, (begun, begun)).fetchone()[0])
 
 
 def tag(peer: Peer) -> str:
@@ -242,67 +251,76 @@ def tag(peer: Peer) -> str:
 
 
 def poll_script(condition: str | None) -> str:
-    """wrk makes this request once, and sends it again and again."""
+    """One request, which wrk sends again and again."""
     headers = f'{{["If-None-Match"] = {json.dumps(condition)}}}' if condition else "{}"
-    return f'local said = nil\nwrk.path = "{TIMESTAMP}"\nwrk.headers = {headers}\n'
+    return f'wrk.path = "{TIMESTAMP}"\nwrk.headers = {headers}\n'
 
 
 def measure_polls(site: Site, ports: Iterator[int], options: argparse.Namespace) -> bool:
     """Beside nginx."""
     with site.running("muster", next(ports)) as muster, site.running("nginx", next(ports)) as nginx:
-        rounds: dict[str, dict[str, list[Round]]] = {"304": {}, "200": {}}
+        rounds: dict[str, list[Round]] = {}
         for _ in range(options.rounds):
-            for status, of_peer in rounds.items():
+            for status in ("304", "200"):
                 for peer in (muster, nginx):
                     script = poll_script(tag(peer) if status == "304" else None)
-                    of_peer.setdefault(peer.name, []).append(peer.load(script, site.folder, options.seconds))
-    unchanged = tell("poll, 304", rounds["304"], "nginx", POLL)
-    changed = tell("poll, 200", rounds["200"], "nginx", POLL)
-    return unchanged and changed
+                    done = peer.load(script, site.folder, options.seconds)
+                    rounds.setdefault(f"{status} {peer.name}", []).append(done)
+    for name, done in rounds.items():
+        tell(name, done)
+    held = [compare(rounds[f"{status} muster"], rounds[f"{status} nginx"], status, POLL) for status in ("304", "200")]
+    return all(held)
 
 
 def measure_reports(site: Site, ports: Iterator[int], options: argparse.Namespace) -> bool:
     """Beside the naive server."""
-    held = True
+    rounds: dict[str, list[Round]] = {}
     with contextlib.ExitStack() as running:
         names = ("muster", "naive-full", "naive-normal")
         peers = [running.enter_context(site.running(name, next(ports))) for name in names]
-        for what, each, target in (("report", 1, SINGLE), ("batch of 1,000", BATCHED, BATCH)):
-            rounds: dict[str, list[Round]] = {}
-            for _ in range(options.rounds):
-                for peer in peers:
-                    taken = site.reports_taken()
-                    script = site.script(each, newlines=each > 1 and peer.name == "muster")
-                    done = peer.load(script, site.folder, options.seconds, 8 if each > 1 else CONNECTIONS)
-                    if peer.name == "muster":
-                        added = site.reports_taken() - taken
-                        assert added >= done.answered * each, f"{done.answered * each} said, {added} there"
-                    rounds.setdefault(peer.name, []).append(
-                        Round(done.answered * each, done.wall, done.spent, done.p50, done.p99)
-                    )
-            held &= tell(what, rounds, "naive-full", target)
-            tell(what, rounds, "naive-normal", None)
-    return held
+        # Once before, unmeasured: every row is there, and the devices are known, as in a fleet that reports.
+        for number in range(options.rounds + 1):
+            for peer, each in [*((peer, 1) for peer in peers), (peers[0], BATCHED)]:
+                script = site.script(each, newlines=each > 1)
+                done = peer.load(script, site.folder, options.seconds, 8 if each > 1 else CONNECTIONS)
+                said = done.answered * each
+                if peer.name == "muster":
+                    there = site.reports_taken()
+                    assert there >= said, f"{said} acknowledged, {there} there"
+                if number:
+                    what = "lines" if each > 1 else "reports"
+                    rounds.setdefault(f"{what} {peer.name}", []).append(replace(done, answered=said))
+    for name, measured in rounds.items():
+        tell(name, measured)
+    naive = rounds["reports naive-full"]
+    compare(rounds["reports muster"], rounds["reports naive-normal"], "reports, beside NORMAL", None)
+    held = compare(rounds["reports muster"], naive, "reports", SINGLE, by_wall=True)
+    return compare(rounds["lines muster"], naive, "lines", BATCH) and held
 
 
-def tell(what: str, rounds: dict[str, list[Round]], peer: str, target: float | None) -> bool:
-    """Print it; true if the target is reached."""
-    for name, done in rounds.items():
-        if name not in ("muster", peer):
-            continue
-        rate, wall = (statistics.median(values) for values in zip(*((r.rate, r.answered / r.wall) for r in done)))
-        p50, p99 = (statistics.median(values) for values in zip(*((r.p50, r.p99) for r in done)))
-        best = max(r.rate for r in done)
-        print(
-            f"{what:>15} {name:>12}: {rate:9,.0f}/CPU-s (best {best:9,.0f}) {wall:9,.0f}/s wall, "
-            f"p50 {p50:7.2f} ms, p99 {p99:7.2f} ms",
-            flush=True,
-        )
-    ratios = [ours.rate / theirs.rate for ours, theirs in zip(rounds["muster"], rounds[peer], strict=True)]
-    found = statistics.median(ratios)
-    aim = f", target {target:.2f}" if target else ""
-    print(f"{what:>15}        ratio: {found:.2f} ({min(ratios):.2f} to {max(ratios):.2f}) beside {peer}{aim}")
-    return target is None or found >= target
+def tell(name: str, rounds: list[Round]) -> None:
+    """Print what one server did."""
+    figures = ((one.rate, one.wall_rate, one.p50, one.p99) for one in rounds)
+    rate, wall, p50, p99 = (statistics.median(values) for values in zip(*figures, strict=True))
+    best = max(one.rate for one in rounds)
+    print(
+        f"{name:>22}: {rate:9,.0f}/CPU-s (best {best:9,.0f}) {wall:9,.0f}/s, p50 {p50:7.2f} ms, p99 {p99:8.2f} ms",
+        flush=True,
+    )
+
+
+def compare(ours: list[Round], theirs: list[Round], what: str, target: float | None, *, by_wall: bool = False) -> bool:
+    """Print both ratios; true if the one that is judged reaches the target."""
+    pairs = list(zip(ours, theirs, strict=True))
+    ratios = {
+        "processor time": [own.rate / other.rate for own, other in pairs],
+        "wall": [own.wall_rate / other.wall_rate for own, other in pairs],
+    }
+    said = [f"{median(found):.2f} ({min(found):.2f} to {max(found):.2f}) by {by}" for by, found in ratios.items()]
+    judged = median(ratios["wall" if by_wall else "processor time"])
+    aim = f"; target {target:.2f} by {'wall' if by_wall else 'processor time'}" if target else ""
+    print(f"{what:>22}: {', '.join(said)}{aim}", flush=True)
+    return target is None or judged >= target
 
 
 def main() -> int:
@@ -310,7 +328,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2)
-    parser.add_argument("--devices", type=int, default=200_000)
+    parser.add_argument("--devices", type=int, default=5_000)
     parser.add_argument("--port", type=int, default=18_470)
     parser.add_argument("--only", choices=["polls", "reports"])
     options = parser.parse_args()

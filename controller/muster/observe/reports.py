@@ -22,9 +22,10 @@ from muster.kinds.quantity import parse_duration
 from muster.kinds.telemetry import Report
 from muster.observe.habit import Hearing, dark_after, next_habit
 from muster.observe.standings import DeviceStandings, read_rows, write_standings
-from muster.observe.status import read_hearing, read_status, shortest_poll, write_hearing
+from muster.observe.status import hearing_of, read_statuses, shortest_of, write_hearing
 from muster.observe.storage import devices, iso, running
-from muster.observe.tallies import read_judging
+from muster.observe.tallies import JUDGING
+from muster.plan.judging import Judging
 
 # Made once: to build a statement of thirty columns costs more than to run it.
 _INSERT_RUNNING = insert(running)
@@ -108,12 +109,13 @@ class _Group:
         self._connection = connection
         self._sent = sent
         self._at = at
-        self._declared = read_status(connection, "releases") or {}
-        self._enrolment = read_status(connection, "enrolment") or {}
-        self._polls = read_status(connection, "polls") or {}
-        self._poll_ms = shortest_poll(connection)
-        self._judging = read_judging(connection)
-        self._heard = read_hearing(connection)
+        said = read_statuses(connection, "releases", "enrolment", "polls", "hearing", JUDGING)
+        self._declared = said.get("releases") or {}
+        self._enrolment = said.get("enrolment") or {}
+        self._polls = said.get("polls") or {}
+        self._poll_ms = shortest_of(self._polls)
+        self._judging = Judging.of_json(said.get(JUDGING))
+        self._heard = hearing_of(said.get("hearing"))
         self._running: list[dict[str, Any]] = []
         self._presence: list[dict[str, Any]] = []
         self._standings: list[DeviceStandings] = []

@@ -40,7 +40,7 @@ from muster.plan.draws import offers_of
 from muster.plan.judging import Judging
 from muster.plan.tallies import ENROLLED, PHASE, Cell, Draw, Standing, Tally, after_silence, cells_of
 
-_JUDGING = "judging"
+JUDGING = "judging"
 _KEY = tuple(Cell._fields)
 _BATCH = 5_000
 # Made once: a report that changes nothing else costs little more than its own row.
@@ -53,7 +53,7 @@ _DROP_EMPTY = delete(tallies).where(
 
 def read_judging(connection: Connection) -> Judging:
     """What is declared, as far as counting goes."""
-    return Judging.of_json(read_status(connection, _JUDGING))
+    return Judging.of_json(read_status(connection, JUDGING))
 
 
 def keep_judging(engine: Engine, judging: Judging, now: datetime) -> bool:
@@ -73,7 +73,7 @@ def keep_judging(engine: Engine, judging: Judging, now: datetime) -> bool:
 def declare_judging(connection: Connection, judging: Judging, now: datetime) -> bool:
     """The same, within a transaction. Providers say what a later report means; what is counted already stays."""
     before = read_judging(connection)
-    write_status(connection, _JUDGING, judging.as_json(), now)
+    write_status(connection, JUDGING, judging.as_json(), now)
     same = (before.labels, before.versions, before.readings) == (judging.labels, judging.versions, judging.readings)
     if not same:
         recount(connection)
@@ -85,7 +85,7 @@ def keep_offers(connection: Connection, documents: Iterable[DesiredDocument], no
     judging = read_judging(connection)
     offers = offers_of(documents, judging.offers)
     if offers != judging.offers:
-        write_status(connection, _JUDGING, replace(judging, offers=offers).as_json(), now)
+        write_status(connection, JUDGING, replace(judging, offers=offers).as_json(), now)
 
 
 def standing(row: Mapping[str, Any]) -> Standing:

@@ -174,13 +174,14 @@ def build_application(
         await intake.stop()
 
     described_routes.routes = routes = [
+        # Routes are tried in their order, and most requests want this one.
+        Route("/v1/reports", devices.report, methods=["POST"]),
         Route("/healthz", probes.healthz),
         Route("/readyz", probes.readyz),
         Route("/metrics", probes.metrics),
         Route("/openapi.json", described_routes.read),
         Route("/v1/enrol", enrolment.enrol, methods=["POST"]),
         Route("/v1/secret", enrolment.secret, methods=["POST"]),
-        Route("/v1/reports", devices.report, methods=["POST"]),
         Route("/v1/status", operators.status),
         Route("/v1/plan", operators.plan),
         Route("/v1/published", operators.published),

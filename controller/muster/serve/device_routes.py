@@ -30,10 +30,17 @@ from muster.serve.operations import Answer, Operation, described
 
 BODY_LIMIT = 256 * 1024
 REPORTS_PER_REQUEST = 100
+LINES = "application/x-ndjson"
+LINES_LIMIT = 1024 * 1024
+LINES_PER_REQUEST = 1_000
+"""For a device that was away for long: one report a line, in one request, which is taken as a whole or not at all."""
 
 # One complaint is enough: a complaint about every part of a hostile body would cost more than the body.
 _Reports = Annotated[list[Report], FailFast(), Field(min_length=1, max_length=REPORTS_PER_REQUEST)]
 _reports: TypeAdapter[list[Report]] = TypeAdapter(_Reports)
+_lines: TypeAdapter[list[Report]] = TypeAdapter(
+    Annotated[list[Report], FailFast(), Field(min_length=1, max_length=LINES_PER_REQUEST)]
+)
 
 
 class ReportsAnswer(BaseModel):
@@ -60,7 +67,8 @@ class DeviceRoutes:
 
     @described(
         Operation(
-            summary="Say what the device runs, and how far it came. May be repeated: a report counts once",
+            summary="Say what the device runs, and how far it came. May be repeated: a report counts once. "
+            f"As {LINES}, one report a line, up to {LINES_PER_REQUEST:,}",
             caller="device",
             body=_Reports,
             answers={200: Answer("Taken, and durable.", ReportsAnswer)},
@@ -69,16 +77,17 @@ class DeviceRoutes:
     )
     async def report(self, request: Request) -> JSONResponse:
         """POST /v1/reports."""
-        caller = await self._callers.device(request)
+        caller = await self._callers.device_to_be_settled(request)
         device_id = caller.device_id
 
         with self._only_one(device_id):
-            reports = await parsed(_reports.validate_json, await bounded_body(request, BODY_LIMIT))
+            reports = await _read(request)
             if any(report.device_id != device_id for report in reports):
                 raise HttpError(422, "a device reports for itself only")
             try:
                 taken: Taken = await self._taken(caller, reports)
             except NotEnrolledError as error:
+                self._callers.forget(device_id)
                 raise HttpError(401, error.message, error.hint) from error
             except Refused as error:
                 raise HttpError(422, error.message, error.hint) from error
@@ -111,3 +120,12 @@ class DeviceRoutes:
             yield
         finally:
             self._reporting.discard(device_id)
+
+
+async def _read(request: Request) -> list[Report]:
+    """The reports in the body. Raises `HttpError`: 413, 422."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != LINES:
+        return await parsed(_reports.validate_json, await bounded_body(request, BODY_LIMIT))
+    body = await bounded_body(request, LINES_LIMIT)
+    # No JSON value holds a line break as such, so that each one ends a report.
+    return await parsed(_lines.validate_json, b"[" + body.rstrip(b"\r\n").replace(b"\n", b",") + b"]")

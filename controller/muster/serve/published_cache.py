@@ -24,8 +24,6 @@ MOST: Final = 1_024
 
 # A name that needs no decoding, and leads nowhere else.
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/){0,8}[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_OTHERWISE = ("range", "if-modified-since", "if-range", "if-match", "if-unmodified-since")
-
 Pairs = list[tuple[str, str]]
 
 
@@ -42,6 +40,7 @@ class Headers(Protocol):
 class Kept:
     """A file, and what is said of it. `same` tells it from another one that takes its place."""
 
+    place: str
     same: tuple[int, int, int]
     tag: str
     body: bytes
@@ -54,21 +53,18 @@ class PublishedCache:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._root = f"{folder}/"
         self._kept: OrderedDict[str, Kept] = OrderedDict()
 
-    def find(self, path: str, headers: Headers) -> Kept | None:
-        """The file that a GET of this path (behind `PREFIX`) asks for; None: to be answered otherwise."""
-        try:
-            found = os.lstat(self._root + path)
-        except (OSError, ValueError):
-            return None
+    def find(self, path: str) -> Kept | None:
+        """The file of this path (behind `PREFIX`), as it is now; None: it is not for this place to answer."""
         kept = self._kept.get(path)
-        if kept is None or kept.same != (found.st_ino, found.st_mtime_ns, found.st_size):
-            kept = self._read(path)
-        if kept is None or any(name in headers for name in _OTHERWISE):
+        if kept is None:
+            return self._read(path)
+        try:
+            found = os.lstat(kept.place)
+        except OSError:
             return None
-        return kept
+        return kept if kept.same == (found.st_ino, found.st_mtime_ns, found.st_size) else self._read(path)
 
     def _read(self, path: str) -> Kept | None:
         if not _PLAIN.fullmatch(path):
@@ -88,6 +84,7 @@ class PublishedCache:
             return None
         headers = FileResponse(place, stat_result=found).headers
         kept = Kept(
+            place=str(place),
             same=(found.st_ino, found.st_mtime_ns, found.st_size),
             tag=headers["etag"],
             body=body,
@@ -101,8 +98,20 @@ class PublishedCache:
         return kept
 
 
-def is_unchanged(kept: Kept, condition: str) -> bool:
-    """True if If-None-Match names the file: alone, or in a list, strong or weak, as RFC 9110 compares here."""
-    if condition == kept.tag:
-        return True
-    return any(tag.strip().removeprefix("W/") in (kept.tag, "*") for tag in condition.split(","))
+def answers(kept: Kept, headers: Headers) -> int | None:
+    """The status to answer a GET with: 304, 200, or None for one that asks for a part, or by date.
+
+    RFC 9110, 13.2.2: a tag that holds comes before a range, and dates count only without a tag.
+    """
+    condition = headers.get("if-none-match")
+    if condition is not None:
+        if condition == kept.tag or _names(condition, kept.tag):
+            return 304
+    elif "if-modified-since" in headers:
+        return None
+    return None if "range" in headers else 200
+
+
+def _names(condition: str, tag: str) -> bool:
+    """In a list, or weakly, as tags are compared here."""
+    return any(one.strip().removeprefix("W/") in (tag, "*") for one in condition.split(","))
