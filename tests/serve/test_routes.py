@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import select
 
 from muster.agent.delivery import Delivery, Told, deliver
 from muster.agent.http_server import HttpServer
@@ -19,8 +20,9 @@ from muster.agent.journal import Spooled
 from muster.apply import ledger
 from muster.kinds.errors import Refused, TryAgain, Unusable
 from muster.kinds.telemetry import Report
+from muster.observe.inventory import announce_secret, remove
 from muster.observe.status import write_status
-from muster.observe.storage import writing
+from muster.observe.storage import running, writing
 from muster.serve.answers import HttpError, parsed
 from muster.serve.client import ControllerClient
 from muster.serve.device_routes import _reports
@@ -87,6 +89,37 @@ def test_a_report_is_taken_once(site: Site) -> None:
     site.enrol()
     assert site.report(report(1), report(2)) == (200, {"accepted": 2, "new": 2, "last_sequence": 2})
     assert site.report(report(1), report(2)) == (200, {"accepted": 2, "new": 0, "last_sequence": 2})
+
+
+def test_a_thousand_reports_come_as_lines(site: Site) -> None:
+    """One a line, with or without a break behind the last, each taken once; one that is wrong refuses them all."""
+    site.enrol()
+    lines = [json.dumps(report(n, p50_ms=float(n))).encode() for n in range(1, 1_001)]
+    headers = {"Authorization": f"Bearer dev-1:{SECRET}", "Content-Type": "application/x-ndjson; charset=utf-8"}
+    for wrong in (b"{}", b'{"sequence":\n1}', b"", b"1"):
+        body = b"\n".join([*lines[:5], wrong, lines[6]])
+        assert site.ask("POST", "/v1/reports", body=body, headers=headers)[0] == 422
+    assert site.ask("POST", "/v1/reports", body=b"\n".join([*lines, lines[0]]), headers=headers)[0] == 422
+    for end, new in ((b"", 1_000), (b"\n", 0), (b"\r\n", 0)):
+        said = site.ask("POST", "/v1/reports", body=b"\n".join(lines) + end, headers=headers)
+        assert said == (200, {"accepted": 1_000, "new": new, "last_sequence": 1_000})
+    with site.engine.connect() as connection:
+        assert list(connection.execute(select(running.c.p50_ms)).scalars()) == [1_000.0]
+
+
+def test_a_secret_that_held_before_does_not_hold_for_ever(site: Site) -> None:
+    """A device that reported with it is refused as soon as it is revoked, or its secret was replaced."""
+    site.enrol()
+    assert site.report(report(1))[0] == 200
+    with writing(site.engine) as connection:
+        announce_secret(connection, "dev-1", "n" * 43)
+    assert site.report(report(2))[0] == 200
+    assert site.report(report(3), token="dev-1:" + "n" * 43)[0] == 200
+    assert site.report(report(4))[0] == 401
+    assert site.report(report(4), token="dev-1:" + "n" * 43)[0] == 200
+    with writing(site.engine) as connection:
+        remove(connection, "dev-1")
+    assert site.report(report(5), token="dev-1:" + "n" * 43)[0] == 401
 
 
 def test_an_agent_that_fell_behind_is_told_where_to_go_on(site: Site) -> None:

@@ -32,7 +32,7 @@ def read_status(connection: Connection, subject: str) -> Any:
 
 def read_statuses(connection: Connection, *subjects: str) -> dict[str, Any]:
     """What was last said of each of these subjects, as far as something was."""
-    return dict(connection.execute(_READ_SOME, {"about": subjects}).tuples().all())
+    return {row.subject: row.body for row in connection.execute(_READ_SOME, {"about": subjects})}
 
 
 def read_hearing(connection: Connection) -> Hearing | None:

@@ -55,6 +55,9 @@ class PublishedCache:
         self._folder = folder
         self._kept: OrderedDict[str, Kept] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def find(self, path: str) -> Kept | None:
         """The file of this path (behind `PREFIX`), as it is now; None: it is not for this place to answer."""
         kept = self._kept.get(path)
