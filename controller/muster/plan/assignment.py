@@ -4,7 +4,7 @@
     bucket = (u * 1_000_000) >> 64
     in     ⇔ bucket < ppm
 
-Integers only, so that any language gives the same answer (test vectors: tests/plan/vectors.json). A share that grows
+Integers only, so that any language gives the same answer (test vectors: tests/vectors/bucket.json). A share that grows
 keeps its devices: 5 % ⊂ 25 % ⊂ 100 %. A device without an id is in no cohort.
 """
 
