@@ -9,9 +9,10 @@ latencies that wrk saw. Medians of the rounds; a ratio is that of one round, wit
 
 - polls: `timestamp.json`, 64 connections kept open, with the tag that the server gave (304) and without one (200).
   nginx serves the same folder. Judged by processor time: the wall's rate says as much about the neighbours.
-- reports: one a request, each of another enrolled device, with its secret. Muster answers when it is on disk. The
-  naive server commits each report: FULL, so that it is on disk as well, and NORMAL, which a power cut may undo. Judged
-  by the wall beside FULL: what a commit for each report costs is waiting for the disk, which no processor time tells.
+- reports: one a request, each of another enrolled device, with its secret, on 256 connections. Muster answers when it
+  is on disk. The naive server commits each report: FULL, so that it is on disk as well, and NORMAL, which a power cut
+  may undo. Judged by the wall beside FULL: what a commit for each report costs is waiting for the disk, which no
+  processor time tells.
 - lines: a thousand reports of one device a request, as newline-delimited JSON, on 8 connections, beside the same naive
   server that gets one report a request. Judged by processor time.
 
@@ -53,6 +54,7 @@ POLL, SINGLE, BATCH = 1 / 3, 3.0, 12.0
 BATCHED = 1_000
 MOST_IN_A_ROUND = 10_000_000
 CONNECTIONS = 64
+OF_REPORTS, OF_LINES = 256, 8
 TIMESTAMP = "/tuf/metadata/timestamp.json"
 NDJSON = "application/x-ndjson"
 
@@ -282,7 +284,7 @@ def measure_reports(site: Site, ports: Iterator[int], options: argparse.Namespac
         for number in range(options.rounds + 1):
             for peer, each in [*((peer, 1) for peer in peers), (peers[0], BATCHED)]:
                 script = site.script(each, newlines=each > 1)
-                done = peer.load(script, site.folder, options.seconds, 8 if each > 1 else CONNECTIONS)
+                done = peer.load(script, site.folder, options.seconds, OF_LINES if each > 1 else OF_REPORTS)
                 said = done.answered * each
                 if peer.name == "muster":
                     there = site.reports_taken()

@@ -15,6 +15,7 @@ from fault_pages import bounds, crash_points, faults
 from gate_pages import gates
 from guardrail_pages import deciding, guardrails, time_limits
 from key_pages import attacks, conformance
+from protocol_pages import PARTS
 from recipe_pages import stages
 from sandbox_pages import escapes
 
@@ -169,6 +170,7 @@ GENERATED = {
     ("docs/faults.md", "bounds"): bounds,
     ("docs/keys.md", "attacks"): attacks,
     ("docs/keys.md", "conformance"): conformance,
+    **{("docs/protocol.md", f"protocol-{name}"): part for name, part in PARTS.items()},
     ("README.md", "verbs"): verbs,
 }
 

@@ -201,8 +201,8 @@ def documents() -> dict[str, Any]:
         "seventeen windows": {"maintenance": [window] * 17},
     }
     return {
-        "description": "Documents that are followed, and changes to the fields of the last of them after each of which a "
-        "device reports document_invalid.",
+        "description": "Documents that are followed, and changes to fields of the last one, each of which makes "
+        "a device report document_invalid.",
         "valid": [{"name": "the least", "document": document([])}, {"name": "everything", "document": whole | more}],
         "invalid": [{"name": name, "change": value} for name, value in wrong.items()],
     }
@@ -241,8 +241,8 @@ def reports() -> dict[str, Any]:
         "a count with a fraction": {"inferences": 1.5},
     }
     return {
-        "description": "Reports, each as one element of the list that is posted to /v1/reports, and changes to the fields of "
-        "the last of them after each of which the list is refused with 422.",
+        "description": "Reports, each as one element of the list that is posted to /v1/reports, and changes to "
+        "fields of the last one, each of which makes the server refuse the list with 422.",
         "valid": [{"name": "the least", "report": least}, {"name": "everything", "report": whole}],
         "invalid": [{"name": name, "change": change} for name, change in changes.items()],
     }
