@@ -92,9 +92,8 @@ def prepare(site: Site) -> None:
     assert site.ask("POST", "/v1/captures", json=SAMPLE, headers=device)[0] == 201
     prepare_update_client(site, now)
     (site.state / "public" / "targets").mkdir(parents=True, exist_ok=True)
-    (site.state / "public" / "targets" / "file").write_bytes(b"0123456789")
-    # Too large for the answers that are kept in memory.
-    (site.state / "public" / "targets" / "large").write_bytes(bytes(LARGEST + 1))
+    # Too large for the answers that are kept in memory, which this would not see.
+    (site.state / "public" / "targets" / "file").write_bytes(bytes(LARGEST + 1))
 
 
 def prepare_update_client(site: Site, now: datetime) -> None:

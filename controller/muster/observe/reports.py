@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, RowMapping, bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from muster.kinds.errors import Refused
@@ -136,7 +136,7 @@ class _Group:
         self._write()
         return taken
 
-    def _take_one(self, one: Sent, device: Row[Any], rows: Iterable[Mapping[str, Any]]) -> Taken:
+    def _take_one(self, one: Sent, device: Row[Any], rows: Iterable[RowMapping]) -> Taken:
         new = _new(one, device)
         if new:
             standings = DeviceStandings(device, self._declared, self._judging, rows)

@@ -40,7 +40,7 @@ class DeviceStandings:
         device: Row[Any],
         declared: Mapping[str, Mapping[str, str]],
         judging: Judging,
-        rows: Iterable[Mapping[str, Any]],
+        rows: Iterable[RowMapping],
     ) -> None:
         self._device = device
         self._declared = declared

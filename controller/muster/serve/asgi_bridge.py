@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.types import ASGIApp, Message
 
 if TYPE_CHECKING:
-    from granian.rsgi import HTTPProtocol, Scope
+    # Its public name, which granian does not mark for type checkers.
+    from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined]
 
 AT_ONCE: Final = 64 * 1024
 """Bytes. A body that says to be no longer is received in one piece."""

@@ -20,7 +20,8 @@ from muster.serve.asgi_bridge import answer
 from muster.serve.published_cache import PREFIX, PublishedCache, answers
 
 if TYPE_CHECKING:
-    from granian.rsgi import HTTPProtocol, Scope
+    # Its public name, which granian does not mark for type checkers.
+    from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined]
 
 _BEHIND = len(PREFIX)
 
@@ -52,7 +53,7 @@ async def run_server(application: ASGIApp, public: Path, host: str, port: int, s
 
     Raises `Unusable` if the application does not start.
     """
-    lifespan = LifespanProtocol(application)
+    lifespan = LifespanProtocol(application)  # type: ignore[no-untyped-call]
     await lifespan.startup()  # type: ignore[no-untyped-call]
     if lifespan.interrupt:
         raise Unusable("the HTTP application did not start") from lifespan.exc
