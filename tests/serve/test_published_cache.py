@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from muster.serve.published_cache import LARGEST, MOST, PublishedCache
+from muster.serve.published_cache import LARGEST, PublishedCache
 from sites import Site
 
 NAME = "metadata/timestamp.json"
@@ -77,8 +77,8 @@ def test_nothing_outside_the_folder_is_kept(tmp_path: Path, path: str) -> None:
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
     """However many files are asked for."""
-    cache = PublishedCache(tmp_path)
-    for number in range(MOST + 10):
+    cache = PublishedCache(tmp_path, most=10)
+    for number in range(20):
         (tmp_path / str(number)).write_bytes(b"x")
         assert cache.find(str(number)) is not None
-    assert len(cache) == MOST
+    assert len(cache) == 10

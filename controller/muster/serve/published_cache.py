@@ -49,10 +49,11 @@ class Kept:
 
 
 class PublishedCache:
-    """The small files below a folder."""
+    """The small files below a folder; of `most` of them, those that were read last."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, most: int = MOST) -> None:
         self._folder = folder
+        self._most = most
         self._kept: OrderedDict[str, Kept] = OrderedDict()
 
     def __len__(self) -> int:
@@ -96,7 +97,7 @@ class PublishedCache:
         )
         self._kept[path] = kept
         self._kept.move_to_end(path)
-        if len(self._kept) > MOST:
+        if len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return kept
 
