@@ -28,6 +28,8 @@ class Caller:
     device_id: str
     secret: str | None = None
     proof: Proof | None = None
+    remembered: bool = False
+    """Proved before, and not looked up for this request."""
 
     def settle(self, connection: Connection, now: datetime) -> None:
         """To be called in the transaction of what the device asks for: the first use of a new secret ends the old."""
@@ -46,14 +48,14 @@ class Callers:
 
     async def device_to_be_settled(self, request: Request) -> Caller:
         """The same as `device`, for a request whose own transaction looks whether the secret still holds: a device
-        that proved itself with it before is not looked up for it again.
+        that proved itself with it before is not looked up for it again. If it does not hold, `forget` it and ask again.
         """
         if "authorization" in request.headers and self._guard.proxies.certified(request) is None:
             device_id, _, secret = bearer(request).rpartition(":")
             if hmac.compare_digest(self._remembered.get(device_id, ""), hash_secret(secret)):
                 self._remembered.move_to_end(device_id)
                 self._guard.device(device_id)
-                return Caller(device_id, secret, "current")
+                return Caller(device_id, secret, "current", remembered=True)
         caller = await self.device(request)
         if caller.secret is not None and caller.proof == "current":
             self._remembered[caller.device_id] = hash_secret(caller.secret)

@@ -84,20 +84,26 @@ class DeviceRoutes:
             reports = await _read(request)
             if any(report.device_id != device_id for report in reports):
                 raise HttpError(422, "a device reports for itself only")
-            try:
-                taken: Taken = await self._taken(caller, reports)
-            except NotEnrolledError as error:
-                self._callers.forget(device_id)
-                raise HttpError(401, error.message, error.hint) from error
-            except Refused as error:
-                raise HttpError(422, error.message, error.hint) from error
-            except TryAgain as error:
-                raise HttpError(503, error.message, error.hint, RETRY_AFTER) from error
+            taken = await self._taken_or_refused(request, caller, reports)
         REPORTS.inc(taken.new)
         # A device whose numbers began again, after it lost its journal, learns from the last one where to go on.
         said: dict[str, Any] = {"accepted": len(reports), "new": taken.new, "last_sequence": taken.last_sequence}
         said |= {"labels": dict(taken.labels)} if taken.labels else {}
         return JSONResponse(said | {"rotate": True} if taken.rotate else said)
+
+    async def _taken_or_refused(self, request: Request, caller: Caller, reports: list[Report]) -> Taken:
+        try:
+            return await self._taken(caller, reports)
+        except NotEnrolledError as error:
+            if not caller.remembered:
+                raise HttpError(401, error.message, error.hint) from error
+        except Refused as error:
+            raise HttpError(422, error.message, error.hint) from error
+        except TryAgain as error:
+            raise HttpError(503, error.message, error.hint, RETRY_AFTER) from error
+        # What was remembered does not hold any more: who calls is settled anew.
+        self._callers.forget(caller.device_id)
+        return await self._taken_or_refused(request, await self._callers.device(request), reports)
 
     async def _taken(self, caller: Caller, reports: list[Report]) -> Taken:
         if caller.proof != "next":
