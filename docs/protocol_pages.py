@@ -55,6 +55,7 @@ DESIRED = {
     "entries[].healthWindow": "how long the trial lasts at least",
     "entries[].salt": "for the bucket",
     "entries[].ppm": "cohort → share, parts per million; a cohort that is missing has 0",
+    "entries[].logPredictions": "the application is to log each answer",
     "halted": "releases that are left at once",
     "halted[].release": "",
     "halted[].artifact": "what counts: the digest",
