@@ -89,5 +89,5 @@ simulate: env
 # Debian programs and npm packages that some tests measure us against; those tests skip with their reason where they are
 # missing. Packages named in tests/<part>/peers/ are installed below .peers/<part>/.
 peers:
-	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends qemu-user prometheus nginx-light wrk; else echo "peers: needs apt-get and root; skipped"; fi
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends qemu-user prometheus swupdate nginx-light wrk; else echo "peers: needs apt-get and root; skipped"; fi
 	if command -v npm >/dev/null; then for part in tests/*/peers; do into=.peers/$$(basename $$(dirname $$part)); mkdir -p $$into && cp -R $$part/. $$into && npm ci --silent --prefix $$into || exit 1; done; else echo "peers: needs npm; skipped"; fi

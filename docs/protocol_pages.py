@@ -124,6 +124,8 @@ REPORT = {
     "corrected": "outputs that people corrected",
     "values": "the application's own numbers, under declared keys",
     "waits_until": "UTC; when the device may switch",
+    "transfer": "with `downloaded`: how the artifact came",
+    "transferred": "with it: bytes that were fetched",
 }
 ENROLMENT = {
     "device_id": "",

@@ -92,6 +92,23 @@ def take_all(connection: Connection, sent: Sequence[Sent], at: datetime) -> list
     return [outcomes[place] for place in range(len(sent))]
 
 
+def count_reports(connection: Connection, device: Row[Any], reports: Sequence[Report], at: datetime) -> None:
+    """Count reports, each for the first time, whoever made them for the device. Raises `Refused`."""
+    if refusal := _other_model(reports, device):
+        raise refusal
+    group = _Group(connection, (), at)
+    group.count(device, sorted(reports, key=lambda report: report.sequence))
+    group.write()
+
+
+def presence(connection: Connection, device: Row[Any], at: datetime) -> dict[str, Any]:
+    """When the device was seen, and from when on its silence would count as dark; that it was heard is kept."""
+    group = _Group(connection, (), at)
+    seen = group.present(device)
+    group.write()
+    return {name.removeprefix("in_"): value for name, value in seen.items()}
+
+
 def _turns(sent: Sequence[Sent]) -> Iterator[list[int]]:
     """Places of the requests, so that no device is twice in a turn, and its first one comes first."""
     waiting = list(range(len(sent)))
@@ -133,27 +150,33 @@ class _Group:
                 taken.append(refusal or _not_enrolled())
                 continue
             taken.append(self._take_one(one, device, rows[one.device_id]))
-        self._write()
+        self.write()
         return taken
 
     def _take_one(self, one: Sent, device: Row[Any], rows: Iterable[RowMapping]) -> Taken:
         new = _new(one, device)
         if new:
-            standings = DeviceStandings(device, self._declared, self._judging, rows)
-            for report in new:
-                standings.note(report, self._at)
-            self._standings.append(standings)
-            # Of each model the newest: those before it would be written over at once.
-            newest = {report.model: report for report in new}
-            self._running += [_what_runs(report, device.device_class, self._at) for report in newest.values()]
+            self.count(device, new, rows)
         last_sequence = new[-1].sequence if new else device.last_sequence
         self._presence.append(
-            {"in_device": device.device_id, "in_last_sequence": last_sequence, **self._present(device)}
+            {"in_device": device.device_id, "in_last_sequence": last_sequence, **self.present(device)}
         )
         return Taken(len(new), last_sequence, device.set_labels or {}, self._is_old(device))
 
-    def _present(self, device: Row[Any]) -> dict[str, Any]:
-        """When the device was seen, and from when on its silence would count as dark."""
+    def count(self, device: Row[Any], new: Sequence[Report], rows: Iterable[RowMapping] | None = None) -> None:
+        """Count reports in their order. `rows` of the device are read if they are not given."""
+        if rows is None:
+            rows = read_rows(self._connection, [device.device_id])[device.device_id]
+        standings = DeviceStandings(device, self._declared, self._judging, rows)
+        for report in new:
+            standings.note(report, self._at)
+        self._standings.append(standings)
+        # Of each model the newest: those before it would be written over at once.
+        newest = {report.model: report for report in new}
+        self._running += [_what_runs(report, device.device_class, self._at) for report in newest.values()]
+
+    def present(self, device: Row[Any]) -> dict[str, Any]:
+        """Columns of `_WRITE_DEVICES`: when the device was seen, and from when on its silence would count as dark."""
         at = self._at
         heard = self._heard or Hearing(at, at)
         # A pause in which nobody was heard is ours, and no habit of the device.
@@ -170,12 +193,14 @@ class _Group:
         since = datetime.fromisoformat(device.secret_at or device.enrolled_at)
         return self._at - since > timedelta(microseconds=parse_duration(said["secretLifetime"]))
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write what was counted, and that devices were heard."""
         if self._running:
             self._connection.execute(_WRITE_RUNNING, self._running)
         write_standings(self._connection, self._standings, self._judging.readings)
-        if self._presence and self._heard:
+        if self._presence:
             self._connection.execute(_WRITE_DEVICES, self._presence)
+        if self._heard is not None and self._heard.last == self._at:
             write_hearing(self._connection, self._heard)
 
 
@@ -183,7 +208,11 @@ def _refusal(one: Sent, device: Row[Any] | None) -> Refused | None:
     """Why nothing of a request is taken."""
     if device is None or one.secret_hash not in (None, device.secret_hash):
         return _not_enrolled()
-    other = next((report.model for report in _new(one, device) if report.model not in device.models), None)
+    return _other_model(_new(one, device), device)
+
+
+def _other_model(reports: Iterable[Report], device: Row[Any]) -> Refused | None:
+    other = next((report.model for report in reports if report.model not in device.models), None)
     return Refused(f"the device is not enrolled for model {other}", "enrol it for that model") if other else None
 
 

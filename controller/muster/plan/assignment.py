@@ -51,9 +51,7 @@ def without(document: DesiredDocument, failed: Mapping[str, int]) -> DesiredDocu
     """
     halted = {halt.artifact for halt in document.halted}
     entries = tuple(
-        entry
-        for entry in document.entries
-        if entry.artifact.digest not in halted and not has_failed(entry, failed)
+        entry for entry in document.entries if entry.artifact.digest not in halted and not has_failed(entry, failed)
     )
     return document.model_copy(update={"entries": entries})
 

@@ -14,7 +14,6 @@ from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 
 from muster.observe.inventory import Proof, adopt_secret, hash_secret, proof
-from muster.observe.storage import devices
 from muster.serve.answers import HttpError, bearer
 from muster.serve.guard import Guard
 
