@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 
-from muster.observe.inventory import Proof, adopt_secret, hash_secret, proof
+from muster.observe.inventory import Proof, adopt_secret, hash_secret, is_enrolled, proof
 from muster.serve.answers import HttpError, bearer
 from muster.serve.guard import Guard
 
