@@ -93,6 +93,7 @@ class Agent:
 
     def tick(self, now: Moment) -> Outcome:
         """One round: ask the server, follow, judge, report."""
+        self.device.steady = now.steady
         for model in self.models:
             # A verdict that cannot be written holds all the same.
             self._found = model.look_at_files() or self._found

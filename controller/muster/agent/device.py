@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from muster.agent.folder import DeviceFolder
@@ -22,6 +22,7 @@ from muster.agent.rotation import rotate
 from muster.agent.runtime import Runtime
 from muster.agent.server import Server
 from muster.agent.slots import Slots
+from muster.agent.sources import Sources
 from muster.agent.telemetry import Event, Readings, make_report, spool
 from muster.agent.trusted import TrustedTargets
 from muster.agent.vitals import Thermal, os_version, peak_ram_mb, thermal_state
@@ -42,10 +43,11 @@ def _loads_at_once(_place: Path, _slot: Slot) -> None:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The world, as the agent reaches it. Everything in here can be another in a test."""
+    """The world, as the agent reaches it. Everything in here can be another in a test. `mirrors` by their URL."""
 
     server: Server
     runtime: Runtime
+    mirrors: Mapping[str, Server] = field(default_factory=dict)
     free_bytes: Callable[[Path], int] = _free_bytes
     peak_ram_mb: Callable[[], float] = peak_ram_mb
     thermal_state: Callable[[], Thermal] = thermal_state
@@ -63,7 +65,12 @@ class Device:
         self.zone = zone_of(self.identity.time_zone)
         self.secret = read_secret(folder)
         self._set_labels = read_set_labels(folder)
-        self.trusted = TrustedTargets(folder, surroundings.server, read_root(folder.root))
+        self.steady = now.steady
+        """When the round began, in seconds of the steady clock."""
+        self.held_back: dict[str, float] = {}
+        """Artifacts whose downloads were wrong again and again, and when the next one may be tried."""
+        self.sources = Sources(surroundings.server, surroundings.mirrors, self.identity.device_id, lambda: self.steady)
+        self.trusted = TrustedTargets(folder, self.sources, read_root(folder.root))
         self.slots = Slots(folder)
         self.journal = Journal(folder, now.wall)
         self._sequence = self.journal.state.reserved
@@ -83,6 +90,11 @@ class Device:
         if dict(given) != self._set_labels:
             write_set_labels(self.folder, given)
             self._set_labels = dict(given)
+
+    def hold_back(self, artifact: str, pause: float) -> None:
+        """Fetch no artifact of that digest for `pause` seconds."""
+        still = {other: until for other, until in self.held_back.items() if until > self.steady}
+        self.held_back = {**still, artifact: self.steady + pause}
 
     def rotate_secret(self) -> None:
         """Take another secret. Raises `MusterError`; then the old one holds on."""

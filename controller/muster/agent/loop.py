@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from muster.agent.agent import Agent, Outcome
 from muster.agent.camera import read_frames
 from muster.agent.capture.taking import TakerThread
+from muster.agent.connections import make_pool
 from muster.agent.device import Surroundings
 from muster.agent.first_load import FirstLoad
 from muster.agent.folder import DeviceFolder
-from muster.agent.http_server import HttpServer, make_pool
+from muster.agent.http_server import HttpServer
 from muster.agent.identity import read_identity
 from muster.agent.moment import this_moment
 from muster.agent.runtime import OnnxRuntime

@@ -3,7 +3,7 @@
     offered → downloaded → verified → loaded
 
 A step that was done is not done again after a restart. A step that can end the agent, or fetch much for nothing, is
-counted before it is tried; the third time it is given up.
+counted before it is tried; the third time it is given up. Wrong downloads are given up only for a while.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from muster.agent.device import Device
-from muster.agent.download import PART, fetch, is_complete
+from muster.agent.download import PART, WRONG, fetch, is_complete
 from muster.agent.journal import ModelState, Slot, Staging
 from muster.agent.loaded import LoadedModel, load_slot
 from muster.agent.setbacks import Postponed, StepFailed
@@ -31,6 +31,9 @@ from muster.kinds.telemetry import Way
 SIGNING_KEYS = "trust/signing-keys.json"
 MOST_ATTEMPTS = 3
 _KEYS_LIMIT = 256 * 1024
+_FIRST_PAUSE = 3_600.0
+_LONGEST_PAUSE = 86_400.0
+"""Seconds without another download, after `MOST_ATTEMPTS` that were wrong; twice as many after as many more."""
 
 
 class _Keys(Declared):
@@ -58,6 +61,7 @@ class Promotion:
 
     def admit(self) -> Slot:
         """Bring the artifact into a slot: downloaded, verified, unpacked."""
+        self._wait_if_held_back()
         staging = self._state.staging
         if staging is None or staging.entry.artifact != self._entry.artifact or staging.entry.since < self._entry.since:
             self._save(Staging(entry=self._entry), Event(self._entry, "offered"))
@@ -135,16 +139,32 @@ class Promotion:
         try:
             self._fetch(target, place)
         except Postponed as setback:
-            if setback.error_code == "bad_digest" and not resumed:
-                self._count_attempt()
-                if self._staging.attempts >= MOST_ATTEMPTS:
-                    raise StepFailed(setback.error_code, setback.message) from setback
+            if setback.error_code == WRONG and not resumed:
+                self._count_wrong(setback)
             raise
         return "full", target.length
 
     def _fetch(self, target: Target, place: Path) -> None:
-        around = self._device.surroundings
-        fetch(around.server, target, place, around.free_bytes, self._device.folder.disk)
+        device = self._device
+        fetch(device.sources, target, place, device.surroundings.free_bytes, device.folder.disk)
+
+    def _wait_if_held_back(self) -> None:
+        until = self._device.held_back.get(self._artifact)
+        if until is None:
+            return
+        if self._device.steady < until:
+            raise Postponed(WRONG, f"{self._entry.release} is fetched again in {until - self._device.steady:.0f} s")
+        self._save(self._staging, Event(self._entry, "offered"))
+        del self._device.held_back[self._artifact]
+
+    def _count_wrong(self, setback: Postponed) -> None:
+        """The artifact is not to blame, for its digest is signed: it is told that none came, and tried again later."""
+        self._count_attempt()
+        attempts = self._staging.attempts
+        if attempts % MOST_ATTEMPTS == 0:
+            pause = min(_FIRST_PAUSE * 2 ** min(attempts // MOST_ATTEMPTS - 1, 8), _LONGEST_PAUSE)
+            self._device.hold_back(self._artifact, pause)
+            self._device.commit(self._state, [Event(self._entry, "failed", setback.error_code)], self._readings())
 
     def _count_attempt(self) -> None:
         staging = self._staging

@@ -13,6 +13,9 @@ import errno
 from muster.kinds.errors import Refused, TryAgain
 
 
+AWAY = "server_away"
+
+
 class StepFailed(Refused):
     """The release cannot run on this device. `error_code` is a key of telemetry."""
 
@@ -32,7 +35,7 @@ class Postponed(TryAgain):
 
 def server_away(message: str, retry_after: float | None = None) -> Postponed:
     """The server did not answer, or not as it should."""
-    return Postponed("server_away", message, retry_after=retry_after)
+    return Postponed(AWAY, message, retry_after=retry_after)
 
 
 def disk_full(message: str) -> Postponed:

@@ -34,8 +34,9 @@ from tuf.ngclient.fetcher import FetcherInterface
 
 from muster.agent.folder import DeviceFolder
 from muster.agent.moment import Moment
-from muster.agent.server import METADATA, TARGETS, Server
+from muster.agent.server import METADATA, TARGETS
 from muster.agent.setbacks import Postponed, disk_failed, server_away
+from muster.agent.sources import Sources
 from muster.artifacts.durable import make_folder, sync_tree
 from muster.kinds.canonical import canonical_json
 from muster.kinds.desired import LIFE_SECONDS
@@ -73,12 +74,12 @@ class _Seen:
 class TrustedTargets:
     """A TUF client on one device's folder; `root` is the trusted root given at enrolment."""
 
-    def __init__(self, folder: DeviceFolder, server: Server, root: bytes) -> None:
+    def __init__(self, folder: DeviceFolder, sources: Sources, root: bytes) -> None:
         self._folder = folder.tuf
         self._disk = folder.disk
         self._root = root
-        self._fetcher = _Fetcher(server)
-        self._server = server
+        self._fetcher = _Fetcher(sources)
+        self._sources = sources
         self._updater: Updater | None = None
         self._etag: str | None = None
         self._fresh_until: datetime | None = None
@@ -96,7 +97,7 @@ class TrustedTargets:
             self._refuse_withheld(now)
             return False
         self._updater = None
-        with _mapped_errors(now):
+        with self._blaming(), _mapped_errors(now):
             make_folder(self._folder, self._disk)
             self._remove_leftovers()
             updater = Updater(str(self._folder), METADATA, fetcher=self._fetcher, bootstrap=self._root)
@@ -138,7 +139,7 @@ class TrustedTargets:
             return None
         if info.length > limit:
             raise Postponed("metadata_invalid", f"target {name} has {info.length} bytes, more than {limit}")
-        with _mapped_errors():
+        with self._blaming(), _mapped_errors():
             data = self._fetcher.download_bytes(self._place(name, info), info.length)
             info.verify_length_and_hashes(data)
         return data
@@ -162,7 +163,7 @@ class TrustedTargets:
     def _is_unchanged(self) -> bool:
         """True if the server's timestamp is the one we have. If not, TUF's client gets it without asking again."""
         headers = {"If-None-Match": self._etag} if self._etag else {}
-        with self._server.get(_TIMESTAMP, headers) as answer:
+        with self._sources.get(_TIMESTAMP, headers) as answer:
             body = answer.read(_TIMESTAMP_LIMIT)
             if answer.status == 304:
                 return self._etag is not None
@@ -184,10 +185,21 @@ class TrustedTargets:
     def _refuse_withheld(self, now: Moment) -> None:
         if self._seen is not None and self._seen.is_over(now.steady):
             self._updater = None
+            self._sources.blame()
             raise Postponed(
                 "metadata_expired",
                 f"no newer timestamp for {self._seen.life} seconds; this clock says {now.wall:%F %T}Z",
             )
+
+    @contextlib.contextmanager
+    def _blaming(self) -> Iterator[None]:
+        """What does not verify may do so at the next round, from another source."""
+        try:
+            yield
+        except Postponed as setback:
+            if setback.error_code in ("metadata_expired", "metadata_invalid", "server_away"):
+                self._sources.blame()
+            raise
 
     def _earliest_expiry(self) -> datetime:
         return min(Metadata.from_file(str(path)).signed.expires for path in self._folder.glob("*.json"))
@@ -201,8 +213,8 @@ class TrustedTargets:
 class _Fetcher(FetcherInterface):
     """TUF's way to the server. It keeps the tag of the timestamp that it handed out last."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
         self._timestamp: tuple[bytes, str | None] | None = None
         self.timestamp_etag: str | None = None
 
@@ -216,9 +228,7 @@ class _Fetcher(FetcherInterface):
             self._timestamp = None
             yield body
             return
-        with self._server.get(url, {}) as answer:
-            if answer.status in (429, 503):
-                raise server_away(f"the server answers {answer.status}", answer.retry_after)
+        with self._sources.get(url, {}) as answer:
             if answer.status != 200:
                 # A missing next root is the usual case: reading its answer keeps the connection.
                 answer.read(_TIMESTAMP_LIMIT)
