@@ -1,8 +1,8 @@
 """Connections whose every part ends: connecting, the header, a silence, the whole answer.
 
-http.client starts its time limit anew with every byte, so a server that sends one at a time could hold an agent for days:
-in the header, or in the lengths of chunks. All reading goes through `_Reader`, which counts. A cap on bandwidth is kept
-in the same place; pauses that it makes are not laid to the server.
+http.client starts its time limit anew with every byte, so a server that sends one at a time could hold an agent for
+days, in the header or in the lengths of chunks. All reading goes through `_Reader`, which counts. A cap on bandwidth is
+kept in the same place; pauses that it makes are not laid to the server.
 """
 
 from __future__ import annotations
