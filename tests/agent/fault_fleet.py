@@ -41,9 +41,10 @@ from muster.kinds.release import Inference
 from muster.observe.storage import running
 from sites import Site
 
-LIMITS = Limits(connect=2.0, header=1.0, idle=0.5, whole=1.0, slowest=2**20)
+LIMITS = Limits(connect=5.0, header=2.0, idle=1.0, whole=2.0, slowest=2**20)
+"""Short, and long enough for a machine that does other work."""
 MOST_ROUNDS = 400
-THREADS = 25
+THREADS = 40
 
 
 @dataclass
@@ -134,7 +135,7 @@ class FaultyDevice:
 
 @dataclass
 class FaultFleet:
-    """`agents` devices, `releases` one after the other, and at the end the way back to the first."""
+    """`agents` devices, `releases` one after the other; of three and more, the way back to the first at the end."""
 
     folder: Path
     agents: int
@@ -180,7 +181,7 @@ class FaultFleet:
         self, controller: Controller, workers: ThreadPoolExecutor, found: Sequence[FaultyDevice], site: Site
     ) -> None:
         offered = [simulated(f"1.{number}.0", 8.0 + number) for number in range(self.releases)]
-        story = [*offered, offered[0]] if len(offered) > 1 else offered
+        story = [*offered, offered[0]] if len(offered) > 2 else offered
         known: dict[str, Built] = {}
         for generation, built in enumerate(story, 1):
             known[built.entry(1).model_hash] = built

@@ -71,11 +71,13 @@ class FaultProxy:
 
     async def _serve(self, listening: socket.socket, started: threading.Event, stopped: asyncio.Event) -> None:
         clients: set[asyncio.Task[None]] = set()
+        writers: set[asyncio.StreamWriter] = set()
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.add(writer)
             task = asyncio.ensure_future(self._client(reader, writer))
             clients.add(task)
-            task.add_done_callback(clients.discard)
+            task.add_done_callback(lambda done: (clients.discard(done), writer.close(), writers.discard(writer)))
 
         server = await asyncio.start_server(connected, sock=listening, backlog=512)
         started.set()
@@ -83,13 +85,18 @@ class FaultProxy:
         server.close()
         for task in clients:
             task.cancel()
+        left = list(writers)
         await asyncio.gather(*clients, return_exceptions=True)
+        for writer in left:
+            writer.transport.abort()
+        # What was closed is told so in the next round of the loop.
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while await self._exchange(reader, writer):
                 pass
-        writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request and its answer. True if the connection may go on."""
@@ -112,15 +119,19 @@ class FaultProxy:
             here = b"http://127.0.0.1:%d/%s%s" % (writer.get_extra_info("sockname")[1], line, path)
             writer.write(b"HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % here)
             return True
-        passed = b"%s %s HTTP/1.1\r\nConnection: close\r\n" % (method, path) + _HOP.sub(b"", head[request.end() - 2 :])[2:]
+        passed = (
+            b"%s %s HTTP/1.1\r\nConnection: close\r\n" % (method, path) + _HOP.sub(b"", head[request.end() - 2 :])[2:]
+        )
         answer, content = await self._ask(passed + body)
         return await _Dealing(reader, writer, dice).deal(fault, answer, content)
 
     async def _ask(self, request: bytes) -> tuple[bytes, bytes]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.upstream)
-        writer.write(request)
-        head, _, content = (await reader.read(-1)).partition(b"\r\n\r\n")
-        writer.close()
+        try:
+            writer.write(request)
+            head, _, content = (await reader.read(-1)).partition(b"\r\n\r\n")
+        finally:
+            writer.close()
         return _HOP.sub(b"", head) + b"\r\n\r\n", content
 
 
