@@ -256,6 +256,11 @@ class SimulatedServer:
     """Bytes that come at once."""
     ignores_range: bool = False
     has_etags: bool = True
+    etag: str | None = None
+    """What every file is tagged with; None: a tag of its own."""
+    status: int | None = None
+    """What every GET is answered with, and `retry_after`."""
+    headers: list[Mapping[str, str]] = field(default_factory=list)
     reports_status: int = 200
     retry_after: str | None = None
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -273,19 +278,24 @@ class SimulatedServer:
     @contextmanager
     def get(self, path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
         self.requests.append(("GET", path))
+        self.headers.append(dict(headers))
         if self.away or (self.away_for and self.away_for in path):
             raise server_away("the simulated server is away")
+        if self.status:
+            yield Answer(self.status, {"retry-after": self.retry_after} if self.retry_after else {}, iter([b"away"]))
+            return
         data = self.repository.files.get(path)
         if data is None:
             yield Answer(404, {}, iter([b"not found"]))
             return
-        etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+        etag = self.etag or f'"{hashlib.sha256(data).hexdigest()[:16]}"'
         tags = {"etag": etag} if self.has_etags else {}
         if self.has_etags and headers.get("If-None-Match") == etag:
             yield Answer(304, tags, iter([]))
             return
         status, start = 200, 0
-        if (wanted := headers.get("Range")) and not self.ignores_range:
+        is_same = headers.get("If-Range", etag) == etag
+        if (wanted := headers.get("Range")) and is_same and not self.ignores_range:
             self.ranges.append(wanted)
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
             status, tags["content-range"] = 206, f"bytes {start}-{len(data) - 1}/{len(data)}"
@@ -361,6 +371,7 @@ class Bench:
     seconds: float = 0.0
     free_bytes: int = 2**40
     first_load: Callable[[Path, Slot], None] = lambda _place, _slot: None
+    mirrors: Mapping[str, SimulatedServer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.server = SimulatedServer(self.repository)
@@ -386,6 +397,7 @@ class Bench:
         surroundings = Surroundings(
             self.server,
             self.runtime,
+            self.mirrors,
             free_bytes=lambda _folder: self.free_bytes,
             thermal_state=lambda: "nominal",
             first_load=self.first_load,

@@ -16,7 +16,7 @@ def test_a_hundred_agents_converge_behind_every_fault_and_activate_nothing_wrong
     published were ever loaded, and what runs is whole; in the end the server has heard of the release from all. `make faults` does more.
     """
     found = FaultFleet(tmp_path, AGENTS, releases=1, rate=0.16, seed=1).run()
-    assert AGENTS == found["agents"]
+    assert found["agents"] == AGENTS
     assert all(found["dealt"][fault] >= 5 for fault in FAULTS), found
     assert found["asked for"] == ["artifacts", "desired", "enrol", "metadata", "reports", "trust"]
     # The faults were felt: without them, a device needs three rounds.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
@@ -216,6 +217,28 @@ def test_published_files_support_ranges_and_etags_and_stay_in_their_folder(site:
     (folder / "link").symlink_to(site.keys.operator_token_path)
     for path in ("/tuf/../keys/operator-token", "/tuf/%2e%2e/keys/operator-token", "/tuf/targets/link"):
         assert site.ask("GET", path)[0] == 404, path
+
+
+def test_a_target_has_its_digest_for_a_tag_and_goes_on_only_under_it(site: Site) -> None:
+    """The same on every replica: neither the time of the file nor its length counts. Metadata has no such name."""
+    digest = "ab" * 32
+    folder = site.state / "public" / "targets" / "artifacts"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{digest}.x.tar"
+    path, tag = f"/tuf/targets/artifacts/{file.name}", f'"sha256:{digest}"'
+    for moment in (1, 2):
+        file.write_bytes(b"0123456789")
+        os.utime(file, (moment, moment))
+        answer = site.http.request("GET", site.url + path)
+        assert tag == answer.headers["etag"]
+        assert "immutable" in answer.headers["cache-control"]
+    assert site.ask("GET", path, headers={"If-None-Match": tag})[0] == 304
+    assert site.ask("GET", path, headers={"Range": "bytes=4-", "If-Range": tag}) == (206, b"456789")
+    assert site.ask("GET", path, headers={"Range": "bytes=4-", "If-Range": '"another"'}) == (200, b"0123456789")
+    metadata = site.state / "public" / "metadata"
+    metadata.mkdir(exist_ok=True)
+    (metadata / "timestamp.json").write_bytes(b"{}")
+    assert "cache-control" not in site.http.request("GET", site.url + "/tuf/metadata/timestamp.json").headers
 
 
 def test_operators_need_the_token_and_can_page(site: Site) -> None:

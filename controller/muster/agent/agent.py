@@ -135,6 +135,11 @@ class Agent:
             self.device.journal.save(self.device.state)
         return outcome
 
+    @property
+    def runs_all(self) -> bool:
+        """True if each of the models runs in some release, so that nothing hurries."""
+        return all(model.state.running for model in self.models)
+
     def next_verdict(self) -> float | None:
         """When the next trial can be judged, in seconds of the steady clock."""
         return min((end for model in self.models if (end := model.window_end) is not None), default=None)

@@ -20,18 +20,25 @@ from muster.kinds.freeze import TimeZone
 from muster.kinds.resource import AsTuple, Declared, Labels
 
 ROOT_LIMIT = 512_000
+MOST_MIRRORS = 8
 _IDENTITY_LIMIT = 64 * 1024
 _labels: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
 
 
 class Identity(Declared):
-    """identity.json. `time_zone`: whose clocks maintenance windows are read on; None: the system's."""
+    """identity.json. `time_zone`: whose clocks maintenance windows are read on; None: the system's.
+
+    `mirrors`: URLs whose `/tuf/` holds what the server's does; for this device, or its site.
+    """
 
     device_id: DeviceId
     device_class: Name
     labels: Labels
     models: Annotated[tuple[Name, ...], AsTuple, Field(min_length=1, max_length=64)]
     server: str
+    mirrors: Annotated[
+        tuple[str, ...], AsTuple, Field(max_length=MOST_MIRRORS, exclude_if=lambda mirrors: not mirrors)
+    ] = ()
     time_zone: Annotated[TimeZone | None, Field(exclude_if=lambda zone: zone is None)] = None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from muster.agent.agent import Agent, Outcome
+from muster.agent.bandwidth import Bandwidth
 from muster.agent.camera import read_frames
 from muster.agent.capture.taking import TakerThread
 from muster.agent.connections import make_pool
@@ -21,7 +22,7 @@ from muster.agent.http_server import HttpServer
 from muster.agent.identity import read_identity
 from muster.agent.moment import this_moment
 from muster.agent.runtime import OnnxRuntime
-from muster.agent.schedule import next_poll, phase
+from muster.agent.schedule import START_SPREAD, first_poll, next_poll, phase
 from muster.agent.worker import WorkerThread
 from muster.artifacts.tensors import Tensor
 
@@ -34,23 +35,30 @@ _LOOK = 1.0
 
 @dataclass(frozen=True)
 class Options:
-    """`poll_interval` in seconds overrides what the fleet's owner declared; `frame_interval` in seconds."""
+    """`poll_interval` in seconds overrides what the fleet's owner declared; `frame_interval` in seconds.
+
+    `bandwidth`: bytes a second that all devices of the process receive together; None: no cap.
+    """
 
     frames: Tensor | None = None
     frame_interval: float = 0.05
     poll_interval: float | None = None
+    bandwidth: float | None = None
 
 
 def run_agents(folders: Sequence[DeviceFolder], options: Options, say: Say) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code. Raises `MusterError` if a folder cannot be used."""
     stop = threading.Event()
-    runtime, pool, first_load = OnnxRuntime(), make_pool(), FirstLoad()
+    runtime, first_load = OnnxRuntime(), FirstLoad()
+    pool = make_pool(bandwidth=Bandwidth(options.bandwidth, pause=stop.wait) if options.bandwidth else None)
     loops: list[_DeviceLoop] = []
     with contextlib.ExitStack() as held, _stopped_by_signals(stop, loops):
         for folder in folders:
-            server = HttpServer(read_identity(folder).server, pool, stop.is_set)
+            identity = read_identity(folder)
+            server, *mirrors = (HttpServer(url, pool, stop.is_set) for url in (identity.server, *identity.mirrors))
             held.enter_context(folder.held())
-            surroundings = Surroundings(server, runtime, first_load=first_load)
+            mirrored = dict(zip(identity.mirrors, mirrors, strict=True))
+            surroundings = Surroundings(server, runtime, mirrored, first_load=first_load)
             loops.append(_DeviceLoop(folder, surroundings, options, stop, say))
         threads = [threading.Thread(target=loop.run, name=loop.device_id) for loop in loops]
         for thread in threads:
@@ -120,6 +128,8 @@ class _DeviceLoop:
         failures, place = 0, phase(self.device_id)
         # What ran before answers again: nobody waits for the server to hear that.
         told = self._tell(Outcome(), _Told())
+        if self._agent.runs_all:
+            self._rest(time.monotonic() + first_poll(self._options.poll_interval or START_SPREAD, place))
         while not self._stop.is_set():
             outcome = self._agent.tick(this_moment())
             failures = failures + 1 if outcome.away else 0

@@ -12,7 +12,6 @@ import errno
 
 from muster.kinds.errors import Refused, TryAgain
 
-
 AWAY = "server_away"
 
 

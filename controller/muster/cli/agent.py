@@ -43,6 +43,12 @@ def agent() -> None:
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="May be given more than once.")
 @click.option("--model", "models", multiple=True, required=True, help="A model to run. May be given more than once.")
 @click.option(
+    "--mirror",
+    "mirrors",
+    multiple=True,
+    help="URL whose /tuf/ holds what the server's does; asked for artifacts first. May be given more than once.",
+)
+@click.option(
     "--time-zone", help="IANA name of the zone whose clocks maintenance windows are read on; else the system's."
 )
 @click.option("--root", type=_FILE, required=True, help="Trusted TUF root, from the controller, over a trusted way.")
@@ -63,6 +69,9 @@ def enrol(folder: Path, root: Path, output: str, **given: Any) -> None:
         labels=_labels(given["labels"]),
         models=tuple(dict.fromkeys(given["models"])),
         server=server,
+        mirrors=tuple(
+            parse_server(url, unsafe_plain_http=given["unsafe_plain_http"]) for url in dict.fromkeys(given["mirrors"])
+        ),
         time_zone=given["time_zone"],
     )
     zone_of(identity.time_zone)
@@ -80,10 +89,9 @@ def enrol(folder: Path, root: Path, output: str, **given: Any) -> None:
 @click.option("--frames", type=_FILE, help="Recorded frames (.tensors) that stand in for the camera.")
 @click.option("--frame-interval", default="50ms", show_default=True, help="A frame comes this often.")
 @click.option("--poll-interval", help="Ask this often, whatever the fleet declares.")
+@click.option("--bandwidth", help='Receive at most that much a second, all devices together, such as "64KiB".')
 @_output
-def run(
-    folders: tuple[Path, ...], frames: Path | None, frame_interval: str, poll_interval: str | None, output: str
-) -> int:
+def run(folders: tuple[Path, ...], frames: Path | None, output: str, **given: str | None) -> int:
     """Run the agents of one or more devices until SIGTERM. What happens is told line by line."""
     from muster.agent.camera import read_frames
     from muster.agent.folder import DeviceFolder
@@ -91,8 +99,9 @@ def run(
 
     options = Options(
         frames=read_frames(frames) if frames else None,
-        frame_interval=_seconds("--frame-interval", frame_interval),
-        poll_interval=_seconds("--poll-interval", poll_interval) if poll_interval else None,
+        frame_interval=_seconds("--frame-interval", str(given["frame_interval"])),
+        poll_interval=_seconds("--poll-interval", given["poll_interval"]) if given["poll_interval"] else None,
+        bandwidth=_bytes("--bandwidth", given["bandwidth"]) if given["bandwidth"] else None,
     )
     return run_agents(
         [DeviceFolder(folder) for folder in dict.fromkeys(folders)], options, _say_json if output == "json" else _say
@@ -280,6 +289,18 @@ def _token(token: str | None, file: Path | None) -> str | None:
     if file is not None:
         token = read_bounded(file, _TOKEN_LIMIT).decode(errors="replace").strip()
     return token
+
+
+def _bytes(option: str, text: str) -> float:
+    from muster.kinds.quantity import parse_size
+
+    try:
+        size = parse_size(text)
+    except ValueError as error:
+        raise Unusable(f"{option}: {error}") from error
+    if size < 1_024:
+        raise Unusable(f"{option}: {text} is too little", 'write at least "1KiB"')
+    return float(size)
 
 
 def _seconds(option: str, text: str) -> float:

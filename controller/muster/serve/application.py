@@ -8,16 +8,15 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from sqlalchemy import Engine, create_engine
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from muster.artifacts.store import Store
 from muster.plan.world import Published
@@ -40,6 +39,7 @@ from muster.serve.metrics import render
 from muster.serve.openapi import as_text, document
 from muster.serve.operations import Answer, Operation, described
 from muster.serve.operator_routes import OperatorRoutes
+from muster.serve.published_files import PublishedFiles
 
 ANYONE = Access()
 OPENAPI_FILE = "openapi.json"
@@ -67,21 +67,6 @@ class Ready(BaseModel):
 
     ready: bool
     reason: str
-
-
-class PublishedFiles(StaticFiles):
-    """What devices fetch: TUF metadata and targets."""
-
-    operation = Operation(
-        "A published file: TUF metadata, or a target under its digest",
-        {
-            200: Answer("The file.", None, "*/*"),
-            206: Answer("The ranges that were asked for.", None, "*/*"),
-            304: Answer("The file is the one that If-None-Match names."),
-        },
-        path={"path": Annotated[str, Field(min_length=1, max_length=512)]},
-        refusals=(400, 404, 416),
-    )
 
 
 class OpenApi:
