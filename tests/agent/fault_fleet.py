@@ -97,9 +97,9 @@ class FaultyDevice:
                 self.problems.add(outcome.problem)
             self._must_be_right(agent, known, generation)
             state = agent.models[0].state
-            if state.confirmed and state.confirmed.artifact == wanted.artifact and not state.trial:
-                if not (outcome.problem or outcome.waiting_reports):
-                    return
+            arrived = state.confirmed is not None and state.confirmed.artifact == wanted.artifact and not state.trial
+            if arrived and not (outcome.problem or outcome.waiting_reports):
+                return
             failures = failures + 1 if outcome.away else 0
             self._seconds = next_poll(
                 self._seconds,

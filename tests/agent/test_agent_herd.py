@@ -66,6 +66,7 @@ def test_a_pause_that_all_are_asked_for_at_once_does_not_gather_them() -> None:
 def test_power_that_comes_back_to_all_at_once_does_not_gather_them() -> None:
     """The first poll of devices that run something is spread over five minutes, or one interval if that is shorter."""
     starts = np.array([first_poll(86_400.0, place) for place in _phases()])
-    assert starts.min() >= 0 and starts.max() < START_SPREAD
+    assert starts.min() >= 0
+    assert starts.max() < START_SPREAD
     assert np.bincount(starts.astype(int)).max() < 1.25 * DEVICES / START_SPREAD
     assert max(first_poll(0.05, place) for place in _phases()) < 0.05

@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/drip":
             self._drip()
             return
-        headers = {name: value for name, value in self.headers.items() if name in ("If-None-Match", "Range")}
+        headers = {name: value for name, value in self.headers.items() if name in ("If-None-Match", "Range", "If-Range")}
         with self.lock, self.simulated.get(self.path, headers) as answer:
             self._answer(answer.status, dict(answer.headers), b"".join(answer.chunks))
 
@@ -79,20 +79,26 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[tuple[SimulatedServer, str]]:
     simulated = SimulatedServer(Repository())
+    with _over_http(simulated) as url:
+        yield simulated, url
+
+
+@contextlib.contextmanager
+def _over_http(simulated: SimulatedServer) -> Iterator[str]:
     handler = type("BoundHandler", (Handler,), {"simulated": simulated})
     http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     http.daemon_threads = True
     thread = threading.Thread(target=lambda: http.serve_forever(0.02), daemon=True)
     thread.start()
-    yield simulated, f"http://127.0.0.1:{http.server_port}"
+    yield f"http://127.0.0.1:{http.server_port}"
     http.shutdown()
     http.server_close()
     thread.join()
 
 
-def _enrol(url: str, folder: Path, root: Path, device_id: str) -> None:
+def _enrol(url: str, folder: Path, root: Path, device_id: str, *options: str) -> None:
     arguments = ["enrol", "--folder", str(folder), "--server", url, "--device-id", device_id, "--root", str(root)]
-    arguments += ["--device-class", CLASS_NAME, "--model", MODEL_NAME, "--label", "site=north"]
+    arguments += ["--device-class", CLASS_NAME, "--model", MODEL_NAME, "--label", "site=north", *options]
     done = CliRunner().invoke(agent, arguments, env={"MUSTER_TOKEN": TOKEN}, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert TOKEN not in done.output
@@ -211,6 +217,27 @@ def test_a_device_that_is_killed_dozens_of_times_serves_whole_models_and_gets_th
     assert sorted(set(sequences)) == sequences
 
 
+def test_a_device_takes_its_artifact_from_the_mirror_that_it_was_given(
+    tmp_path: Path, server: tuple[SimulatedServer, str]
+) -> None:
+    """Through the program: `enrol --mirror`, then `run` with a cap on bandwidth. The server gives no artifact."""
+    simulated, url = server
+    mirror = SimulatedServer(simulated.repository)
+    root, folder = tmp_path / "root.json", tmp_path / "one"
+    root.write_bytes(simulated.repository.root)
+    first = build("1.0.0")
+    simulated.repository.publish(1, [first.entry(1)], artifacts=(first,))
+    simulated.away_for = f"{first.artifact[7:]}.tar"
+    with _over_http(mirror) as place:
+        _enrol(url, folder, root, "one", "--mirror", place)
+        with _running([folder], "--bandwidth", "64KiB") as child:
+            _until(lambda: _status(folder)["models"][0]["running"] == first.release, "the release")
+            child.send_signal(signal.SIGTERM)
+            child.communicate(timeout=PATIENCE)
+    assert [path for _, path in mirror.requests if not path.endswith(".tar")] == []
+    assert {method for method, _ in mirror.requests} == {"GET"}
+
+
 def _must_be_whole(folder: Path) -> None:
     """The journal is read at the first attempt, and every slot that it counts on verifies."""
     device = DeviceFolder(folder)
@@ -245,6 +272,8 @@ def test_status_is_shown_as_text(tmp_path: Path, server: tuple[SimulatedServer, 
         (["run", "--folder", "nothing"], "holds no enrolled device"),
         (["run", "--folder", "nothing", "--poll-interval", "5"], "--poll-interval: not a duration"),
         (["run", "--folder", "nothing", "--frames", "missing.tensors"], "cannot read missing.tensors"),
+        (["run", "--folder", "nothing", "--bandwidth", "64"], "--bandwidth: not a size"),
+        (["run", "--folder", "nothing", "--bandwidth", "100B"], "--bandwidth: 100B is too little"),
     ],
 )
 def test_bad_usage_is_told_without_a_traceback(

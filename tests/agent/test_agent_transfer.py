@@ -139,7 +139,7 @@ def test_a_download_that_stops_goes_on_at_the_next_mirror_in_the_same_round(benc
 
 
 def test_wrong_bytes_from_one_mirror_are_made_up_for_by_the_next(bench: Bench) -> None:
-    """In the same round, from the first byte on; the liar comes last for a while, and nothing is held against the artifact."""
+    """In the same round, from the first byte on. The liar comes last for a while; the artifact is not to blame."""
     _with_mirrors(bench)
     first = _publish(bench)
     order = [source.url for source in bench.agent.device.sources.for_artifacts()]
@@ -236,9 +236,9 @@ def test_no_more_than_the_cap_comes_in_any_stretch_of_time(rate: float, reads: l
     clock = _Clock()
     bandwidth = Bandwidth(rate, lambda: clock.now, clock.pause)
     seen = []
-    for count, idle in reads:
+    for asked, idle in reads:
         clock.now += idle
-        count = min(count, bandwidth.piece)
+        count = min(asked, bandwidth.piece)
         began = clock.now
         bandwidth.spend(count)
         seen.append((began, count))

@@ -1,7 +1,7 @@
 """A cap on what is received: so many bytes a second in the long run, and a short burst.
 
-The generic cell rate algorithm, as for requests (ITU-T I.371, "virtual scheduling"): one number, the moment at which the
-burst would be whole again.
+The generic cell rate algorithm, as for requests (ITU-T I.371, "virtual scheduling"): one number, the moment at which
+the burst would be whole again.
 """
 
 from __future__ import annotations
