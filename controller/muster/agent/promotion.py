@@ -31,8 +31,8 @@ from muster.kinds.telemetry import Way
 SIGNING_KEYS = "trust/signing-keys.json"
 MOST_ATTEMPTS = 3
 _KEYS_LIMIT = 256 * 1024
-_FIRST_PAUSE = 3_600.0
-_LONGEST_PAUSE = 86_400.0
+FIRST_PAUSE = 3_600.0
+LONGEST_PAUSE = 86_400.0
 """Seconds without another download, after `MOST_ATTEMPTS` that were wrong; twice as many after as many more."""
 
 
@@ -162,7 +162,7 @@ class Promotion:
         self._count_attempt()
         attempts = self._staging.attempts
         if attempts % MOST_ATTEMPTS == 0:
-            pause = min(_FIRST_PAUSE * 2 ** min(attempts // MOST_ATTEMPTS - 1, 8), _LONGEST_PAUSE)
+            pause = min(FIRST_PAUSE * 2 ** min(attempts // MOST_ATTEMPTS - 1, 8), LONGEST_PAUSE)
             self._device.hold_back(self._artifact, pause)
             self._device.commit(self._state, [Event(self._entry, "failed", setback.error_code)], self._readings())
 
