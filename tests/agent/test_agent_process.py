@@ -47,7 +47,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/drip":
             self._drip()
             return
-        headers = {name: value for name, value in self.headers.items() if name in ("If-None-Match", "Range", "If-Range")}
+        headers = {
+            name: value for name, value in self.headers.items() if name in ("If-None-Match", "Range", "If-Range")
+        }
         with self.lock, self.simulated.get(self.path, headers) as answer:
             self._answer(answer.status, dict(answer.headers), b"".join(answer.chunks))
 

@@ -20,5 +20,5 @@ def test_the_page_shows_the_limits_that_hold() -> None:
     assert f"| a complete header | {limits.header:g} |" in PAGE
     assert f"| silence | {limits.idle:g} |" in PAGE
     assert f"| a whole answer | {limits.whole:g}, and one more for every {limits.slowest} bytes" in PAGE
-    assert (3, 3_600, 86_400) == (MOST_ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE)
-    assert (3_600, 3_600, 300, 300) == (LONGEST, LONGEST_RETRY, START_SPREAD, REST)
+    assert (MOST_ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE) == (3, 3_600, 86_400)
+    assert (LONGEST, LONGEST_RETRY, START_SPREAD, REST) == (3_600, 3_600, 300, 300)
