@@ -44,7 +44,7 @@ from sites import Site
 LIMITS = Limits(connect=5.0, header=2.0, idle=1.0, whole=2.0, slowest=2**20)
 """Short, and long enough for a machine that does other work."""
 MOST_ROUNDS = 400
-THREADS = 40
+THREADS = 16
 
 
 @dataclass
