@@ -81,8 +81,8 @@ benchmarks: env
 	$(BIN)/python benchmarks/telemetry_cost.py
 	$(BIN)/python benchmarks/serve_load.py
 
-# A thousand rounds of trouble: a hundred agents behind a proxy that spoils every third answer, through four releases and
-# back. Takes about four minutes on two cores; the tests do less of the same.
+# A hundred agents behind a proxy that spoils nearly every third answer, through four releases and back: minutes. The
+# tests do less of the same. FAULTS: agents, releases, share of spoiled answers, seed.
 FAULTS ?= 100 4 0.3 7
 faults: env
 	PYTHONPATH=.:tests:tests/agent $(BIN)/python tests/agent/fault_fleet.py $(FAULTS)
