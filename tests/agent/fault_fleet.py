@@ -21,7 +21,7 @@ import urllib3
 from agent_simulator import CLASS_NAME, MODEL_NAME, Built
 from fault_proxy import FAULTS, FaultProxy
 from lossy_disk import QuickDisk
-from publishing_controller import Controller
+from published_bench import Controller
 from simulated_runtime import SimulatedRuntime, SimulatedSession, simulated
 from sqlalchemy import select
 

@@ -32,14 +32,15 @@ class PublishedFiles(dict[str, bytes]):
 class Controller:
     """A publisher with a key, and the artifacts that it was given."""
 
-    def __init__(self, folder: Path) -> None:
-        self.publisher = Publisher(folder / "public", TufKeys.create(folder / "keys"))
+    def __init__(self, folder: Path, public: Path | None = None) -> None:
+        self._public = public or folder / "public"
+        self.publisher = Publisher(self._public, TufKeys.create(folder / "keys"))
         self._folder = folder
         self._key = new_private_key()
 
     def restart(self) -> None:
         """Load the keys that are there now."""
-        self.publisher = Publisher(self._folder / "public", TufKeys.load(self._folder / "keys"))
+        self.publisher = Publisher(self._public, TufKeys.load(self._folder / "keys"))
 
     def publish(self, generation: int, offered: list[Built], now: datetime) -> None:
         document = DesiredDocument(
