@@ -28,6 +28,7 @@ from tuf.api.metadata import (
 from muster.agent.folder import DeviceFolder
 from muster.agent.moment import Moment
 from muster.agent.setbacks import Postponed
+from muster.agent.sources import Sources
 from muster.agent.trusted import TrustedTargets
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -145,7 +146,7 @@ class Client:
     def refresh(self, at: datetime = NOW) -> str | None:
         """The error code, None if all is well."""
         self._server.requests.clear()
-        self._trusted = TrustedTargets(self._folder, self._server, self.root)
+        self._trusted = TrustedTargets(self._folder, Sources(self._server), self.root)
         try:
             self._trusted.refresh(Moment(0.0, at))
         except Postponed as setback:

@@ -30,6 +30,7 @@ from muster.agent.moment import Moment
 from muster.agent.promotion import read_signing_keys
 from muster.agent.server import Server
 from muster.agent.setbacks import Postponed
+from muster.agent.sources import Sources
 from muster.agent.trusted import TrustedTargets
 from muster.agent.vitals import Thermal, os_version, thermal_state
 from muster.kinds.enrolment import effective
@@ -111,7 +112,7 @@ def _fetch(folder: DeviceFolder, scratch: Path, server: Server | None, now: date
     try:
         if folder.tuf.is_dir():
             shutil.copytree(folder.tuf, copy.tuf, symlinks=True)
-        trusted = TrustedTargets(copy, server, read_root(folder.root))
+        trusted = TrustedTargets(copy, Sources(server), read_root(folder.root))
         trusted.refresh(Moment(time.monotonic(), now))
         return Checked(result="held"), Fetched(trusted, read_signing_keys(trusted))
     except Postponed as setback:

@@ -8,9 +8,11 @@ trust, and it is told no secret.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from muster.agent.server import Answer, Server
 from muster.agent.setbacks import Postponed, server_away
@@ -32,7 +34,11 @@ class Sources:
     """The sources of one device. `steady` gives seconds of the steady clock."""
 
     def __init__(
-        self, server: Server, mirrors: Mapping[str, Server], device_id: str, steady: Callable[[], float]
+        self,
+        server: Server,
+        mirrors: Mapping[str, Server] = MappingProxyType({}),
+        device_id: str = "",
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._origin = Source("", server)
         self._mirrors = sorted(
