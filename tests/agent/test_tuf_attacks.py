@@ -23,6 +23,7 @@ from attack_scene import FIRST, SECOND, THIRD, Scene, Thief, document_of
 from tuf.api.metadata import MetaFile
 from tuf_attack_list import ATTACKS
 
+from muster.agent.connections import Limits, make_pool
 from muster.agent.http_server import HttpServer
 from muster.apply.key_rotation import Wish, rotate_keys
 from muster.apply.tuf_keys import TufKeys
@@ -249,14 +250,13 @@ class _Hostile(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _socket(way: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpServer]:
-    monkeypatch.setattr("muster.agent.http_server._TOTAL_SECONDS", 0.2)
+def _socket(way: str) -> Iterator[HttpServer]:
     stop = threading.Event()
     http = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Hostile,), {"way": way, "stop": stop}))
     thread = threading.Thread(target=lambda: http.serve_forever(0.02), daemon=True)
     thread.start()
     try:
-        yield HttpServer(f"http://127.0.0.1:{http.server_port}")
+        yield HttpServer(f"http://127.0.0.1:{http.server_port}", make_pool(Limits(whole=0.2)))
     finally:
         stop.set()
         http.shutdown()
@@ -270,10 +270,10 @@ def scene(tmp_path: Path) -> Scene:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_attack(name: str, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attack(name: str, scene: Scene) -> None:
     """It is reported under its code; what ran runs on, after a restart as well; then the device goes on."""
     attack, honest = ATTACKS[name], scene.bench.repository.files
-    with _socket(name, monkeypatch) as hostile:
+    with _socket(name) as hostile:
         scene.mirror.elsewhere = hostile if name in ("slow-retrieval", "mirror-redirect") else None
         TRIES[name](scene)
         heard = len(scene.bench.server.reports)
