@@ -47,7 +47,7 @@ def codes_in_calls() -> set[str]:
 def test_every_code_that_a_call_gives_is_listed() -> None:
     """Whatever the agent raises, keeps or reports as a code has a meaning in the list."""
     found = codes_in_calls()
-    assert {"load_failed", "server_away", "low_confidence", "quarantined"} <= found
+    assert {"load_failed", "artifact_missing", "low_confidence", "quarantined"} <= found
     assert found - ERROR_CODES.keys() == set()
 
 

@@ -44,15 +44,20 @@ def make_pool(limits: Limits | None = None, bandwidth: Bandwidth | None = None) 
     """Connections for every device of a process, which share the cap on bandwidth."""
     limits = limits or Limits()
     response = staticmethod(partial(_Response, limits, bandwidth))
-    plain = type("_Connection", (HTTPConnection,), {"response_class": response})
-    secure = type("_SecureConnection", (HTTPSConnection,), {"response_class": response})
+    plain = _variant(HTTPConnection, response_class=response)
+    secure = _variant(HTTPSConnection, response_class=response)
     timeout = urllib3.Timeout(connect=limits.connect, read=limits.idle)
     pool = urllib3.PoolManager(num_pools=16, maxsize=32, block=False, timeout=timeout)
     pool.pool_classes_by_scheme = {
-        "http": type("_Pool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-        "https": type("_SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+        "http": _variant(HTTPConnectionPool, ConnectionCls=plain),
+        "https": _variant(HTTPSConnectionPool, ConnectionCls=secure),
     }
     return pool
+
+
+def _variant(base: type, **attributes: object) -> Any:
+    """The class with other attributes: urllib3 and http.client ask their classes for what they make."""
+    return type(base.__name__, (base,), attributes)
 
 
 class _Reader(io.RawIOBase):

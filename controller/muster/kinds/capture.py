@@ -12,11 +12,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from muster.kinds.digest import Digest, Name
+from muster.kinds.digest import Digest, Name, ReleaseName
 from muster.kinds.ppm import PPM
 from muster.kinds.quantity import Duration, Percent, Size, parse_duration, parse_size
 from muster.kinds.resource import AsTuple, Declared, Text
-from muster.kinds.telemetry import ReleaseName
 
 MOST_PURPOSES: Final = 16
 MOST_SAMPLES: Final = 10_000

@@ -13,11 +13,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from muster.kinds.digest import DeviceId, Digest, ErrorCode, ExactVersion, Name
+from muster.kinds.digest import DeviceId, Digest, ErrorCode, ExactVersion, Name, ReleaseName
 from muster.kinds.phases import Phase
 from muster.kinds.resource import AsTuple
 
-ReleaseName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,63}/[0-9.]{5,29}$")]
 Milliseconds = Annotated[float, Field(ge=0, le=86_400_000)]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Ppm = Annotated[int, Field(ge=0, le=1_000_000)]

@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from muster.apply.by_hand import ByHand, resume_by_hand, suspend_by_hand
+from muster.kinds.digest import ReleaseName
 from muster.kinds.errors import Refused, TryAgain
 from muster.kinds.resource import Text
-from muster.kinds.telemetry import ReleaseName
 from muster.observe.storage import writing
 from muster.plan.describe import as_json
 from muster.plan.world import Published, Suspension
