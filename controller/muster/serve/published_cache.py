@@ -17,6 +17,8 @@ from typing import Final, Protocol
 
 from starlette.responses import FileResponse
 
+from muster.serve.published_files import file_headers
+
 PREFIX: Final = "/tuf/"
 LARGEST: Final = 64 * 1024
 MOST: Final = 1_024
@@ -86,14 +88,15 @@ class PublishedCache:
             return None
         if len(body) != found.st_size:
             return None
-        headers = FileResponse(place, stat_result=found).headers
+        named = file_headers(path)
+        headers = FileResponse(place, headers=named, stat_result=found).headers
         kept = Kept(
             place=str(place),
             same=(found.st_ino, found.st_mtime_ns, found.st_size),
             tag=headers["etag"],
             body=body,
             headers=headers.items(),
-            unchanged=[("etag", headers["etag"])],
+            unchanged=[("etag", headers["etag"]), *((name, named[name]) for name in named if name != "etag")],
         )
         self._kept[path] = kept
         self._kept.move_to_end(path)

@@ -15,7 +15,14 @@ from starlette.types import Scope
 
 from muster.serve.operations import Answer, Operation
 
-_digest_named = re.compile(r"([0-9a-f]{64})\.")
+_DIGEST_NAMED = re.compile(r"([0-9a-f]{64})\.")
+_FOR_EVER = "public, max-age=31536000, immutable"
+
+
+def file_headers(path: str) -> dict[str, str]:
+    """What is said of a published file besides its length and time: of a target its digest as its tag, for ever."""
+    found = _DIGEST_NAMED.match(Path(path).name)
+    return {"etag": f'"sha256:{found[1]}"', "cache-control": _FOR_EVER} if found else {}
 
 
 class PublishedFiles(StaticFiles):
@@ -40,10 +47,9 @@ class PublishedFiles(StaticFiles):
         self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
         """The file, with its digest as its tag if that is its name."""
-        found = _digest_named.match(Path(full_path).name) if status_code == 200 else None
-        if found is None:
+        headers = file_headers(os.fspath(full_path)) if status_code == 200 else None
+        if not headers:
             return super().file_response(full_path, stat_result, scope, status_code)
-        headers = {"etag": f'"sha256:{found[1]}"', "cache-control": "public, max-age=31536000, immutable"}
         response = FileResponse(full_path, status_code, headers, stat_result=stat_result)
         same = self.is_not_modified(response.headers, Headers(scope=scope))
         return NotModifiedResponse(response.headers) if same else response
