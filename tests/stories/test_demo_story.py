@@ -1,7 +1,7 @@
-"""The whole story with a mixed fleet, while the daemon is killed twenty times (SIGKILL) at random moments of every act.
+"""The whole story with a mixed fleet, while the daemon is killed twenty times (SIGKILL), at random in every act.
 
-This runs the README's `make demo`, with fewer devices, clients of hawkBit's API in one class (SWUpdate among them, where it
-is installed), and the kills added: about two minutes on two cores.
+This runs the README's `make demo`, with fewer devices, clients of hawkBit's API in one class (SWUpdate among them,
+where it is installed), and the kills added: about two minutes on two cores.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS, DEVICES = 20, 6
+CLASSES = ("cam-day", "cam-edge", "cam-lowlight")
 
 
 def test_the_demo_ends_in_the_same_state_however_often_the_daemon_is_killed() -> None:
