@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check fix docs env models lock peers fuzz benchmarks simulate repro aarch64
+.PHONY: demo test check fix docs env models lock peers fuzz benchmarks faults simulate repro aarch64
 
 demo: env
 	$(BIN)/muster demo $(DEMO)
@@ -54,10 +54,13 @@ lock: env
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" fuzz/requirements.in -o fuzz/requirements.lock
 
 # Coverage-guided, outside of the tests: FUZZ_SECONDS for each target. What it finds ends it with the input that did it.
+# Then every HTTP route for FUZZ_HTTP_SECONDS, with requests made from the OpenAPI document.
 FUZZ_SECONDS ?= 150
+FUZZ_HTTP_SECONDS ?= 300
 fuzz: env
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r fuzz/requirements.lock
 	for target in yaml evidence body documents; do $(BIN)/python fuzz/fuzz.py $$target -max_total_time=$(FUZZ_SECONDS) -len_control=0 -max_len=4096 -artifact_prefix=/tmp/ || exit 1; done
+	$(BIN)/python fuzz/fuzz_http.py $(FUZZ_HTTP_SECONDS)
 
 # Every recipe on every architecture on every CPU that this machine can be: prints the digests, writes them to docs/.
 # Takes half an hour for each emulated CPU, and goes on where it was ended; `make peers` and `make aarch64` bring more.
@@ -74,6 +77,15 @@ benchmarks: env
 	$(BIN)/python benchmarks/signing_speed.py
 	$(BIN)/python benchmarks/build_speed.py
 	$(BIN)/python benchmarks/plan_scale.py
+	$(BIN)/python benchmarks/agent_small.py
+	$(BIN)/python benchmarks/telemetry_cost.py
+	$(BIN)/python benchmarks/serve_load.py
+
+# A hundred agents behind a proxy that spoils nearly every third answer, through four releases and back: minutes. The
+# tests do less of the same. FAULTS: agents, releases, share of spoiled answers, seed.
+FAULTS ?= 100 4 0.3 7
+faults: env
+	PYTHONPATH=.:tests:tests/agent $(BIN)/python tests/agent/fault_fleet.py $(FAULTS)
 
 # Every shipped scenario with ten million simulated devices, beside the policies that users have today; writes the tables
 # of docs/rollouts.md. Takes about twenty minutes on two cores.
@@ -83,5 +95,5 @@ simulate: env
 # Debian programs and npm packages that some tests measure us against; those tests skip with their reason where they are
 # missing. Packages named in tests/<part>/peers/ are installed below .peers/<part>/.
 peers:
-	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends qemu-user prometheus; else echo "peers: needs apt-get and root; skipped"; fi
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends qemu-user prometheus swupdate nginx-light wrk; else echo "peers: needs apt-get and root; skipped"; fi
 	if command -v npm >/dev/null; then for part in tests/*/peers; do into=.peers/$$(basename $$(dirname $$part)); mkdir -p $$into && cp -R $$part/. $$into && npm ci --silent --prefix $$into || exit 1; done; else echo "peers: needs npm; skipped"; fi

@@ -10,8 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ddi_pages import attributes, calls, feedback
+from fault_pages import bounds, crash_points, faults
 from gate_pages import gates
 from guardrail_pages import deciding, guardrails, time_limits
+from key_pages import attacks, conformance
+from protocol_pages import PARTS
 from recipe_pages import stages
 from sandbox_pages import escapes
 
@@ -151,6 +155,9 @@ GENERATED = {
     ("docs/architecture.md", "phases"): phases,
     ("docs/kinds.md", "kinds"): kinds,
     ("docs/gates.md", "gates"): gates,
+    ("docs/hawkbit.md", "attributes"): attributes,
+    ("docs/hawkbit.md", "calls"): calls,
+    ("docs/hawkbit.md", "feedback"): feedback,
     ("docs/ledger.md", "events"): events,
     ("docs/ledger.md", "flaws"): flaws,
     ("docs/guardrails.md", "guardrails"): guardrails,
@@ -158,6 +165,12 @@ GENERATED = {
     ("docs/guardrails.md", "deciding"): deciding,
     ("docs/reproducibility.md", "stages"): stages,
     ("docs/sandbox.md", "escapes"): escapes,
+    ("docs/faults.md", "crash-points"): crash_points,
+    ("docs/faults.md", "faults"): faults,
+    ("docs/faults.md", "bounds"): bounds,
+    ("docs/keys.md", "attacks"): attacks,
+    ("docs/keys.md", "conformance"): conformance,
+    **{("docs/protocol.md", f"protocol-{name}"): part for name, part in PARTS.items()},
     ("README.md", "verbs"): verbs,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,23 @@ from sqlalchemy import Engine
 from muster.attest.state_keys import StateKeys
 from muster.observe.storage import metadata, open_storage, writing
 from muster.plan.world import Published
-from muster.serve.application import ServeFolders, build_application
+from muster.serve.application import ANYONE, ServeFolders, build_application
 from muster.serve.fleet_view import FleetView
+from muster.serve.guard import Access
 from muster.serve.server import run_server
 
 SECRET = "s" * 43
 
 
 class Site:
-    """A server on a state folder, and an HTTP client."""
+    """A server on a state folder, and an HTTP client. `around` is put around the application."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(
+        self, state: Path, access: Access = ANYONE, around: Callable[[Any], Any] = lambda inner: inner
+    ) -> None:
         self.state = state
+        self.access = access
+        self.around = around
         self.published = Published()
         self.keys = StateKeys.of(state)
         self.keys.make()
@@ -35,7 +41,9 @@ class Site:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.http = urllib3.PoolManager(retries=urllib3.Retry(connect=50, backoff_factor=0.05), timeout=10)
+        self.http = urllib3.PoolManager(
+            retries=urllib3.Retry(connect=50, backoff_factor=0.05, respect_retry_after_header=False), timeout=10
+        )
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -44,14 +52,18 @@ class Site:
         self._stopped = asyncio.Event()
         self._ready.set()
         tokens = self.keys.enrolment_token_path, self.keys.operator_token_path
-        folders = ServeFolders(self.state / "public", *tokens, self.state / "store")
+        folders = ServeFolders(
+            self.state / "public", *tokens, self.state / "store", self.state, self.keys.gateway_token_path
+        )
         view = FleetView(self.engine, lambda: self.published)
-        application = build_application(self.engine, view, folders, timedelta(minutes=1))
-        await run_server(application, "127.0.0.1", self.port, self._stopped)
+        application = build_application(self.engine, view, folders, timedelta(minutes=1), access=self.access)
+        await run_server(self.around(application), folders.public, "127.0.0.1", self.port, self._stopped)
 
     def start(self) -> None:
         self._thread.start()
         self._ready.wait()
+        # Retried until it listens: not every client of a test would.
+        assert self.ask("GET", "/healthz")[0] == 200
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)

@@ -16,7 +16,10 @@ CLEAN = sorted(
             for folder in ("build", "check", "source")
             for path in (PACKAGE / folder).glob("*.py")
         ),
-        *(Path("apply", f"{name}.py") for name in ("publish", "tuf_keys", "tuf_metadata", "key_setup", "static_files")),
+        *(
+            Path("apply", f"{name}.py")
+            for name in ("publish", "tuf_keys", "tuf_metadata", "key_rotation", "key_setup", "static_files")
+        ),
         *(Path("cli", f"{name}.py") for name in ("check", "init", "keys", "rollback", "verify")),
     ]
 )

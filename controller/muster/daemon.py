@@ -32,6 +32,7 @@ from muster.apply.holds import forget, load_holds, named_anew
 from muster.apply.identity import Identity
 from muster.apply.key_uses import KeyUses
 from muster.apply.own_forge import own_forge
+from muster.apply.packages import Packages
 from muster.apply.prepare import Prepared, Rebuilder
 from muster.apply.proposals import Proposals, load_proposals
 from muster.apply.publish import Publisher
@@ -59,7 +60,7 @@ from muster.plan.conditions import (
     ready,
     served_condition,
 )
-from muster.plan.describe import loop_body, plan_body, release_pins
+from muster.plan.describe import enrolment_terms, loop_body, plan_body, release_pins
 from muster.plan.documents import longest_polls
 from muster.plan.drifted import Drift
 from muster.plan.judged_since import judged_since
@@ -131,6 +132,7 @@ class Controller:
         self._steps = PublishedSteps()
         self._rebuilder = Rebuilder(state, settings.sandbox)
         self._prepared = Prepared(store, state / "signatures", signing_key)
+        self._packages = Packages(self.engine, state, self.publisher, key_uses.enter)
         self._telling = Telling(self._repository)
         self.courier = Courier(self.engine, Surroundings.of(networks(settings.alert_networks), state, self._signer))
         signer = CommitSigner(signing_key, key_uses.enter)
@@ -178,6 +180,7 @@ class Controller:
         plan = make_plan(fleet, asked(fleet, self._world(fleet, now), os.environ, now), now)
         self._events.decided(plan, now)
         failed = self._executor.execute(plan, fleet, now)
+        conditions += self._packages.settle(fleet, now)
         self._say(conditions, plan, fleet, failed, now)
         return Tick(plan, failed)
 
@@ -345,6 +348,7 @@ class Controller:
                 )
                 classes = {item.metadata.name: list(item.spec.models) for item in fleet.device_classes}
                 write_status(connection, "classes", classes, now)
+                write_status(connection, "enrolment", enrolment_terms(fleet), now)
                 write_status(connection, "polls", longest_polls(world.published), now)
 
 

@@ -10,15 +10,18 @@ import socket
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import uvloop
 from starlette.applications import Starlette
 
 from muster.apply.state_folder import hold_state
 from muster.attest.state_keys import StateKeys
 from muster.daemon import Controller, Loop, Settings, Tick
 from muster.kinds.errors import Unusable
-from muster.serve.application import ServeFolders, build_application
+from muster.serve.application import ANYONE, ServeFolders, build_application
 from muster.serve.fleet_view import FleetView
+from muster.serve.guard import Access
 from muster.serve.metrics import TICK_SECONDS, TICKS
 from muster.serve.server import run_server
 from muster.source.watch import watch_refs
@@ -29,13 +32,13 @@ log = logging.getLogger("muster")
 PATIENCE_INTERVALS = 5
 
 
-def run_process(settings: Settings, host: str, port: int) -> int:
+def run_process(settings: Settings, host: str, port: int, access: Access = ANYONE) -> int:
     """Serve and reconcile until SIGTERM or SIGINT; 0 after a clean end."""
     with hold_state(settings.state):
-        return _run_held(settings, host, port)
+        return _run_held(settings, host, port, access)
 
 
-def _run_held(settings: Settings, host: str, port: int) -> int:
+def _run_held(settings: Settings, host: str, port: int, access: Access) -> int:
     _refuse_taken_address(host, port)
     loop = Loop(settings)
     keys = StateKeys.of(settings.state)
@@ -43,16 +46,22 @@ def _run_held(settings: Settings, host: str, port: int) -> int:
         loop.controller.engine,
         FleetView(loop.controller.engine, loop.controller.publisher.published),
         ServeFolders(
-            settings.state / "public", keys.enrolment_token_path, keys.operator_token_path, settings.state / "store"
+            settings.state / "public",
+            keys.enrolment_token_path,
+            keys.operator_token_path,
+            settings.state / "store",
+            settings.state,
+            keys.gateway_token_path,
         ),
         patience=max(settings.interval * PATIENCE_INTERVALS, timedelta(seconds=60)),
         wake=loop.wake,
+        access=access,
     )
     thread = threading.Thread(target=loop.run, args=(_log_tick,), name="loop", daemon=True)
     log.info("muster serves on http://%s:%s and reconciles %s", host, port, settings.repository)
     with watch_refs(settings.repository, loop.wake):
         thread.start()
-        asyncio.run(_serve(application, host, port))
+        uvloop.run(_serve(application, settings.state / "public", host, port))
         log.info("stopping: the tick that runs is finished first")
         loop.stop()
         thread.join()
@@ -100,12 +109,12 @@ def _refuse_taken_address(host: str, port: int) -> None:
             ) from error
 
 
-async def _serve(application: Starlette, host: str, port: int) -> None:
+async def _serve(application: Starlette, public: Path, host: str, port: int) -> None:
     stopped = asyncio.Event()
     running = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         running.add_signal_handler(number, stopped.set)
-    await run_server(application, host, port, stopped)
+    await run_server(application, public, host, port, stopped)
 
 
 def _log_tick(done: Tick | None, seconds: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,7 @@ from muster.agent.device import Surroundings
 from muster.agent.enrol import enrol
 from muster.agent.folder import DeviceFolder
 from muster.agent.identity import make_identity
+from muster.agent.journal import Slot
 from muster.agent.moment import Moment
 from muster.agent.runtime import OnnxRuntime, Runtime
 from muster.agent.server import Answer
@@ -249,8 +250,17 @@ class SimulatedServer:
     """Requests whose path contains this get no answer."""
     cut_after: int | None = None
     """Bodies end after this many bytes, as if the line went dead."""
+    cut_for: str = ".tar"
+    """It does so for paths that end in this."""
+    chunk: int = 256
+    """Bytes that come at once."""
     ignores_range: bool = False
     has_etags: bool = True
+    etag: str | None = None
+    """What every file is tagged with; None: a tag of its own."""
+    status: int | None = None
+    """What every GET is answered with, and `retry_after`."""
+    headers: list[Mapping[str, str]] = field(default_factory=list)
     reports_status: int = 200
     retry_after: str | None = None
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -258,25 +268,34 @@ class SimulatedServer:
     batches: list[int] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)
+    next_secrets: dict[str, str] = field(default_factory=dict)
+    told: dict[str, object] = field(default_factory=dict)
+    """What answers to reports tell besides."""
     enrol_dies_after_taking: bool = False
+    secret_dies_after_taking: bool = False
     last_sequence: int = 0
 
     @contextmanager
     def get(self, path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
         self.requests.append(("GET", path))
+        self.headers.append(dict(headers))
         if self.away or (self.away_for and self.away_for in path):
             raise server_away("the simulated server is away")
+        if self.status:
+            yield Answer(self.status, {"retry-after": self.retry_after} if self.retry_after else {}, iter([b"away"]))
+            return
         data = self.repository.files.get(path)
         if data is None:
             yield Answer(404, {}, iter([b"not found"]))
             return
-        etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+        etag = self.etag or f'"{hashlib.sha256(data).hexdigest()[:16]}"'
         tags = {"etag": etag} if self.has_etags else {}
         if self.has_etags and headers.get("If-None-Match") == etag:
             yield Answer(304, tags, iter([]))
             return
         status, start = 200, 0
-        if (wanted := headers.get("Range")) and not self.ignores_range:
+        is_same = headers.get("If-Range", etag) == etag
+        if (wanted := headers.get("Range")) and is_same and not self.ignores_range:
             self.ranges.append(wanted)
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
             status, tags["content-range"] = 206, f"bytes {start}-{len(data) - 1}/{len(data)}"
@@ -284,18 +303,35 @@ class SimulatedServer:
 
     def _chunks(self, data: bytes, path: str) -> Iterator[bytes]:
         sent = 0
-        for place in range(0, len(data), 256):
-            if self.cut_after is not None and path.endswith(".tar") and sent >= self.cut_after:
+        for place in range(0, len(data), self.chunk):
+            if self.cut_after is not None and path.endswith(self.cut_for) and sent >= self.cut_after:
                 raise server_away("the simulated line went dead")
-            yield data[place : place + 256]
-            sent += 256
+            yield data[place : place + self.chunk]
+            sent += self.chunk
 
     def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         self.requests.append(("POST", path))
         if self.away:
             raise server_away("the simulated server is away")
         value = json.loads(body)
+        if path == "/v1/secret":
+            return self._announce(value, headers)
         return self._enrol(value) if path == "/v1/enrol" else self._take(value, headers)
+
+    def _announce(self, value: dict[str, str], headers: Mapping[str, str]) -> Answer:
+        if (device_id := self._caller(headers)) is None:
+            return _json(401, {"error": "unknown"})
+        self.next_secrets[device_id] = value["secret"]
+        if self.secret_dies_after_taking:
+            raise server_away("the answer was lost")
+        return _json(200, {"device_id": device_id})
+
+    def _caller(self, headers: Mapping[str, str]) -> str | None:
+        """Whose secret it is; the first use of a new one ends the old."""
+        device_id, _, secret = headers["Authorization"].removeprefix("Bearer ").rpartition(":")
+        if self.next_secrets.get(device_id) == secret:
+            self.secrets[device_id] = self.next_secrets.pop(device_id)
+        return device_id if self.secrets.get(device_id) == secret else None
 
     def _enrol(self, value: dict[str, object]) -> Answer:
         if value["token"] != TOKEN:
@@ -309,15 +345,14 @@ class SimulatedServer:
         if self.reports_status != 200:
             extra = {"retry-after": self.retry_after} if self.retry_after else {}
             return Answer(self.reports_status, extra, iter([b"{}"]))
-        device_id, _, secret = headers["Authorization"].removeprefix("Bearer ").rpartition(":")
-        if self.secrets.get(device_id) != secret:
+        if self._caller(headers) is None:
             return _json(401, {"error": "unknown"})
         reports = [Report.model_validate_json(json.dumps(value)) for value in values]
         new = [report for report in reports if report.sequence > self.last_sequence]
         self.batches.append(len(reports))
         self.reports += new
         self.last_sequence = max([self.last_sequence, *(report.sequence for report in new)])
-        return _json(200, {"accepted": len(reports), "new": len(new), "last_sequence": self.last_sequence})
+        return _json(200, {"accepted": len(reports), "new": len(new), "last_sequence": self.last_sequence, **self.told})
 
 
 def _json(status: int, value: object) -> Answer:
@@ -335,6 +370,8 @@ class Bench:
     frames_per_tick: int = 0
     seconds: float = 0.0
     free_bytes: int = 2**40
+    first_load: Callable[[Path, Slot], None] = lambda _place, _slot: None
+    mirrors: Mapping[str, SimulatedServer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.server = SimulatedServer(self.repository)
@@ -358,7 +395,12 @@ class Bench:
     def start(self) -> Agent:
         """Start the agent on the folder, as after a boot."""
         surroundings = Surroundings(
-            self.server, self.runtime, free_bytes=lambda _folder: self.free_bytes, thermal_state=lambda: "nominal"
+            self.server,
+            self.runtime,
+            self.mirrors,
+            free_bytes=lambda _folder: self.free_bytes,
+            thermal_state=lambda: "nominal",
+            first_load=self.first_load,
         )
         self.agent = Agent(
             self.folder, surroundings, self.now, frames=self.frames, frames_per_tick=self.frames_per_tick

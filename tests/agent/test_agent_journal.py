@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,98 +18,6 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 class SimulatedKill(BaseException):
     """The process ends here."""
-
-
-@contextmanager
-def killed_at(monkeypatch: pytest.MonkeyPatch, count: int) -> Iterator[list[str]]:
-    """Every call that makes something durable may be the last. The list names those that came before it."""
-    calls: list[str] = []
-
-    def dying(name: str, real):
-        def call(*arguments, **keywords):
-            calls.append(name)
-            if len(calls) > count:
-                raise SimulatedKill(name)
-            return real(*arguments, **keywords)
-
-        return call
-
-    with monkeypatch.context() as patch:
-        for name in ("fsync", "replace", "rename", "link", "mkdir", "unlink"):
-            patch.setattr(os, name, dying(name, getattr(os, name)))
-        yield calls
-
-
-def _promote_once(bench: Bench) -> None:
-    bench.start()
-    bench.tick()
-    bench.tick(WINDOW_SECONDS)
-
-
-def _new_bench(path: Path) -> tuple[Bench, object, object]:
-    path.mkdir()
-    bench = Bench(path)
-    first, second = build("1.0.0"), build("1.1.0", sharpness=9)
-    bench.start()
-    bench.confirm(first)
-    bench.repository.publish(2, [second.entry(2), first.entry(1)], artifacts=(first, second))
-    return bench, first, second
-
-
-def test_a_kill_at_any_step_of_a_promotion_leaves_a_device_that_serves_and_gets_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed at the n-th durable call, for every n: after the restart a whole model runs, and the next rounds end as
-    they would have; no report is lost or told twice.
-    """
-    wanted = ["offered", "downloaded", "verified", "loaded", "activated", "confirmed", "healthy"]
-    for count in range(1_000):
-        bench, first, second = _new_bench(tmp_path / str(count))
-        with killed_at(monkeypatch, count) as calls:
-            try:
-                _promote_once(bench)
-                died = False
-            except SimulatedKill:
-                died = True
-        bench.server.away = True
-        bench.start()
-        assert bench.running in (hash_of(first), hash_of(second)), f"nothing runs after {calls[-1]} {count}"
-        bench.server.away = False
-        for _ in range(3):
-            bench.tick(WINDOW_SECONDS)
-        assert second.artifact == bench.state.confirmed.artifact
-        assert bench.state.trial is None
-        assert bench.agent.device.state.downloads == 2
-        story = [phase for phase, _ in bench.story(second)]
-        assert wanted == [phase for place, phase in enumerate(story) if phase not in story[:place]]
-        if not died:
-            break
-    assert count > 40, f"only {count} durable calls were found"
-
-
-def test_a_kill_at_any_step_of_a_rollback_ends_on_the_confirmed_release(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As above, for the way back."""
-    for count in range(1_000):
-        bench, first, second = _new_bench(tmp_path / str(count))
-        _promote_once(bench)
-        bench.repository.publish(3, [first.entry(3)], artifacts=(first,))
-        with killed_at(monkeypatch, count):
-            try:
-                bench.tick()
-                died = False
-            except SimulatedKill:
-                died = True
-        bench.start()
-        bench.tick()
-        bench.tick()
-        assert hash_of(first) == bench.running
-        assert bench.agent.device.state.downloads == 2
-        assert "rolled-back" in [phase for phase, _ in bench.story(second)]
-        if not died:
-            break
-    assert count > 5
 
 
 def test_a_trial_is_resumed_after_a_restart_and_its_window_begins_again(bench: Bench) -> None:

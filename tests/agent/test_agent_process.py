@@ -19,13 +19,18 @@ import pytest
 from agent_simulator import CLASS_NAME, MODEL_NAME, TOKEN, Repository, SimulatedServer, build, hash_of
 from click.testing import CliRunner
 
+from muster.agent.folder import DeviceFolder
 from muster.agent.http_server import HttpServer
+from muster.agent.journal import read_journal
+from muster.agent.rehash import Rehash
 from muster.agent.setbacks import Postponed
+from muster.agent.slots import Slots
 from muster.artifacts.tensors import dump_tensors
 from muster.cli import exit_code_of
 from muster.cli.agent import agent
 
 PATIENCE = 20.0
+KILLS = 32
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -42,7 +47,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/drip":
             self._drip()
             return
-        headers = {name: value for name, value in self.headers.items() if name in ("If-None-Match", "Range")}
+        headers = {
+            name: value for name, value in self.headers.items() if name in ("If-None-Match", "Range", "If-Range")
+        }
         with self.lock, self.simulated.get(self.path, headers) as answer:
             self._answer(answer.status, dict(answer.headers), b"".join(answer.chunks))
 
@@ -74,20 +81,26 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[tuple[SimulatedServer, str]]:
     simulated = SimulatedServer(Repository())
+    with _over_http(simulated) as url:
+        yield simulated, url
+
+
+@contextlib.contextmanager
+def _over_http(simulated: SimulatedServer) -> Iterator[str]:
     handler = type("BoundHandler", (Handler,), {"simulated": simulated})
     http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     http.daemon_threads = True
     thread = threading.Thread(target=lambda: http.serve_forever(0.02), daemon=True)
     thread.start()
-    yield simulated, f"http://127.0.0.1:{http.server_port}"
+    yield f"http://127.0.0.1:{http.server_port}"
     http.shutdown()
     http.server_close()
     thread.join()
 
 
-def _enrol(url: str, folder: Path, root: Path, device_id: str) -> None:
+def _enrol(url: str, folder: Path, root: Path, device_id: str, *options: str) -> None:
     arguments = ["enrol", "--folder", str(folder), "--server", url, "--device-id", device_id, "--root", str(root)]
-    arguments += ["--device-class", CLASS_NAME, "--model", MODEL_NAME, "--label", "site=north"]
+    arguments += ["--device-class", CLASS_NAME, "--model", MODEL_NAME, "--label", "site=north", *options]
     done = CliRunner().invoke(agent, arguments, env={"MUSTER_TOKEN": TOKEN}, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert TOKEN not in done.output
@@ -165,6 +178,78 @@ def test_two_devices_in_one_process_survive_sigkill_and_drain_on_sigterm(
         assert {"offered", "downloaded", "verified", "loaded", "activated", "confirmed", "healthy"} <= set(phases)
 
 
+def test_a_device_that_is_killed_dozens_of_times_serves_whole_models_and_gets_there(
+    tmp_path: Path, server: tuple[SimulatedServer, str]
+) -> None:
+    """Real processes and real onnxruntime, SIGKILL at random times while four releases come: every restart finds a
+    journal and serves what it says, and in the end the last release is confirmed.
+    """
+    simulated, url = server
+    root = tmp_path / "root.json"
+    root.write_bytes(simulated.repository.root)
+    folder = tmp_path / "one"
+    _enrol(url, folder, root, "one")
+    releases = [build(f"1.{number}.0", sharpness=8.0 + number) for number in range(5)]
+    entries = [
+        built.entry(since).model_copy(update={"health_window": 100_000}) for since, built in enumerate(releases, 1)
+    ]
+    simulated.repository.publish(1, entries[:1], artifacts=(releases[0],))
+    killer = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("killed_agents.py")), str(folder), "7", str(KILLS), "0.6"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with killer:
+        for number, line in enumerate(killer.stdout):
+            assert line.split() == [str(number), str(int(signal.SIGKILL))]
+            _must_be_whole(folder)
+            if (number + 1) % (KILLS // 4) == 0:
+                published = (number + 1) // (KILLS // 4)
+                simulated.repository.publish(published + 1, [entries[published]], artifacts=(releases[published],))
+    assert killer.returncode == 0
+    assert number == KILLS - 1
+    with _running([folder]) as child:
+        _until(lambda: _status(folder)["models"][0]["running"] == releases[-1].release, "the last release")
+        _until(lambda: _status(folder)["models"][0]["state"] == "confirmed", "it is confirmed")
+        child.send_signal(signal.SIGTERM)
+        child.communicate(timeout=PATIENCE)
+    known = {None, *map(hash_of, releases)}
+    assert {report.model_hash for report in simulated.reports} <= known
+    sequences = [report.sequence for report in simulated.reports]
+    assert sorted(set(sequences)) == sequences
+
+
+def test_a_device_takes_its_artifact_from_the_mirror_that_it_was_given(
+    tmp_path: Path, server: tuple[SimulatedServer, str]
+) -> None:
+    """Through the program: `enrol --mirror`, then `run` with a cap on bandwidth. The server gives no artifact."""
+    simulated, url = server
+    mirror = SimulatedServer(simulated.repository)
+    root, folder = tmp_path / "root.json", tmp_path / "one"
+    root.write_bytes(simulated.repository.root)
+    first = build("1.0.0")
+    simulated.repository.publish(1, [first.entry(1)], artifacts=(first,))
+    simulated.away_for = f"{first.artifact[7:]}.tar"
+    with _over_http(mirror) as place:
+        _enrol(url, folder, root, "one", "--mirror", place)
+        with _running([folder], "--bandwidth", "64KiB") as child:
+            _until(lambda: _status(folder)["models"][0]["running"] == first.release, "the release")
+            child.send_signal(signal.SIGTERM)
+            child.communicate(timeout=PATIENCE)
+    assert [path for _, path in mirror.requests if not path.endswith(".tar")] == []
+    assert {method for method, _ in mirror.requests} == {"GET"}
+
+
+def _must_be_whole(folder: Path) -> None:
+    """The journal is read at the first attempt, and every slot that it counts on verifies."""
+    device = DeviceFolder(folder)
+    state, recovery = read_journal(device)
+    assert recovery in ("whole", "fresh")
+    for model in state.models.values():
+        for slot in (model.confirmed, model.previous, model.trial.slot if model.trial else None):
+            assert slot is None or Rehash(Slots(device).place(slot.artifact), slot).round() is None
+
+
 def _accept():
     from agent_simulator import _json
 
@@ -189,6 +274,8 @@ def test_status_is_shown_as_text(tmp_path: Path, server: tuple[SimulatedServer, 
         (["run", "--folder", "nothing"], "holds no enrolled device"),
         (["run", "--folder", "nothing", "--poll-interval", "5"], "--poll-interval: not a duration"),
         (["run", "--folder", "nothing", "--frames", "missing.tensors"], "cannot read missing.tensors"),
+        (["run", "--folder", "nothing", "--bandwidth", "64"], "--bandwidth: not a size"),
+        (["run", "--folder", "nothing", "--bandwidth", "100B"], "--bandwidth: 100B is too little"),
     ],
 )
 def test_bad_usage_is_told_without_a_traceback(

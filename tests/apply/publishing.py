@@ -25,6 +25,8 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 PRIVATE = new_private_key()
 PUBLIC = public_half(PRIVATE)
 STRANGER = new_private_key()
+YEAR_OFF_LINE = 40
+"""Versions of the root that a device missed which was off-line for a year."""
 
 
 def artifact(folder: Path, version: str, private_key: bytes = PRIVATE) -> PublishedArtifact:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +19,7 @@ STEPS = {"open", "os.rename", "os.link", "os.remove", "os.mkdir", "tempfile.mkst
 KILLED = 9
 
 
-def run_killed_at(step: int, public: Path, action: Callable[[], object]) -> bool:
+def run_killed_at(step: int, public: Path, action: Callable[[], object], steps: Collection[str] = STEPS) -> bool:
     """Run `action` in a child that dies before its `step`-th file operation. True if it got to the end before."""
     child = os.fork()
     if child == 0:
@@ -27,7 +27,7 @@ def run_killed_at(step: int, public: Path, action: Callable[[], object]) -> bool
 
         def hook(event: str, arguments: tuple[object, ...]) -> None:
             nonlocal seen
-            if event in STEPS and any(str(argument).startswith(str(public)) for argument in arguments):
+            if event in steps and any(str(argument).startswith(str(public)) for argument in arguments):
                 seen += 1
                 if seen == step:
                     os._exit(KILLED)

@@ -33,6 +33,7 @@ def site(module_site: Site) -> Site:
     module_site.empty()
     with writing(module_site.engine) as connection:
         write_status(connection, "releases", {NEW: {"model_hash": "a", "config_version": "b", "artifact": "c"}}, now())
+        write_status(connection, "declared", {"commit": "d" * 40}, now())
     return module_site
 
 
@@ -112,6 +113,9 @@ def test_the_token_is_asked_for_and_bodies_are_bounded(site: Site) -> None:
     assert site.ask("POST", "/v1/suspend", body="[]", headers=token)[0] == 422
     assert site.ask("POST", "/v1/resume", body=body[:-1] + ', "more": 1}', headers=token)[0] == 422
     assert site.ask("GET", "/v1/suspend", headers=token)[0] == 405
+    for edge in ("0001-01-01T00:00:52+20:12", "9999-12-31T23:59:59-20:12"):
+        answer = site.ask("POST", "/v1/suspend", body=body[:-1] + f', "until": "{edge}"}}', headers=token)
+        assert (answer[0], "years" in answer[1]["error"]) == (422, True)
 
 
 def test_nobody_answers(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

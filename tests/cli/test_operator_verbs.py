@@ -242,6 +242,6 @@ def test_drift_is_listed_and_described(site: Site, capsys: pytest.CaptureFixture
     assert (code, [(item["devices"], item["names"]) for item in said["items"]]) == (1, [(1, ["b"])])
     assert exit_code_of(["get", "drift", "--server", site.url, "--state", str(site.state)]) == 1
     assert "\tartifact\tffffffffffff\t1\tCorrect\t" in capsys.readouterr().out
-    (shown,) = ask(site, capsys, "describe", "device", "b")[1]
+    (shown,) = ask(site, capsys, "describe", "device", "b")[1]["models"]
     assert (shown["drift"]["difference"]["field"], shown["drift"]["since"]) == ("artifact", NOW.isoformat())
-    assert ask(site, capsys, "describe", "device", "a")[1][0]["drift"] is None
+    assert ask(site, capsys, "describe", "device", "a")[1]["models"][0]["drift"] is None

@@ -13,8 +13,9 @@ from jsonschema.exceptions import ValidationError
 from muster.cli import exit_code_of
 from muster.kinds.fleet import KINDS
 from muster.review.reports.as_data import schema_text
+from muster.serve.application import OPENAPI_FILE, openapi_text
 from muster.source.layout import FOLDERS, kind_at
-from muster.source.schema import schema_file, schema_files, schema_of
+from muster.source.schema import DELTA_INDEX_FILE, delta_index_text, schema_file, schema_files, schema_of
 from scratch_fleet import fleet_files, release_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,8 @@ DECLARED = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("
 def test_schemas_are_in_step():
     """What is committed is what the kinds and the report say now (`muster schemas` writes it)."""
     kept = {path.name: path.read_text() for path in (ROOT / "schemas").glob("*.json")}
-    assert kept == schema_files() | {"judgement.json": schema_text()}
+    others = {"judgement.json": schema_text(), OPENAPI_FILE: openapi_text(), DELTA_INDEX_FILE: delta_index_text()}
+    assert kept == schema_files() | others
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 import muster.agent
+from muster.kinds import ddi_feedback
 from muster.kinds.digest import ErrorCode
 from muster.kinds.error_codes import ERROR_CODES
 
@@ -17,7 +18,7 @@ AGENT = Path(next(iter(muster.agent.__path__)))
 # Which argument of a call is a code.
 CALLS = {"StepFailed": 0, "Postponed": 0, "Unhealthy": 0, "Keep": 0, "_leave_trial": 0, "Event": 2, "_with": 1}
 # Text of the agent's that looks like a code and is none: keys of what it sends, reads and keeps.
-OTHER = {"device_id", "device_class", "last_sequence", "waits_until"}
+OTHER = {"device_id", "device_class", "error_code", "last_sequence", "vouched_by", "waits_until"}
 LOOKS_LIKE_ONE = re.compile(r"[a-z]+(_[a-z]+)+")
 
 
@@ -46,7 +47,7 @@ def codes_in_calls() -> set[str]:
 def test_every_code_that_a_call_gives_is_listed() -> None:
     """Whatever the agent raises, keeps or reports as a code has a meaning in the list."""
     found = codes_in_calls()
-    assert {"load_failed", "server_away", "low_confidence", "quarantined"} <= found
+    assert {"load_failed", "artifact_missing", "low_confidence", "quarantined"} <= found
     assert found - ERROR_CODES.keys() == set()
 
 
@@ -57,8 +58,9 @@ def test_every_text_that_looks_like_a_code_is_one() -> None:
 
 
 def test_every_listed_code_is_one_of_the_agent() -> None:
-    """The list has no code that no device can report."""
-    said = {text for tree in trees() for text in texts(tree)}
+    """The list has no code that no device can report, be it by an update client."""
+    clients = ast.parse(Path(ddi_feedback.__file__).read_text())
+    said = {text for tree in (*trees(), clients) for text in texts(tree)}
     assert ERROR_CODES.keys() - said == set()
 
 

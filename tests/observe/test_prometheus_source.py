@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,13 @@ from muster.observe.storage import open_storage, writing
 from muster.plan.metric_source import CannotTell
 from muster.serve.metrics import render
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+
+@cache
+def begun() -> datetime:
+    """When the real Prometheus is first asked for: it goes by its own clock, and answers about the last minutes."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
 MISSING = [program for program in ("prometheus", "promtool") if shutil.which(program) is None]
 needs_prometheus = pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} missing: make peers")
 
@@ -42,13 +49,13 @@ def exposition(folder: Path) -> str:
         lines.append(f"# TYPE {family.name} gauge")
         for sample in family.samples:
             labels = ",".join(f"{name}={json.dumps(value)}" for name, value in sample.labels.items())
-            lines.append(f"{sample.name}{{{labels}}} {sample.value} {NOW.timestamp()}")
+            lines.append(f"{sample.name}{{{labels}}} {sample.value} {begun().timestamp()}")
     return "\n".join([*lines, "# EOF", ""])
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Prometheus that has what the page said at `NOW`."""
+    """A Prometheus that has what the page said when it was `begun`."""
     folder = tmp_path_factory.mktemp("prometheus")
     (folder / "page").write_text(exposition(folder))
     (folder / "prometheus.yml").write_text("global: {}\n")
@@ -85,14 +92,14 @@ class TestPrometheus(SourceConformance):
 
     @pytest.fixture
     def source(self, address: str) -> Iterator[PrometheusSource]:
-        found = open_prometheus("theirs", address, None, lambda: NOW + timedelta(seconds=30))
+        found = open_prometheus("theirs", address, None, lambda: begun() + timedelta(seconds=30))
         yield found
         found.client.close()
 
     def test_old_counts_cannot_tell(self, address: str) -> None:
         """Scrapes that stopped an hour ago say nothing about now, and neither do those of a clock that is ahead."""
         for hours in (1, -1):
-            late = open_prometheus("theirs", address, None, lambda hours=hours: NOW + timedelta(hours=hours))
+            late = open_prometheus("theirs", address, None, lambda hours=hours: begun() + timedelta(hours=hours))
             assert isinstance(late.counts(question("failure-share")), CannotTell)
             late.client.close()
 
@@ -108,6 +115,7 @@ def vector(*samples: Any) -> bytes:
     return json.dumps({"status": "success", "data": {"resultType": "vector", "result": list(samples)}}).encode()
 
 
+NOW = datetime.now(UTC)
 FRESH = {"metric": {}, "value": [0, str(NOW.timestamp())]}
 CELL = {name: str(int(part)) if isinstance(part, int) else part for name, part in next(iter(TALLY))._asdict().items()}
 

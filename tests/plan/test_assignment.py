@@ -13,7 +13,7 @@ from muster.kinds.cohort import Selector
 from muster.kinds.desired import OrderedCohort
 from muster.plan.assignment import bucket, cohort_of, in_share
 
-VECTORS = json.loads(Path(__file__).with_name("vectors.json").read_text())["vectors"]
+VECTORS = json.loads((Path(__file__).resolve().parents[1] / "vectors/bucket.json").read_text())["vectors"]
 
 ids = st.text(min_size=1, max_size=64)
 

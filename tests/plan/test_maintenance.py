@@ -20,7 +20,7 @@ from muster.plan.judging import Judging, judging_of
 from muster.plan.maintenance import is_open, longest_wait, next_opening, next_switch, next_turn, turn_of
 from muster.plan.world import World
 
-VECTORS = json.loads(Path(__file__).with_name("turn_vectors.json").read_text())["vectors"]
+VECTORS = json.loads((Path(__file__).resolve().parents[1] / "vectors/turn.json").read_text())["vectors"]
 BERLIN, LORD_HOWE = ZoneInfo("Europe/Berlin"), ZoneInfo("Australia/Lord_Howe")
 ZONES = st.sampled_from(
     [BERLIN, LORD_HOWE, ZoneInfo("UTC"), ZoneInfo("America/New_York"), ZoneInfo("Africa/Casablanca"),

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from fleets import PUBLIC_KEY, make_class, make_fleet, make_release, pin
+import pytest
+
+from fleets import PUBLIC_KEY, make_class, make_fleet, make_policy, make_release, pin
 from muster.kinds.fleet import Fleet
 from muster.kinds.release import Rollout
 from muster.plan.exposures import exposures
@@ -59,6 +61,18 @@ def test_no_change_plans_nothing() -> None:
     """A second look at the same commit has nothing to do."""
     world = published(plan_for(make_fleet(OLD), READY), READY)
     assert plan_for(make_fleet(OLD), world).actions == ()
+
+
+@pytest.mark.parametrize(("tier", "logged"), [("production", False), ("regulated", True)])
+def test_devices_log_the_predictions_of_a_regulated_release(tier: str, *, logged: bool) -> None:
+    """The entry asks for it, and says nothing of it where nobody does: an agent of before reads it."""
+    release = make_release("1.0.0", ALL, tier=tier)
+    fleet = replace(make_fleet(release), policies=(make_policy(name=tier),))
+    step = plan_for(fleet, replace(READY, prepared=frozenset({release.pins}))).actions[0]
+    assert isinstance(step, Publish)
+    (entry,) = step.documents["meter-reader", "cam-day"].entries
+    assert logged is entry.log_predictions
+    assert logged is ("logPredictions" in entry.model_dump())
 
 
 def test_newest_first_and_nothing_below_a_full_release() -> None:

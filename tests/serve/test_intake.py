@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, select
 from muster.kinds.errors import Refused
 from muster.observe.status import write_status
 from muster.observe.storage import open_storage, status, writing
-from muster.serve.intake import BusyError, Intake
+from muster.serve.intake import HEAVIEST, BusyError, Intake
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -122,4 +123,32 @@ def test_the_loop_gets_the_lock_while_requests_keep_coming(tmp_path: Path) -> No
         return seen
 
     assert asyncio.run(main()) < 30
+    engine.dispose()
+
+
+def test_what_is_done_together_is_done_in_order_and_bounded(tmp_path: Path) -> None:
+    """Things of neighbouring requests come in one call, up to a weight; each request gets its own outcome."""
+    engine = open_storage(tmp_path)
+    calls: list[list[int]] = []
+
+    def together(_connection: Connection, things: Sequence[int], _now: datetime) -> list[Any]:
+        calls.append(list(things))
+        return [Refused("not this one") if thing == 3 else thing for thing in things]
+
+    async def main() -> list[Any]:
+        intake = Intake(engine, lambda: NOW)
+        weights = [1, 1, 1, 1, HEAVIEST - 2, 1, HEAVIEST * 2]
+        waiting = [intake.submit_together(together, n, weight) for n, weight in enumerate(weights)]
+        waiting.insert(2, intake.submit(lambda _c, _a: "alone"))
+        tasks = [asyncio.create_task(one) for one in waiting]
+        await asyncio.sleep(0)
+        intake.start()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        await intake.stop()
+        return outcomes
+
+    outcomes = asyncio.run(main())
+    assert calls == [[0, 1], [2, 3, 4], [5], [6]]
+    assert isinstance(outcomes.pop(4), Refused)
+    assert outcomes == [0, 1, "alone", 2, 4, 5, 6]
     engine.dispose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
@@ -12,18 +13,20 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import select
 
-from muster.agent.delivery import Delivery, deliver
+from muster.agent.delivery import Delivery, Told, deliver
 from muster.agent.http_server import HttpServer
 from muster.agent.journal import Spooled
 from muster.apply import ledger
 from muster.kinds.errors import Refused, TryAgain, Unusable
 from muster.kinds.telemetry import Report
+from muster.observe.inventory import announce_secret, remove
 from muster.observe.status import write_status
-from muster.observe.storage import writing
-from muster.serve.answers import HttpError
+from muster.observe.storage import running, writing
+from muster.serve.answers import HttpError, parsed
 from muster.serve.client import ControllerClient
-from muster.serve.device_routes import _parse, _reports
+from muster.serve.device_routes import _reports
 from sites import SECRET, Site, report
 
 PINS = {"model_hash": "sha256:" + "0" * 64, "config_version": "sha256:" + "1" * 64}
@@ -89,6 +92,37 @@ def test_a_report_is_taken_once(site: Site) -> None:
     assert site.report(report(1), report(2)) == (200, {"accepted": 2, "new": 0, "last_sequence": 2})
 
 
+def test_a_thousand_reports_come_as_lines(site: Site) -> None:
+    """One a line, with or without a break behind the last, each taken once; one that is wrong refuses them all."""
+    site.enrol()
+    lines = [json.dumps(report(n, p50_ms=float(n))).encode() for n in range(1, 1_001)]
+    headers = {"Authorization": f"Bearer dev-1:{SECRET}", "Content-Type": "application/x-ndjson; charset=utf-8"}
+    for wrong in (b"{}", b'{"sequence":\n1}', b"", b"1"):
+        body = b"\n".join([*lines[:5], wrong, lines[6]])
+        assert site.ask("POST", "/v1/reports", body=body, headers=headers)[0] == 422
+    assert site.ask("POST", "/v1/reports", body=b"\n".join([*lines, lines[0]]), headers=headers)[0] == 422
+    for end, new in ((b"", 1_000), (b"\n", 0), (b"\r\n", 0)):
+        said = site.ask("POST", "/v1/reports", body=b"\n".join(lines) + end, headers=headers)
+        assert said == (200, {"accepted": 1_000, "new": new, "last_sequence": 1_000})
+    with site.engine.connect() as connection:
+        assert list(connection.execute(select(running.c.p50_ms)).scalars()) == [1_000.0]
+
+
+def test_a_secret_that_held_before_does_not_hold_for_ever(site: Site) -> None:
+    """A device that reported with it is refused as soon as it is revoked, or its secret was replaced."""
+    site.enrol()
+    assert site.report(report(1))[0] == 200
+    with writing(site.engine) as connection:
+        announce_secret(connection, "dev-1", "n" * 43)
+    assert site.report(report(2))[0] == 200
+    assert site.report(report(3), token="dev-1:" + "n" * 43)[0] == 200
+    assert site.report(report(4))[0] == 401
+    assert site.report(report(4), token="dev-1:" + "n" * 43)[0] == 200
+    with writing(site.engine) as connection:
+        remove(connection, "dev-1")
+    assert site.report(report(5), token="dev-1:" + "n" * 43)[0] == 401
+
+
 def test_an_agent_that_fell_behind_is_told_where_to_go_on(site: Site) -> None:
     """Its own delivery, over HTTP: nothing counts as sent, and it learns the server's last number."""
     site.enrol()
@@ -97,7 +131,9 @@ def test_an_agent_that_fell_behind_is_told_where_to_go_on(site: Site) -> None:
     server = HttpServer(site.url)
     behind = deliver(server, "dev-1", SECRET, spooled, newest=8)
     assert (behind.gone, behind.behind) == (0, 1_000_000)
-    assert deliver(server, "dev-1", SECRET, spooled, newest=1_000_064) == Delivery(gone=2)
+    assert deliver(server, "dev-1", SECRET, spooled, newest=1_000_064) == Delivery(
+        gone=2, told=Told(last_sequence=1_000_000)
+    )
 
 
 def test_a_device_speaks_for_itself_only(site: Site) -> None:
@@ -150,7 +186,7 @@ def test_a_stranger_is_turned_away_before_anything_is_parsed_or_queued(site: Sit
 def test_a_hostile_body_earns_one_complaint() -> None:
     """260 kB of empty objects are not worth a million complaints: the first bad report ends the look at them."""
     with pytest.raises(HttpError) as refused:
-        asyncio.run(_parse(_reports.validate_json, b"[" + b",".join([b"{}"] * 80_000) + b"]"))
+        asyncio.run(parsed(_reports.validate_json, b"[" + b",".join([b"{}"] * 80_000) + b"]"))
     complaint = refused.value.__cause__
     assert isinstance(complaint, ValidationError)
     assert complaint.error_count() < 20
@@ -181,6 +217,28 @@ def test_published_files_support_ranges_and_etags_and_stay_in_their_folder(site:
     (folder / "link").symlink_to(site.keys.operator_token_path)
     for path in ("/tuf/../keys/operator-token", "/tuf/%2e%2e/keys/operator-token", "/tuf/targets/link"):
         assert site.ask("GET", path)[0] == 404, path
+
+
+def test_a_target_has_its_digest_for_a_tag_and_goes_on_only_under_it(site: Site) -> None:
+    """The same on every replica: neither the time of the file nor its length counts. Metadata has no such name."""
+    digest = "ab" * 32
+    folder = site.state / "public" / "targets" / "artifacts"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{digest}.x.tar"
+    path, tag = f"/tuf/targets/artifacts/{file.name}", f'"sha256:{digest}"'
+    for moment in (1, 2):
+        file.write_bytes(b"0123456789")
+        os.utime(file, (moment, moment))
+        answer = site.http.request("GET", site.url + path)
+        assert tag == answer.headers["etag"]
+        assert "immutable" in answer.headers["cache-control"]
+    assert site.ask("GET", path, headers={"If-None-Match": tag})[0] == 304
+    assert site.ask("GET", path, headers={"Range": "bytes=4-", "If-Range": tag}) == (206, b"456789")
+    assert site.ask("GET", path, headers={"Range": "bytes=4-", "If-Range": '"another"'}) == (200, b"0123456789")
+    metadata = site.state / "public" / "metadata"
+    metadata.mkdir(exist_ok=True)
+    (metadata / "timestamp.json").write_bytes(b"{}")
+    assert "cache-control" not in site.http.request("GET", site.url + "/tuf/metadata/timestamp.json").headers
 
 
 def test_operators_need_the_token_and_can_page(site: Site) -> None:

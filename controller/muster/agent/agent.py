@@ -12,20 +12,25 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from muster.agent.camera import Camera
-from muster.agent.delivery import Delivery, deliver
+from muster.agent.capture.desk import CaptureDesk
+from muster.agent.delivery import Delivery, Told, deliver
 from muster.agent.device import Device, Surroundings
 from muster.agent.folder import DeviceFolder
+from muster.agent.journal import read_journal, remove_leftovers
 from muster.agent.model_on_device import ModelOnDevice
 from muster.agent.moment import Moment
-from muster.agent.setbacks import Postponed, disk_full
+from muster.agent.setbacks import Postponed, disk_failed
+from muster.agent.trusted import TrustedTargets
 from muster.agent.worker import Worker
 from muster.artifacts.tensors import Tensor
 from muster.kinds.desired import DesiredDocument, desired_target
-from muster.kinds.errors import TryAgain
+from muster.kinds.errors import MusterError, TryAgain
 from muster.plan.assignment import BUCKETS, bucket
 
 DOCUMENT_LIMIT = 2**22
 DEFAULT_POLL_SECONDS = 30.0
+DIAGNOSTICS = "diagnostics"
+"""The model whose releases are golden diagnostic bundles: no camera's frames are for it, its golden inputs are all."""
 _NOT_ENROLLED = "not_enrolled"
 
 
@@ -66,9 +71,13 @@ class Agent:
         self._send_after = now.steady
         self._found: str | None = None
         device_id = self.device.identity.device_id
+        self.captures = CaptureDesk(
+            folder, surroundings.server, self.device.identity, lambda: f"Bearer {device_id}:{self.device.secret}"
+        )
         self.models = [
-            ModelOnDevice(self.device, name, Worker(_camera(frames, f"{device_id}/{name}"), on_error=on_error))
+            ModelOnDevice(self.device, name, Worker(camera, on_error=on_error, on_answer=self.captures.answered))
             for name in self.device.identity.models
+            for camera in [_camera(frames, device_id, name)]
         ]
 
     def start(self, now: Moment) -> None:
@@ -79,10 +88,15 @@ class Agent:
         for model in self.models:
             self._found = model.start(now) or self._found
         with contextlib.suppress(OSError):
+            remove_leftovers(self.device.folder)
             self._collect_garbage()
 
     def tick(self, now: Moment) -> Outcome:
         """One round: ask the server, follow, judge, report."""
+        self.device.steady = now.steady
+        for model in self.models:
+            # A verdict that cannot be written holds all the same.
+            self._found = model.look_at_files() or self._found
         setback = self._poll(now)
         for model in self.models:
             model.worker.work(self._frames_per_tick)
@@ -90,9 +104,9 @@ class Agent:
         problem = self._found or (setback.error_code if setback else None)
         with contextlib.suppress(TryAgain):
             self.device.note(problem)
-            for model in self.models:
-                model.report(problem)
-            self._found = None
+        for model in self.models:
+            model.report(problem)
+        self._found = None
         outcome = Outcome(
             problem=problem,
             reason=setback.message if setback else None,
@@ -101,7 +115,9 @@ class Agent:
             away=setback is not None and setback.error_code == "server_away",
             waits=", ".join(waits for model in self.models if (waits := _wait_of(model))) or None,
         )
-        return self._send(now, outcome)
+        outcome = self._send(now, outcome)
+        self.captures.turn(self._documents, now, away=outcome.away)
+        return outcome
 
     def watch(self, now: Moment) -> Outcome:
         """Between rounds: judge the trials, and tell the verdicts at once."""
@@ -119,6 +135,11 @@ class Agent:
             self.device.journal.save(self.device.state)
         return outcome
 
+    @property
+    def runs_all(self) -> bool:
+        """True if each of the models runs in some release, so that nothing hurries."""
+        return all(model.state.running for model in self.models)
+
     def next_verdict(self) -> float | None:
         """When the next trial can be judged, in seconds of the steady clock."""
         return min((end for model in self.models if (end := model.window_end) is not None), default=None)
@@ -127,40 +148,33 @@ class Agent:
         """The first thing that was in the way."""
         try:
             self._save_if_unsaved()
-            if self.device.trusted.refresh(now.wall):
+            if self.device.trusted.refresh(now):
                 self._documents = {}
         except Postponed as setback:
             return setback
         setbacks = [found for model in self.models if (found := self._follow(model, now))]
         with contextlib.suppress(OSError):
             self._collect_garbage()
-        return setbacks[0] if setbacks else None
+        return setbacks[0] if setbacks else self.device.trusted.doubt(now)
 
     def _follow(self, model: ModelOnDevice, now: Moment) -> Postponed | None:
         """What is in the way of one model does not hold up the others."""
         try:
             code = model.follow(self._document(model.name), now)
         except Postponed as setback:
-            return setback
+            return None if _is_usual(model.name, setback.error_code) else setback
         except TryAgain as error:
-            return disk_full(error.message)
+            return disk_failed(error.message, error)
         except OSError as error:
-            return disk_full(f"the disk refuses: {error.strerror}")
-        return Postponed(code, f"{model.name} stays as it is") if code else None
+            return disk_failed(f"the disk refuses: {error.strerror}", error)
+        if code is None or _is_usual(model.name, code):
+            return None
+        return Postponed(code, f"{model.name} stays as it is")
 
     def _document(self, model: str) -> DesiredDocument:
         if model in self._documents:
             return self._documents[model]
-        device_class = self.device.identity.device_class
-        data = self.device.trusted.read(desired_target(model, device_class), DOCUMENT_LIMIT)
-        if data is None:
-            raise Postponed("nothing_desired", f"no document for {model} on {device_class} is published")
-        try:
-            document = DesiredDocument.model_validate_json(data)
-        except ValidationError as error:
-            raise Postponed("document_invalid", "the desired document is not one that this agent can read") from error
-        if (document.model, document.device_class) != (model, device_class):
-            raise Postponed("document_invalid", "the desired document is that of another model or device class")
+        document = read_document(self.device.trusted, model, self.device.identity.device_class)
         self._documents[model] = document
         # Kept while a newer document is being fetched, and while the server is away.
         self._intervals[model] = document.poll_interval / 1_000_000
@@ -203,7 +217,16 @@ class Agent:
             device.surroundings.server, device.identity.device_id, device.secret, outbox, device.sequence
         )
         device.journal.hold(device.state.model_copy(update={"outbox": outbox[delivery.gone :]}))
+        if delivery.told is not None:
+            self._heed(delivery.told)
         return delivery
+
+    def _heed(self, told: Told) -> None:
+        """What cannot be done now is told again with the next answer."""
+        with contextlib.suppress(MusterError, OSError):
+            self.device.take_labels(told.labels)
+            if told.rotate:
+                self.device.rotate_secret()
 
     def _keep_spool(self) -> None:
         """What could not be sent must survive a restart."""
@@ -216,8 +239,31 @@ class Agent:
                 self.device.journal.save(self.device.state)
 
     def _collect_garbage(self) -> None:
-        states = self.device.state.models.values()
-        self.device.slots.keep(frozenset().union(*(state.kept for state in states)))
+        states = [*self.device.state.models.values()]
+        if self.device.journal.unsaved:
+            # A restart begins with what the disk says.
+            states += read_journal(self.device.folder)[0].models.values()
+        kept, staged = ((state.kept for state in states), (state.staged for state in states))
+        self.device.slots.keep(frozenset().union(*kept), frozenset().union(*staged))
+
+
+def read_document(trusted: TrustedTargets, model: str, device_class: str) -> DesiredDocument:
+    """What is desired. Raises `Postponed`: nothing_desired, document_invalid, and what `TrustedTargets.read` raises."""
+    data = trusted.read(desired_target(model, device_class), DOCUMENT_LIMIT)
+    if data is None:
+        raise Postponed("nothing_desired", f"no document for {model} on {device_class} is published")
+    try:
+        document = DesiredDocument.model_validate_json(data)
+    except ValidationError as error:
+        raise Postponed("document_invalid", "the desired document is not one that this agent can read") from error
+    if (document.model, document.device_class) != (model, device_class):
+        raise Postponed("document_invalid", "the desired document is that of another model or device class")
+    return document
+
+
+def _is_usual(model: str, code: str) -> bool:
+    """Diagnostics are for chosen cohorts: most devices, most of the time, have none."""
+    return model == DIAGNOSTICS and code == "nothing_desired"
 
 
 def _with(outcome: Outcome, problem: str | None = None, reason: str | None = None, waiting: int = 0) -> Outcome:
@@ -235,8 +281,8 @@ def _wait_of(model: ModelOnDevice) -> str | None:
     return f"{what}; it waits for its maintenance window and its turn until {state.waits_until}"
 
 
-def _camera(frames: Tensor | None, who: str) -> Camera | None:
+def _camera(frames: Tensor | None, device_id: str, model: str) -> Camera | None:
     """Devices that share a recording do not all start at its first frame."""
-    if frames is None:
+    if frames is None or model == DIAGNOSTICS:
         return None
-    return Camera(frames, bucket("camera", who) * len(frames) // BUCKETS)
+    return Camera(frames, bucket("camera", f"{device_id}/{model}") * len(frames) // BUCKETS)

@@ -18,7 +18,7 @@ from typing import Literal
 from muster.agent.journal import ModelState, Slot
 from muster.kinds.desired import DesiredDocument, Entry
 from muster.kinds.digest import version_key
-from muster.plan.assignment import choose
+from muster.plan.assignment import choose, without
 from muster.plan.drift import Runs, keeps
 
 
@@ -61,7 +61,7 @@ def decide(state: ModelState, document: DesiredDocument, device_id: str, labels:
         return Return(refuge, recalled=True, proven=True)
     if running and document.drift and (action := keeps(document.drift, _runs(running))):
         return Keep("undeclared") if action == "Warn" else Keep()
-    entry = choose(_without(document, state, halted), device_id, labels)
+    entry = choose(without(document, state.quarantine), device_id, labels)
     if entry is None:
         return Keep("quarantined" if choose(document, device_id, labels) else "nothing_desired")
     if running and running.artifact == entry.artifact.digest:
@@ -80,12 +80,6 @@ def is_older(entry: Entry, other: Entry) -> bool:
     return version_key(entry.version) < version_key(other.version)
 
 
-def is_quarantined(state: ModelState, entry: Entry) -> bool:
-    """True if the artifact failed here, and was not named again on purpose since."""
-    failed_at = state.quarantine.get(entry.artifact.digest)
-    return failed_at is not None and entry.since <= failed_at
-
-
 def _runs(slot: Slot) -> Runs:
     return Runs(slot.entry.model_hash, slot.entry.config_version, slot.entry.runtime_version)
 
@@ -97,11 +91,3 @@ def _is_refuge(slot: Slot, running: Slot, halted: set[str]) -> bool:
 
 def _is(slot: Slot, entry: Entry) -> bool:
     return slot.artifact == entry.artifact.digest
-
-
-def _without(document: DesiredDocument, state: ModelState, halted: set[str]) -> DesiredDocument:
-    """The document without what this device will not run, so that the entry below is taken instead."""
-    entries = tuple(
-        entry for entry in document.entries if entry.artifact.digest not in halted and not is_quarantined(state, entry)
-    )
-    return document.model_copy(update={"entries": entries})

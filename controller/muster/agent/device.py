@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from muster.agent.folder import DeviceFolder
-from muster.agent.identity import Identity, read_identity, read_root, read_secret
-from muster.agent.journal import DeviceState, Journal, ModelState
+from muster.agent.identity import (
+    Identity,
+    read_identity,
+    read_root,
+    read_secret,
+    read_set_labels,
+    write_set_labels,
+)
+from muster.agent.journal import DeviceState, Journal, ModelState, Slot
 from muster.agent.moment import Moment
+from muster.agent.rotation import rotate
 from muster.agent.runtime import Runtime
 from muster.agent.server import Server
 from muster.agent.slots import Slots
+from muster.agent.sources import Sources
 from muster.agent.telemetry import Event, Readings, make_report, spool
 from muster.agent.trusted import TrustedTargets
 from muster.agent.vitals import Thermal, os_version, peak_ram_mb, thermal_state
 from muster.agent.waiting import zone_of
+from muster.kinds.enrolment import effective
 
 BLOCK = 64
 """Sequence numbers reserved at once: that many reports need no write to the disk."""
@@ -27,16 +37,22 @@ def _free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def _loads_at_once(_place: Path, _slot: Slot) -> None:
+    """Without a process to try it in, the agent's own load is the first."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
-    """The world, as the agent reaches it. Everything in here can be another in a test."""
+    """The world, as the agent reaches it. Everything in here can be another in a test. `mirrors` by their URL."""
 
     server: Server
     runtime: Runtime
+    mirrors: Mapping[str, Server] = field(default_factory=dict)
     free_bytes: Callable[[Path], int] = _free_bytes
     peak_ram_mb: Callable[[], float] = peak_ram_mb
     thermal_state: Callable[[], Thermal] = thermal_state
     os_version: Callable[[], str | None] = os_version
+    first_load: Callable[[Path, Slot], None] = _loads_at_once
 
 
 class Device:
@@ -48,7 +64,13 @@ class Device:
         self.identity: Identity = read_identity(folder)
         self.zone = zone_of(self.identity.time_zone)
         self.secret = read_secret(folder)
-        self.trusted = TrustedTargets(folder, surroundings.server, read_root(folder.root))
+        self._set_labels = read_set_labels(folder)
+        self.steady = now.steady
+        """When the round began, in seconds of the steady clock."""
+        self.held_back: dict[str, float] = {}
+        """Artifacts whose downloads were wrong again and again, and when the next one may be tried."""
+        self.sources = Sources(surroundings.server, surroundings.mirrors, self.identity.device_id, lambda: self.steady)
+        self.trusted = TrustedTargets(folder, self.sources, read_root(folder.root))
         self.slots = Slots(folder)
         self.journal = Journal(folder, now.wall)
         self._sequence = self.journal.state.reserved
@@ -57,6 +79,26 @@ class Device:
     def state(self) -> DeviceState:
         """What the journal holds."""
         return self.journal.state
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels that count: what people set, before what the device was enrolled with."""
+        return effective(self.identity.labels, self._set_labels)
+
+    def take_labels(self, given: Mapping[str, str]) -> None:
+        """Keep what people set. Raises `TryAgain`; then what was set before still counts."""
+        if dict(given) != self._set_labels:
+            write_set_labels(self.folder, given)
+            self._set_labels = dict(given)
+
+    def hold_back(self, artifact: str, pause: float) -> None:
+        """Fetch no artifact of that digest for `pause` seconds."""
+        still = {other: until for other, until in self.held_back.items() if until > self.steady}
+        self.held_back = {**still, artifact: self.steady + pause}
+
+    def rotate_secret(self) -> None:
+        """Take another secret. Raises `MusterError`; then the old one holds on."""
+        self.secret = rotate(self.folder, self.surroundings.server, self.identity.device_id, self.secret)
 
     @property
     def sequence(self) -> int:
@@ -93,10 +135,13 @@ class Device:
             self.journal.save(changed)
 
     def report(self, event: Event, readings: Readings) -> None:
-        """Put a steady report into the spool. Raises `TryAgain` if its number cannot be reserved."""
+        """Put a steady report into the spool.
+
+        It tells also of a disk that reserves no numbers: used again after a restart, the server says so (`renumber`).
+        """
         changed = self._with_reports(self.state, [event], readings)
         if changed.reserved > self.state.reserved:
-            self.journal.save(changed)
+            self.journal.adopt(changed)
         else:
             self.journal.hold(changed)
 

@@ -17,11 +17,11 @@ from muster.agent.setbacks import server_away
 from muster.artifacts.durable import write_durably
 from muster.attest.private_files import create_private, make_private_folder
 from muster.kinds.canonical import canonical_json
-from muster.kinds.errors import MusterError, Refused, Unusable
+from muster.kinds.errors import MusterError, Refused, TryAgain, Unusable
 
 
-def enrol(folder: DeviceFolder, server: Server, identity: Identity, token: str, root: Path) -> None:
-    """Enrol a device and fill its folder.
+def enrol(folder: DeviceFolder, server: Server, identity: Identity, token: str | None, root: Path) -> None:
+    """Enrol a device and fill its folder. No token: its secret was registered, or its certificate speaks for it.
 
     Raises `Refused` (token, id taken, folder of another device), `Unusable`, `TryAgain` (repeat the call).
     """
@@ -36,10 +36,12 @@ def enrol(folder: DeviceFolder, server: Server, identity: Identity, token: str, 
         "device_class": identity.device_class,
         "labels": dict(identity.labels),
         "models": list(identity.models),
-        "token": token,
         "secret": read_secret(folder),
+        **({"token": token} if token else {}),
     }
     answer = server.post(ENROL, {}, canonical_json(body))
+    if answer.status == 202:
+        raise TryAgain(f"{identity.device_id} waits until somebody accepts it", "repeat this once that was done")
     if answer.status not in (200, 201):
         raise _refusal(answer, identity)
     write_identity(folder, identity)

@@ -1,27 +1,22 @@
 """The server over HTTP: one pool of connections per process, no redirects, no retries, bounded time.
 
 A redirect could lead the device's secret to another host, so it counts as an error. Retries belong to the schedule,
-which knows of the rest of the fleet. A server that sends one byte a minute is stopped by the total time.
+which knows of the rest of the fleet. How long an answer may take is settled in `connections`.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import urllib3
 
 from muster import __version__
+from muster.agent.connections import make_pool
 from muster.agent.server import POST_ANSWER_LIMIT, Answer
 from muster.agent.setbacks import server_away
 
 _CHUNK = 256 * 1024
-_CONNECT_SECONDS = 5.0
-_READ_SECONDS = 30.0
-_TOTAL_SECONDS = 60.0
-_SLOWEST = 4_096
-"""Bytes a second below which a long transfer is given up (and resumed at the next poll)."""
 
 
 class HttpServer:
@@ -40,6 +35,8 @@ class HttpServer:
     @contextmanager
     def get(self, path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
         """GET."""
+        if self._stopped():
+            raise server_away("the agent is asked to stop")
         response = self._request("GET", path, headers, None)
         try:
             yield self._answer(response)
@@ -49,7 +46,7 @@ class HttpServer:
 
     def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """POST."""
-        response = self._request("POST", path, {**headers, "Content-Type": "application/json"}, body)
+        response = self._request("POST", path, {"Content-Type": "application/json", **headers}, body)
         try:
             answer = self._answer(response)
             return Answer(answer.status, answer.headers, iter([answer.read(POST_ANSWER_LIMIT)]))
@@ -69,7 +66,6 @@ class HttpServer:
                 retries=False,
                 preload_content=False,
                 decode_content=False,
-                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise server_away(f"{self._url} does not answer: {type(error).__name__}") from error
@@ -83,21 +79,12 @@ class HttpServer:
         return Answer(response.status, headers, _chunks(response, self._stopped))
 
 
-def make_pool() -> urllib3.PoolManager:
-    """Connections for every device of a process."""
-    return urllib3.PoolManager(num_pools=4, maxsize=32, block=False)
-
-
 def _chunks(response: urllib3.BaseHTTPResponse, stopped: Callable[[], bool]) -> Iterator[bytes]:
-    began, received = time.monotonic(), 0
     try:
         # read1 returns what has come: read would wait for a full chunk, however slowly that drips.
         while chunk := response.read1(_CHUNK, decode_content=False):
-            received += len(chunk)
             yield chunk
             if stopped():
                 raise server_away("the agent is asked to stop")
-            if time.monotonic() - began > _TOTAL_SECONDS + received / _SLOWEST:
-                raise server_away("the server is too slow")
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise server_away(f"the answer broke off: {type(error).__name__}") from error

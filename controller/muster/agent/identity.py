@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from muster.agent.folder import DeviceFolder, read_bounded
 from muster.artifacts.durable import write_durably
@@ -19,17 +20,25 @@ from muster.kinds.freeze import TimeZone
 from muster.kinds.resource import AsTuple, Declared, Labels
 
 ROOT_LIMIT = 512_000
+MOST_MIRRORS = 8
 _IDENTITY_LIMIT = 64 * 1024
+_labels: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
 
 
 class Identity(Declared):
-    """identity.json. `time_zone`: whose clocks maintenance windows are read on; None: the system's."""
+    """identity.json. `time_zone`: whose clocks maintenance windows are read on; None: the system's.
+
+    `mirrors`: URLs whose `/tuf/` holds what the server's does; for this device, or its site.
+    """
 
     device_id: DeviceId
     device_class: Name
     labels: Labels
     models: Annotated[tuple[Name, ...], AsTuple, Field(min_length=1, max_length=64)]
     server: str
+    mirrors: Annotated[
+        tuple[str, ...], AsTuple, Field(max_length=MOST_MIRRORS, exclude_if=lambda mirrors: not mirrors)
+    ] = ()
     time_zone: Annotated[TimeZone | None, Field(exclude_if=lambda zone: zone is None)] = None
 
 
@@ -62,6 +71,19 @@ def read_secret(folder: DeviceFolder) -> str:
     if not folder.secret.exists():
         raise Unusable(f"{folder.secret} is missing", "enrol the device again")
     return read_private(folder.secret).decode(errors="replace").strip()
+
+
+def read_set_labels(folder: DeviceFolder) -> dict[str, str]:
+    """Labels that people set. None if the file is missing or damaged: the server tells them again."""
+    try:
+        return _labels.validate_json(read_bounded(folder.set_labels, _IDENTITY_LIMIT))
+    except (Unusable, ValidationError):
+        return {}
+
+
+def write_set_labels(folder: DeviceFolder, labels: Mapping[str, str]) -> None:
+    """Keep them. Raises `TryAgain`."""
+    write_durably(folder.set_labels, canonical_json(dict(labels)))
 
 
 def read_root(path: Path) -> bytes:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from muster.agent.folder import DeviceFolder, read_bounded
-from muster.artifacts.durable import write_durably
+from muster.artifacts.durable import INCOMING, write_durably
 from muster.kinds.desired import Entry
 from muster.kinds.digest import Digest, Name, digest_of
 from muster.kinds.errors import TryAgain, Unusable
@@ -65,6 +64,8 @@ class ModelState(Declared):
     """Everything that must survive a restart, for one model."""
 
     generation: int = 0
+    vouched_by: Digest | None = Field(default=None, exclude_if=lambda keys: keys is None)
+    """The keys that signed that generation; no generation of others counts as older."""
     confirmed: Slot | None = None
     previous: Slot | None = None
     trial: Trial | None = None
@@ -87,8 +88,12 @@ class ModelState(Declared):
     def kept(self) -> frozenset[str]:
         """Artifacts whose files must stay."""
         slots = (self.confirmed, self.previous, self.trial.slot if self.trial else None)
-        staged = {self.staging.entry.artifact.digest} if self.staging else set()
-        return frozenset({slot.artifact for slot in slots if slot} | staged)
+        return frozenset({slot.artifact for slot in slots if slot}) | self.staged
+
+    @property
+    def staged(self) -> frozenset[str]:
+        """The artifact on its way."""
+        return frozenset({self.staging.entry.artifact.digest} if self.staging else ())
 
     def with_quarantine(self, artifact: str, generation: int) -> ModelState:
         """Remember that an artifact failed."""
@@ -127,12 +132,20 @@ class Journal:
             self.state = self.state.model_copy(update={"reserved": max(self.state.reserved, beyond)})
         self.unsaved = self.recovery != "whole"
         """The disk says something else that would lead to another outcome after a restart."""
+        # A damaged journal must not take the place of the backup that was read in its stead.
+        self._worth_a_backup = self.recovery == "whole"
 
     def save(self, state: DeviceState) -> None:
         """Make `state` the state. Raises `TryAgain` if the disk refuses; the old state then stays."""
-        write_journal(self._folder, state)
+        try:
+            write_journal(self._folder, state, backup=self._worth_a_backup)
+        except TryAgain:
+            # It may have been renamed already, and only the folder was not forced to disk.
+            self.unsaved = True
+            raise
         self.state = state
         self.unsaved = False
+        self._worth_a_backup = True
 
     def adopt(self, state: DeviceState) -> None:
         """Make `state` the state even if the disk refuses; it is then saved as soon as the disk allows."""
@@ -144,6 +157,12 @@ class Journal:
     def hold(self, state: DeviceState) -> None:
         """Make `state` the state in memory only: for what may be lost."""
         self.state = state
+
+
+def remove_leftovers(folder: DeviceFolder) -> None:
+    """Remove temporary files that a write which was cut off left beside the journal. Raises `OSError`."""
+    for path in folder.path.glob(f"{INCOMING}*"):
+        folder.disk.unlink(path)
 
 
 def read_journal(folder: DeviceFolder) -> tuple[DeviceState, Recovery]:
@@ -158,26 +177,28 @@ def read_journal(folder: DeviceFolder) -> tuple[DeviceState, Recovery]:
     return DeviceState(), "lost" if known else "fresh"
 
 
-def write_journal(folder: DeviceFolder, state: DeviceState) -> None:
-    """Replace the journal; what stood there becomes the backup. Raises `TryAgain`."""
+def write_journal(folder: DeviceFolder, state: DeviceState, *, backup: bool = True) -> None:
+    """Replace the journal; what stood there becomes the backup, if it is worth one. Raises `TryAgain`."""
     value = state.model_dump(mode="json")
     envelope = {"version": VERSION, "digest": digest_of(_text(value)), "state": value}
-    _keep_backup(folder)
-    write_durably(folder.journal, _text(envelope) + b"\n")
+    if backup:
+        _keep_backup(folder)
+    write_durably(folder.journal, _text(envelope) + b"\n", disk=folder.disk)
 
 
 def _keep_backup(folder: DeviceFolder) -> None:
     """A second name for the journal: its bytes are on disk already, and the journal itself is never absent."""
-    link = folder.path / ".journal.1"
+    disk, link = folder.disk, folder.path / ".journal.1"
     try:
-        link.unlink(missing_ok=True)
-        os.link(folder.journal, link)
-        link.replace(folder.journal_backup)
+        disk.unlink(link)
+        disk.link(folder.journal, link)
+        disk.rename(link, folder.journal_backup)
     except FileNotFoundError:
         return
     except OSError:
-        # File systems without links: two writes instead.
-        write_durably(folder.journal_backup, folder.journal.read_bytes())
+        # File systems without links: two writes instead. What cannot be read is worth no backup.
+        with contextlib.suppress(Unusable):
+            write_durably(folder.journal_backup, read_bounded(folder.journal, LIMIT), disk=disk)
 
 
 def _read(path: Path) -> DeviceState | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import ValidationError
@@ -26,6 +27,14 @@ from muster.kinds.errors import MusterError
 from muster.kinds.release import Inference
 
 
+class Answered(NamedTuple):
+    """What a model made of a frame: its label, how sure it is, and whether that reaches the threshold."""
+
+    label: str
+    confidence: float
+    confident: bool
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """`golden` [N, ...] are inputs of the golden snapshot, normalised; `load_time_ms` runs until the session stands."""
@@ -38,17 +47,15 @@ class LoadedModel:
     load_time_ms: float
     golden: Float32
 
-    def answer(self, frame: Tensor) -> tuple[float, bool]:
-        """Answer one raw frame; its confidence, and whether that reaches the threshold.
-
-        Raises `StepFailed` (inference_failed).
-        """
+    def answer(self, frame: Tensor) -> Answered:
+        """Answer one raw frame. Raises `StepFailed` (inference_failed)."""
         try:
             inputs = normalize(frame[np.newaxis], self.config.input)
         except MusterError as error:
             raise StepFailed("inference_failed", error.message) from error
-        _, confidence = answer(self.session.run(inputs))
-        return float(confidence[0]), bool(confident(confidence, self.config.thresholds)[0])
+        best, confidence = answer(self.session.run(inputs))
+        reached = bool(confident(confidence, self.config.thresholds)[0])
+        return Answered(self.config.output.labels[int(best[0])], float(confidence[0]), reached)
 
     def replay(self, index: int) -> None:
         """Run one golden input, for its latency. Raises `StepFailed` (inference_failed)."""
@@ -60,7 +67,7 @@ class LoadedModel:
 def load_slot(folder: Path, slot: Slot, runtime: Runtime) -> LoadedModel:
     """Open a slot and hold its golden answers against the expectation.
 
-    Raises `StepFailed`: slot_damaged, load_failed, provider_missing, inference_failed, golden_mismatch.
+    Raises `StepFailed`: slot_damaged, load_failed, out_of_memory, provider_missing, inference_failed, golden_mismatch.
     """
     manifest = _manifest(folder, slot)
     config = _config(_file(folder, manifest, CONFIG))
@@ -112,6 +119,8 @@ def _manifest(folder: Path, slot: Slot) -> Manifest:
 def _file(folder: Path, manifest: Manifest, name: str) -> bytes:
     try:
         data = read_bounded(folder / name, manifest.files[name].size)
+    except MemoryError as error:
+        raise StepFailed("out_of_memory", f"{name} needs more memory than there is") from error
     except MusterError as error:
         raise StepFailed("slot_damaged", error.message) from error
     if digest_of(data) != manifest.files[name].digest:

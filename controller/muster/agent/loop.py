@@ -11,14 +11,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from muster.agent.agent import Agent, Outcome
+from muster.agent.bandwidth import Bandwidth
 from muster.agent.camera import read_frames
+from muster.agent.capture.taking import TakerThread
+from muster.agent.connections import make_pool
 from muster.agent.device import Surroundings
+from muster.agent.first_load import FirstLoad
 from muster.agent.folder import DeviceFolder
-from muster.agent.http_server import HttpServer, make_pool
+from muster.agent.http_server import HttpServer
 from muster.agent.identity import read_identity
 from muster.agent.moment import this_moment
 from muster.agent.runtime import OnnxRuntime
-from muster.agent.schedule import next_poll, phase
+from muster.agent.schedule import START_SPREAD, first_poll, next_poll, phase
 from muster.agent.worker import WorkerThread
 from muster.artifacts.tensors import Tensor
 
@@ -27,29 +31,34 @@ Say = Callable[[str, str], None]
 
 _SHORTEST_POLL = 0.05
 _LOOK = 1.0
-_STEP = 0.5
-"""Seconds within which the signal to stop is seen."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """`poll_interval` in seconds overrides what the fleet's owner declared; `frame_interval` in seconds."""
+    """`poll_interval` in seconds overrides what the fleet's owner declared; `frame_interval` in seconds.
+
+    `bandwidth`: bytes a second that all devices of the process receive together; None: no cap.
+    """
 
     frames: Tensor | None = None
     frame_interval: float = 0.05
     poll_interval: float | None = None
+    bandwidth: float | None = None
 
 
 def run_agents(folders: Sequence[DeviceFolder], options: Options, say: Say) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code. Raises `MusterError` if a folder cannot be used."""
     stop = threading.Event()
-    runtime, pool = OnnxRuntime(), make_pool()
-    with contextlib.ExitStack() as held, _stopped_by_signals(stop):
-        loops = []
+    runtime, first_load = OnnxRuntime(), FirstLoad()
+    pool = make_pool(bandwidth=Bandwidth(options.bandwidth, pause=stop.wait) if options.bandwidth else None)
+    loops: list[_DeviceLoop] = []
+    with contextlib.ExitStack() as held, _stopped_by_signals(stop, loops):
         for folder in folders:
-            server = HttpServer(read_identity(folder).server, pool, stop.is_set)
+            identity = read_identity(folder)
+            server, *mirrors = (HttpServer(url, pool, stop.is_set) for url in (identity.server, *identity.mirrors))
             held.enter_context(folder.held())
-            surroundings = Surroundings(server, runtime)
+            mirrored = dict(zip(identity.mirrors, mirrors, strict=True))
+            surroundings = Surroundings(server, runtime, mirrored, first_load=first_load)
             loops.append(_DeviceLoop(folder, surroundings, options, stop, say))
         threads = [threading.Thread(target=loop.run, name=loop.device_id) for loop in loops]
         for thread in threads:
@@ -81,19 +90,26 @@ class _DeviceLoop:
         self._stop = stop
         self._say = say
         self._wake = threading.Event()
-        self._agent = Agent(folder, surroundings, this_moment(), frames=frames, on_error=self._wake.set)
+        self._agent = Agent(folder, surroundings, this_moment(), frames=frames, on_error=self.wake)
         self._has_camera = frames is not None
         self.device_id = self._agent.device.identity.device_id
         self.exit_code = 0
+
+    def wake(self) -> None:
+        """There is something to see before the next round."""
+        self._wake.set()
 
     def run(self) -> None:
         """Until the process is to stop."""
         try:
             self._agent.start(this_moment())
+            taking = TakerThread(self._agent.captures.taker)
+            taking.start()
             cameras = self._start_cameras()
             self._rounds()
             for camera in cameras:
                 camera.join()
+            taking.stop()
             self._agent.stop(this_moment())
         except Exception as error:  # noqa: BLE001 - one device must not take the others of its process with it
             self._say(self.device_id, f"stopped: {type(error).__name__}: {error}")
@@ -102,14 +118,18 @@ class _DeviceLoop:
     def _start_cameras(self) -> list[WorkerThread]:
         if not self._has_camera:
             return []
-        cameras = [WorkerThread(model.worker, self._options.frame_interval, self._stop) for model in self._agent.models]
+        workers = [model.worker for model in self._agent.models if model.worker.has_camera]
+        cameras = [WorkerThread(worker, self._options.frame_interval, self._stop) for worker in workers]
         for camera in cameras:
             camera.start()
         return cameras
 
     def _rounds(self) -> None:
         failures, place = 0, phase(self.device_id)
-        told = _Told()
+        # What ran before answers again: nobody waits for the server to hear that.
+        told = self._tell(Outcome(), _Told())
+        if self._agent.runs_all:
+            self._rest(time.monotonic() + first_poll(self._options.poll_interval or START_SPREAD, place))
         while not self._stop.is_set():
             outcome = self._agent.tick(this_moment())
             failures = failures + 1 if outcome.away else 0
@@ -126,7 +146,9 @@ class _DeviceLoop:
             verdict = self._agent.next_verdict()
             # A window that goes on, because too few frames were answered, is looked at once a second.
             due = min(until, max(verdict, looked + _LOOK)) if verdict is not None else until
-            self._wake.wait(max(0.0, min(due - now, _STEP)))
+            self._wake.wait(max(0.0, due - now))
+            if self._stop.is_set():
+                return
             if self._wake.is_set() or (verdict is not None and time.monotonic() >= due < until):
                 self._wake.clear()
                 looked = time.monotonic()
@@ -151,14 +173,16 @@ class _DeviceLoop:
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """The first signal drains; a second one ends the process as it always would."""
+def _stopped_by_signals(stop: threading.Event, loops: Sequence[_DeviceLoop]) -> Iterator[None]:
+    """The first signal drains, and wakes who waits; a second one ends the process as it always would."""
 
     def on_signal(number: int, _frame: object) -> None:
         if stop.is_set():
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         stop.set()
+        for loop in loops:
+            loop.wake()
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

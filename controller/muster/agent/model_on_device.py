@@ -12,11 +12,13 @@ from types import MappingProxyType
 from muster.agent.application import read_application
 from muster.agent.decide import Keep, Return, Stage, decide
 from muster.agent.device import Device
-from muster.agent.health import Healthy, Unhealthy, Window, judge
+from muster.agent.health import Health, Healthy, Unhealthy, Waiting, Window, judge
 from muster.agent.journal import ModelState, Slot, Trial
 from muster.agent.loaded import LoadedModel, load_slot
 from muster.agent.moment import Moment
 from muster.agent.promotion import Promotion
+from muster.agent.rehash import Rehash
+from muster.agent.sessions import Session, read_session
 from muster.agent.setbacks import StepFailed
 from muster.agent.statistics import NOTHING
 from muster.agent.telemetry import Event, Readings
@@ -33,6 +35,7 @@ MOST_STARTS = 3
 _MOST_STEPS = 6
 _REPLAYS = 8
 RECALLED = "recalled"
+DAMAGED = "slot_damaged"
 _SWITCHED: Mapping[str, object] = MappingProxyType({"crashes": 0, "open": True})
 
 
@@ -45,6 +48,8 @@ class ModelOnDevice:
         self._device = device
         self._window: Window | None = None
         self._errors_seen = 0
+        self._rehash: Rehash | None = None
+        self._damaged: Slot | None = None
 
     @property
     def state(self) -> ModelState:
@@ -89,16 +94,17 @@ class ModelOnDevice:
 
         Returns a code if nothing could be done. Raises `Postponed`, and `TryAgain` if the disk refuses.
         """
-        if document.generation < self.state.generation:
+        keys, known = self._device.trusted.targets_keys, self.state.vouched_by
+        # Who stole a key could publish the last generation there is; the owner's next key takes that back.
+        if document.generation < self.state.generation and known in (None, keys):
             return "generation_older"
-        if document.generation > self.state.generation:
-            self._commit({"generation": document.generation})
+        if (document.generation, keys) != (self.state.generation, known):
+            self._commit({"generation": document.generation, "vouched_by": keys})
         for _ in range(_MOST_STEPS):
-            identity = self._device.identity
-            match decide(self.state, document, identity.device_id, identity.labels):
+            device = self._device
+            match decide(self.state, document, device.identity.device_id, device.labels):
                 case Keep(problem):
-                    self._forget_staging()
-                    return problem
+                    return self._stay(problem)
                 case Return() as step:
                     if self._waits(step, document, now):
                         return None
@@ -115,7 +121,7 @@ class ModelOnDevice:
         until = None
         if may_wait(self.state, step):
             identity, disruption = self._device.identity, document.disruption
-            mine = turn_of(disruption, identity.device_id, identity.labels) if disruption else 0
+            mine = turn_of(disruption, identity.device_id, self._device.labels) if disruption else 0
             opens = next_switch(document.maintenance, disruption, mine, now.wall, self._device.zone)
             until = utc_text(opens) if opens > now.wall else None
         if until != self.state.waits_until:
@@ -142,12 +148,31 @@ class ModelOnDevice:
             return False
         return True
 
+    def look_at_files(self) -> str | None:
+        """Read a piece of what runs again. Returns a code if it is not what it was.
+
+        A trial is left for it. The confirmed model goes on running in memory, and its files are fetched again.
+        """
+        running = self.state.running
+        if running is None:
+            return None
+        if self._rehash is None or self._rehash.slot != running:
+            self._rehash = Rehash(self._device.slots.place(running.artifact), running)
+        if self._rehash.round() is None:
+            return None
+        self._rehash = None
+        if self.state.trial:
+            self._leave_trial(DAMAGED)
+        else:
+            self._damaged = running
+        return DAMAGED
+
     def judge(self, now: Moment) -> None:
         """Confirm the trial, leave it, or wait. Raises `TryAgain` if the disk refuses."""
         trial = self.state.trial
         if self._window is None or trial is None:
             return
-        match judge(self._window, self.worker.figures(), now.steady):
+        match self._health(self._window, trial, now):
             case Healthy():
                 self._commit(
                     {"confirmed": trial.slot, "previous": self.state.confirmed or self.state.previous, "trial": None},
@@ -157,17 +182,36 @@ class ModelOnDevice:
             case Unhealthy(error_code):
                 self._leave_trial(error_code)
 
+    def _health(self, window: Window, trial: Trial, now: Moment) -> Health:
+        """Where an application answers, by what it tells; a release that it does not run yet cannot show itself."""
+        session, artifact = self._session(), trial.slot.artifact
+        if session is None:
+            return judge(window, self.worker.figures(), now.steady)
+        if session.refused and session.refused.artifact == artifact:
+            return Unhealthy(session.refused.error_code, "the application cannot load it")
+        if session.loaded is None or session.loaded.artifact != artifact:
+            return Waiting()
+        return judge(replace(window, has_camera=True), session.loaded.figures(), now.steady)
+
     def report(self, problem: str | None) -> None:
-        """One steady report: what runs, and how it is. Raises `TryAgain`."""
-        if not self.worker.has_camera:
+        """One steady report: what runs, and how it is."""
+        if not self.worker.has_camera and self._session() is None:
             self.worker.work(_REPLAYS)
+        readings = self._readings()
         running, phase, code = self.state.running, self._phase(), problem
-        errors = self.worker.figures().errors
+        session, errors = readings.session, readings.figures.errors
+        if session and running and (session.loaded is None or session.loaded.artifact != running.artifact):
+            # The agent switched it in; that it runs is only true when it answers.
+            code = session.refused.error_code if session.refused else code
+            phase = "activated"
         if errors > self._errors_seen:
             code = "inference_failed"
             phase = "confirmed" if phase == "healthy" else phase
         self._errors_seen = errors
-        self._device.report(Event(running.entry if running else None, phase, code, steady=True), self._readings())
+        self._device.report(Event(running.entry if running else None, phase, code, steady=True), readings)
+
+    def _session(self) -> Session | None:
+        return read_session(self._device.folder, self.name)
 
     def _phase(self) -> Phase | None:
         if self.state.running is None:
@@ -214,6 +258,24 @@ class ModelOnDevice:
             running=loaded,
         )
         self._begin_trial(loaded, now)
+
+    def _stay(self, problem: str | None) -> str | None:
+        """Nothing is to be done, unless files changed under what runs. Raises `Postponed`, `TryAgain`."""
+        if self._damaged is not None and self._damaged == self.state.confirmed:
+            return self._repair(self._damaged)
+        self._forget_staging()
+        return problem
+
+    def _repair(self, slot: Slot) -> str | None:
+        """Fetch the files of what runs again. Raises `Postponed`, `TryAgain`."""
+        try:
+            Promotion(self._device, self.name, self._readings, slot.entry).admit()
+        except StepFailed:
+            # What comes instead is not the artifact; what runs is not to blame.
+            return DAMAGED
+        self._damaged = None
+        self._forget_staging()
+        return None
 
     def _leave_trial(self, error_code: str) -> None:
         """Back to the confirmed release at once; the artifact is not tried again until it is named on purpose."""
@@ -290,16 +352,21 @@ class ModelOnDevice:
         self._device.commit(state, events, readings, whatever_the_disk_says=True)
 
     def _readings(self) -> Readings:
-        surroundings = self._device.surroundings
+        surroundings, running, session = self._device.surroundings, self.state.running, self._session()
+        figures = self.worker.figures()
+        if session is not None:
+            told = session.loaded if running and session.loaded else None
+            figures = told.figures() if told and running and told.artifact == running.artifact else NOTHING
         return Readings(
             model=self.name,
             generation=self.state.generation,
             running=self.worker.model,
-            figures=self.worker.figures(),
-            inferences=self.worker.inferences,
-            dropped_frames=self.worker.dropped_frames,
+            figures=figures,
+            inferences=session.inferences if session else self.worker.inferences,
+            dropped_frames=session.dropped_frames if session else self.worker.dropped_frames,
             downloads=self._device.state.downloads,
-            peak_ram_mb=surroundings.peak_ram_mb(),
+            peak_ram_mb=session.peak_ram_mb if session else surroundings.peak_ram_mb(),
+            session=session,
             thermal_state=surroundings.thermal_state(),
             os_version=surroundings.os_version(),
             crashes=self.state.crashes,

@@ -22,6 +22,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _IMPORT = threading.Lock()
 _ONLY_FATAL = 4
+_NO_MEMORY = ("std::bad_alloc", "Failed to allocate memory", "bad allocation")
+"""How the library says that memory did not suffice."""
 
 
 class Session(Protocol):
@@ -43,7 +45,7 @@ class Runtime(Protocol):
         """Version of the runtime's library."""
 
     def load(self, model: bytes, provider: str, config: Inference) -> Session:
-        """Open a session on these bytes. Raises `StepFailed` (load_failed, provider_missing)."""
+        """Open a session on these bytes. Raises `StepFailed` (load_failed, out_of_memory, provider_missing)."""
 
 
 class OnnxRuntime:
@@ -53,6 +55,11 @@ class OnnxRuntime:
     def version(self) -> str:
         """Version of onnxruntime."""
         return str(_library().__version__)
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """What can compute on this device."""
+        return tuple(map(str, _library().get_available_providers()))
 
     def load(self, model: bytes, provider: str, config: Inference) -> Session:
         """Open a session with this provider and no other."""
@@ -71,6 +78,7 @@ class OnnxRuntime:
             outputs = [tensor.name for tensor in session.get_outputs()]
         except Exception as error:
             # The library raises its own classes, which share no base but this.
+            _refuse_if_memory_is_short(error)
             raise StepFailed("load_failed", f"the model does not load: {_first_line(error)}") from error
         if inputs != [config.input.name] or config.output.name not in outputs:
             raise StepFailed("load_failed", "the model's inputs and outputs are not those of the inference config")
@@ -115,6 +123,7 @@ class _OnnxSession:
         try:
             scores = self._scores(inputs)
         except Exception as error:
+            _refuse_if_memory_is_short(error)
             raise StepFailed("inference_failed", f"the model does not answer: {_first_line(error)}") from error
         if scores.dtype != np.float32 or scores.shape != (len(inputs), self._labels):
             raise StepFailed("inference_failed", f"the model answers {scores.dtype} of shape {scores.shape}")
@@ -127,6 +136,11 @@ class _OnnxSession:
         starts = range(0, max(1, len(inputs)), size)
         parts = [self._session.run([self._output], {self._input: inputs[start : start + size]})[0] for start in starts]
         return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _refuse_if_memory_is_short(error: Exception) -> None:
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in _NO_MEMORY):
+        raise StepFailed("out_of_memory", "the model needs more memory than there is") from error
 
 
 def _library() -> Any:

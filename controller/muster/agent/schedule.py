@@ -12,12 +12,20 @@ from muster.plan.assignment import BUCKETS, bucket
 LONGEST = 3_600.0
 """Seconds; the pause after many failures."""
 
+START_SPREAD = 300.0
+"""Seconds over which a fleet that was started together asks first; a device may be on for less than its interval."""
+
 _DOUBLINGS = 4
 
 
 def phase(device_id: str) -> float:
     """The device's place in every interval, 0 to 1."""
     return bucket("poll/v1", device_id) / BUCKETS
+
+
+def first_poll(interval: float, phase: float) -> float:
+    """Seconds from the start of an agent that runs something to its first poll: power comes back to many at once."""
+    return phase * min(interval, START_SPREAD)
 
 
 def next_poll(now: float, interval: float, phase: float, *, failures: int = 0, retry_after: float = 0.0) -> float:

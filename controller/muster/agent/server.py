@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 from muster.agent.setbacks import server_away
@@ -13,6 +15,8 @@ METADATA = "/tuf/metadata/"
 TARGETS = "/tuf/targets/"
 ENROL = "/v1/enrol"
 REPORTS = "/v1/reports"
+NEW_SECRET = "/v1/secret"  # noqa: S105 - a path
+CAPTURES = "/v1/captures"
 
 POST_ANSWER_LIMIT = 64 * 1024
 LONGEST_PAUSE = 3_600.0
@@ -37,9 +41,26 @@ class Answer:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds that the server asks to wait, an hour at most."""
-        text = self.headers.get("retry-after", "")
-        return min(float(text), LONGEST_PAUSE) if text.isascii() and text.isdigit() and len(text) < 9 else None
+        """Seconds that the server asks to wait, an hour at most.
+
+        A date counts from the answer's own Date: the device's clock may be wrong.
+        """
+        text = self.headers.get("retry-after", "").strip()
+        if text.isascii() and text.isdigit():
+            return min(float(text[:9]), LONGEST_PAUSE)
+        until, sent = _date(text), _date(self.headers.get("date", ""))
+        if until is None or sent is None:
+            return None
+        return min(max((until - sent).total_seconds(), 0.0), LONGEST_PAUSE)
+
+
+def _date(text: str) -> datetime | None:
+    """An HTTP-date (RFC 9110, 5.6.7), which is in UTC."""
+    try:
+        found = parsedate_to_datetime(text[:64])
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 class Server(Protocol):
@@ -49,4 +70,4 @@ class Server(Protocol):
         """GET a path that starts with `/`."""
 
     def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """POST JSON; the answer's body is at most `POST_ANSWER_LIMIT` bytes."""
+        """POST JSON, unless the headers name another type; the answer's body is at most `POST_ANSWER_LIMIT` bytes."""

@@ -8,7 +8,11 @@
 
 from __future__ import annotations
 
+import errno
+
 from muster.kinds.errors import Refused, TryAgain
+
+AWAY = "server_away"
 
 
 class StepFailed(Refused):
@@ -30,9 +34,17 @@ class Postponed(TryAgain):
 
 def server_away(message: str, retry_after: float | None = None) -> Postponed:
     """The server did not answer, or not as it should."""
-    return Postponed("server_away", message, retry_after=retry_after)
+    return Postponed(AWAY, message, retry_after=retry_after)
 
 
 def disk_full(message: str) -> Postponed:
-    """The device has no room, or its disk refuses to be written."""
+    """The device has no room."""
     return Postponed("disk_full", message)
+
+
+def disk_failed(message: str, error: BaseException) -> Postponed:
+    """The disk took no write: no room, or another refusal (read-only, no permission, damaged)."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(cause, OSError) and cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return Postponed("disk_refused", message)
+    return disk_full(message)

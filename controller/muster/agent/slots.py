@@ -6,15 +6,15 @@ release that it is for. It is unpacked beside its place and renamed into it, so 
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from muster.agent.folder import DeviceFolder, read_bounded
 from muster.agent.journal import Slot
-from muster.agent.setbacks import StepFailed, disk_full
+from muster.agent.setbacks import StepFailed, disk_failed
 from muster.artifacts.bundle import LIMITS, MANIFEST, unpack_bundle
-from muster.artifacts.durable import make_folder, sync_folder, write_durably
+from muster.artifacts.durable import make_folder, remove_tree, write_durably
 from muster.artifacts.manifest import Manifest, read_manifest
 from muster.attest.artifact_files import files_of_folder
 from muster.attest.model_signature import LARGEST, verify_files
@@ -32,6 +32,7 @@ class Slots:
     def __init__(self, folder: DeviceFolder) -> None:
         self._slots = folder.slots
         self._staging = folder.staging
+        self._disk = folder.disk
 
     def place(self, artifact: str) -> Path:
         """Where an artifact's files lie."""
@@ -48,28 +49,28 @@ class Slots:
     def admit(self, entry: Entry, signature: bytes, keys: Sequence[str]) -> Slot:
         """Unpack the entry's download, verify it, and make it a slot.
 
-        Raises `StepFailed` (bad_bundle, bad_signature, bad_manifest), `Postponed` (disk_full).
+        Raises `StepFailed` (bad_bundle, bad_signature, bad_manifest), `Postponed` (disk_full, disk_refused).
         """
         artifact = entry.artifact.digest
         unpacking = self.place(artifact).with_suffix(_UNPACKING)
         try:
-            shutil.rmtree(unpacking, ignore_errors=True)
-            make_folder(self._slots)
+            remove_tree(unpacking, self._disk)
+            make_folder(self._slots, self._disk)
             try:
-                unpack_bundle(self.download(artifact), unpacking)
+                unpack_bundle(self.download(artifact), unpacking, self._disk)
             except Refused as error:
                 raise StepFailed("bad_bundle", error.message, error.hint) from error
             slot = _verified(unpacking, entry, signature, keys)
-            write_durably(unpacking / SIGNATURE, signature)
+            write_durably(unpacking / SIGNATURE, signature, disk=self._disk)
             # What stands there did not verify, or this would not have been called.
-            shutil.rmtree(self.place(artifact), ignore_errors=True)
-            unpacking.replace(self.place(artifact))
-            sync_folder(self._slots)
-            self.download(artifact).unlink(missing_ok=True)
+            remove_tree(self.place(artifact), self._disk)
+            self._disk.rename(unpacking, self.place(artifact))
+            self._disk.sync_folder(self._slots)
+            self._disk.unlink(self.download(artifact))
         except OSError as error:
-            raise disk_full(f"cannot unpack the artifact: {error.strerror}") from error
+            raise disk_failed(f"cannot unpack the artifact: {error.strerror}", error) from error
         except TryAgain as error:
-            raise disk_full(error.message) from error
+            raise disk_failed(error.message, error) from error
         return slot
 
     def again(self, entry: Entry, keys: Sequence[str]) -> Slot | None:
@@ -80,17 +81,16 @@ class Slots:
         except MusterError:
             return None
 
-    def keep(self, artifacts: frozenset[str]) -> None:
-        """Remove whatever belongs to no artifact of these."""
-        names = {hex_of(artifact) for artifact in artifacts}
-        for folder in (self._slots, self._staging):
+    def keep(self, artifacts: frozenset[str], staged: frozenset[str]) -> None:
+        """Remove all slots but those of `artifacts`, and all downloads but those of `staged`."""
+        for folder, kept in ((self._slots, artifacts), (self._staging, staged)):
+            names = {hex_of(artifact) for artifact in kept}
             for path in folder.iterdir() if folder.is_dir() else ():
                 if path.stem in names and path.suffix != _UNPACKING:
                     continue
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
+                # The next round tries again.
+                with contextlib.suppress(OSError):
+                    remove_tree(path, self._disk)
 
 
 def _verified(folder: Path, entry: Entry, signature: bytes, keys: Sequence[str]) -> Slot:

@@ -12,11 +12,12 @@ from muster.agent.application import ApplicationFigures
 from muster.agent.identity import Identity
 from muster.agent.journal import Spooled
 from muster.agent.loaded import LoadedModel
+from muster.agent.sessions import Session
 from muster.agent.statistics import Figures
 from muster.agent.vitals import Thermal
 from muster.kinds.desired import Entry
 from muster.kinds.phases import Phase
-from muster.kinds.telemetry import Report
+from muster.kinds.telemetry import Report, Way
 
 SPOOL = 256
 _LONGEST_MS = 86_400_000.0
@@ -24,17 +25,24 @@ _LONGEST_MS = 86_400_000.0
 
 @dataclass(frozen=True)
 class Event:
-    """How far the device came with an entry. `steady`: nothing changed. Without an entry: nothing is on the device."""
+    """How far the device came with an entry. `steady`: nothing changed. Without an entry: nothing is on the device.
+
+    `transfer`: how what was downloaded came, and in how many bytes.
+    """
 
     entry: Entry | None
     phase: Phase | None
     error_code: str | None = None
     steady: bool = False
+    transfer: tuple[Way, int] | None = None
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What was read off the device for one report; `running` is what answers frames, `generation` what it follows."""
+    """What was read off the device for one report; `running` is what answers frames, `generation` what it follows.
+
+    With `session`, an application answers them, and its session is what is reported in place of `running`.
+    """
 
     model: str
     generation: int
@@ -49,11 +57,33 @@ class Readings:
     crashes: int | None = None
     application: ApplicationFigures | None = None
     waits_until: str | None = None
+    session: Session | None = None
+
+    @property
+    def runs(self) -> Runs | None:
+        """What answers."""
+        if self.session is not None:
+            told = self.session.loaded
+            return Runs(told.model_hash, told.config_version, told.delegate, told.load_time_ms) if told else None
+        mine = self.running
+        if mine is None:
+            return None
+        return Runs(mine.model_hash, mine.config_version, mine.session.delegate, mine.load_time_ms)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A session: the digests of the bytes that it loaded, the provider that computes, and how long the load took."""
+
+    model_hash: str
+    config_version: str
+    delegate: str
+    load_time_ms: float
 
 
 def make_report(identity: Identity, runtime_version: str, sequence: int, event: Event, readings: Readings) -> Spooled:
     """The report of one event."""
-    running, figures = readings.running, readings.figures
+    running, figures = readings.runs, readings.figures
     told = readings.application if running else None
     if told is not None and running is not None and told.model_hash != running.model_hash:
         told = None
@@ -68,8 +98,8 @@ def make_report(identity: Identity, runtime_version: str, sequence: int, event: 
         error_code=event.error_code,
         model_hash=running.model_hash if running else None,
         config_version=running.config_version if running else None,
-        runtime_version=runtime_version,
-        delegate_active=running.session.delegate[:64] if running else None,
+        runtime_version=readings.session.runtime_version if readings.session else runtime_version,
+        delegate_active=running.delegate[:64] if running else None,
         load_time_ms=_milliseconds(running.load_time_ms if running else None),
         p50_ms=_milliseconds(figures.p50_ms),
         p95_ms=_milliseconds(figures.p95_ms),
@@ -87,6 +117,8 @@ def make_report(identity: Identity, runtime_version: str, sequence: int, event: 
         corrected=told.corrected if told else None,
         values=told.values if told else {},
         waits_until=readings.waits_until,
+        transfer=event.transfer[0] if event.transfer else None,
+        transferred=event.transfer[1] if event.transfer else None,
     )
     return Spooled(report=report, steady=event.steady)
 

@@ -10,20 +10,26 @@ import time
 from collections.abc import Callable
 
 from muster.agent.camera import Camera
-from muster.agent.loaded import LoadedModel
+from muster.agent.loaded import Answered, LoadedModel
 from muster.agent.setbacks import StepFailed
 from muster.agent.statistics import Figures, Statistics
+from muster.artifacts.tensors import Tensor
 
 
 class Worker:
-    """One model's inference. `timer` in seconds; `on_error` is called when the model fails to answer."""
+    """One model's inference. `timer` in seconds.
+
+    `on_error` is called when the model fails to answer, `on_answer` when it answers a frame.
+    """
 
     def __init__(
         self,
         camera: Camera | None,
         timer: Callable[[], float] = time.perf_counter,
         on_error: Callable[[], None] = lambda: None,
+        on_answer: Callable[[Tensor, LoadedModel, Answered], None] = lambda _frame, _model, _answered: None,
     ) -> None:
+        self._on_answer = on_answer
         self._camera = camera
         self._timer = timer
         self._on_error = on_error
@@ -80,8 +86,11 @@ class Worker:
             began = self._timer()
             try:
                 if self._camera is not None:
-                    confidence, confident = self._model.answer(self._camera.frame())
-                    self._statistics.count_answer(confident=confident, confidence=confidence)
+                    frame = self._camera.frame()
+                    answered = self._model.answer(frame)
+                    self._statistics.count_answer(confident=answered.confident, confidence=answered.confidence)
+                    # Counted as a part of the inference, so that what it costs is seen.
+                    self._on_answer(frame, self._model, answered)
                 else:
                     self._model.replay(self._inferences)
             except StepFailed:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from muster.apply.publish import Publisher
 from muster.apply.static_files import read_bounded
-from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys, key_path
+from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys, key_path, next_key_path
 from muster.artifacts.durable import write_durably
 from muster.attest.keys import key_id, new_private_key, public_half, read_signing_key
 from muster.attest.private_files import create_private, make_private_folder, mode_of
@@ -107,13 +107,20 @@ def describe_keys(state: Path) -> tuple[KeyInfo, ...]:
         path, signer = key_path(keys.folder, role), tuf.signers.get(role)
         mode, half = (mode_of(path), signer.public_key.keyval["public"]) if signer else (None, None)
         found.append(KeyInfo(f"tuf-{role}", f"signs {role}", path, mode, key_ids.get(role), half))
+    for role, signer in tuf.following.items():
+        path, half = next_key_path(keys.folder, role), signer.public_key
+        use = f"is to follow: muster keys rotate {role}"
+        found.append(KeyInfo(f"tuf-{role}.next", use, path, mode_of(path), half.keyid, half.keyval["public"]))
     for path in sorted((keys.folder / NAMED).glob("*.pem")):
         half = public_half(read_signing_key(path))
         found.append(KeyInfo(path.stem, "signs what it is declared for", path, mode_of(path), key_id(half), half))
     for path, use in (
         (keys.enrolment_token_path, "lets a device enrol"),
         (keys.operator_token_path, "lets an operator ask"),
+        (keys.gateway_token_path, "lets DDI clients call that have no secret of their own"),
     ):
+        if path == keys.gateway_token_path and not path.exists():
+            continue
         found.append(KeyInfo(path.name, use, path, mode_of(path)))
     # Both are read, so that a token that others can read is refused here too.
     keys.enrolment_token(), keys.operator_token()
@@ -134,6 +141,14 @@ def new_named_key(state: Path, name: str, uses: Sequence[KeyUse]) -> tuple[Path,
     if not create_private(path, private):
         raise Refused(f"{path} is there already", "choose another name: a key is not replaced")
     return path, declaration.decode()
+
+
+def read_named_key(state: Path, name: str) -> bytes:
+    """A private key that `new_named_key` made. Raises `Unusable` (none) or `Refused` (open to others)."""
+    known = {path.stem: path for path in (StateKeys.of(state).folder / NAMED).glob("*.pem")}
+    if name not in known:
+        raise Unusable(f"there is no key {name!r}", f"there are: {', '.join(sorted(known)) or 'none'}")
+    return read_signing_key(known[name])
 
 
 def _declaration(name: str, public: str, uses: Sequence[KeyUse] = ("artifacts",)) -> bytes:

@@ -8,6 +8,7 @@ device may be in the middle of fetching them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
+from securesystemslib.signer import Key
 from tuf.api.metadata import MetaFile, TargetFile
 
 from muster.apply.key_watch import KeyWatch, nobody
 from muster.apply.published_artifact import ArtifactVerifier, PublishedArtifact, same_file
+from muster.apply.published_deltas import Older, PublishedDeltas, dump_index, older_artifacts, read_index
 from muster.apply.static_files import only_writer, place_file, read_bounded
 from muster.apply.tuf_keys import ONLINE, ROLES, TufKeys
 from muster.apply.tuf_metadata import RESTORE, MetadataFolder, Roles, is_due, read_published
@@ -28,6 +31,7 @@ from muster.artifacts.durable import write_durably
 from muster.attest.keys import key_id
 from muster.attest.model_signature import LARGEST as LARGEST_SIGNATURE
 from muster.kinds.canonical import canonical_json
+from muster.kinds.delta import DELTAS, LARGEST_INDEX, DeltaIndex
 from muster.kinds.desired import DesiredDocument, Entry, artifact_target, signature_target
 from muster.kinds.digest import hex_of
 from muster.kinds.errors import Refused, Unusable
@@ -54,6 +58,7 @@ class Publisher:
         self._keys = keys
         self._metadata = MetadataFolder(public / "metadata", keys, watch)
         self._verifier = ArtifactVerifier()
+        self._deltas = PublishedDeltas(self._targets)
         self._warned: set[str] = set()
         self._seen: tuple[bytes, Published] | None = None
 
@@ -124,16 +129,19 @@ class Publisher:
             ordered = sorted(documents, key=lambda document: document.target)
             named = self._verify(generation, ordered, artifacts, signing_keys)
             contents = _contents(ordered, named, signing_keys)
-            targets = {path: TargetFile.from_data(path, data, ["sha256"]) for path, data in contents.items()}
-            for artifact in named:
-                path = artifact_target(artifact.digest)
-                targets[path] = TargetFile(artifact.size, {"sha256": hex_of(artifact.digest)}, path)
             if roles and generation == roles.targets.version:
-                if targets != roles.targets.targets:
+                # What devices could run before decides which deltas there are: those of this call are made already.
+                known = {path: item for path, item in roles.targets.targets.items() if not path.startswith(DELTAS)}
+                if _targets(contents, named) != known:
                     raise _not_rising(generation, roles)
                 return
+            former = self._former_indexes(roles)
+            indexes = self._deltas.make(named, self._older(ordered, roles), former)
+            contents |= {index.target: dump_index(index) for index in indexes}
+            targets = _targets(contents, named)
             self._write_targets(contents, named, targets)
             self._make_visible(roles, self._metadata.write_targets(generation, targets, now), now)
+            self._deltas.tidy([*former.values(), *indexes])
 
     def refresh(self, now: datetime) -> bool:
         """Sign again what has used up half of its life; True if something was. The generation stays.
@@ -158,6 +166,34 @@ class Publisher:
             else:
                 return renewed
             return True
+
+    def rotate(self, following: Mapping[str, Key], now: datetime) -> int:
+        """Have the root name these keys, by role, and what is published signed by them; returns the root's version.
+
+        The private keys must be here, as those that follow or (where the old one is lost) as the role's own. May be
+        repeated after a crash. Where the old keys are here too, devices see no moment in which something does not
+        verify; where not, they take nothing new between the root and what follows it.
+
+        Raises `Refused` if devices follow no further root; else as `publish`. Call it once there is one.
+        """
+        with only_writer(self._public):
+            roots = self._metadata.roots()
+            newest, before = roots[-1], roots[-2:][0]
+            if any(newest.roles[role].keyids != [key.keyid] for role, key in following.items()):
+                if all(role in self._keys.signers for role in following):
+                    self._sign_again(following, self._metadata.roles(), now)
+                self._metadata.write_next_root(newest, now, following)
+                before = newest
+            try:
+                self._metadata.roles()
+            except Refused:
+                # Only the key that is gone signed it; if it is damaged, this is refused as well.
+                self._sign_again(following, self._metadata.roles(before), now)
+            return self._metadata.roots()[-1].version
+
+    def root_version(self) -> int:
+        """Version of the newest root; 0 before there is one. Raises as `published` does."""
+        return len(self._metadata.roots())
 
     def key_ids(self) -> dict[str, str]:
         """{role: id of the key that the newest root names}; empty before there is one. Raises as `published` does."""
@@ -206,7 +242,7 @@ class Publisher:
         root = self._metadata.root()
         if root is None or not is_due(root, now) or "root" not in self._keys.signers:
             return False
-        self._metadata.renew_root(root, now)
+        self._metadata.write_next_root(root, now)
         return True
 
     def _init_root(self, now: datetime) -> bytes:
@@ -255,6 +291,31 @@ class Publisher:
             if read_bounded(path, max(len(data), _LARGEST_DOCUMENT)) != data:
                 write_durably(path, data)
 
+    def _former_indexes(self, roles: Roles | None) -> dict[str, DeltaIndex]:
+        """Those of the published generation that can be read."""
+        found = {}
+        for path, target in roles.targets.targets.items() if roles else ():
+            if path.startswith(DELTAS):
+                with contextlib.suppress(Refused):
+                    index = read_index(self._read(target, LARGEST_INDEX))
+                    if index is not None and index.target == path:
+                        found[index.artifact] = index
+        return found
+
+    def _older(self, documents: Sequence[DesiredDocument], roles: Roles | None) -> dict[str, list[Older]]:
+        """Artifact → published ones that devices may run when they are offered it."""
+        published = roles.targets.targets if roles else {}
+        before = []
+        for path, target in published.items():
+            if path.startswith("desired/"):
+                # A damaged one is repaired by this very call.
+                with contextlib.suppress(Refused):
+                    before.append(self._document(target, roles.targets.version if roles else 0))
+        return {
+            digest: [Older(old, self._path(tar)) for old in others if (tar := published.get(artifact_target(old)))]
+            for digest, others in older_artifacts(documents, before).items()
+        }
+
     def _make_visible(self, roles: Roles | None, targets: MetaFile, now: datetime) -> None:
         snapshot = self._metadata.write_snapshot(roles.snapshot.version + 1 if roles else 1, targets, now)
         self._metadata.write_timestamp(roles.timestamp.version + 1 if roles else 1, snapshot, now)
@@ -270,6 +331,17 @@ class Publisher:
         signed = self._metadata.write_targets(version, roles.targets.targets, now)
         between = self._metadata.roles()
         self._make_visible(between, signed, now)
+
+    def _sign_again(self, roles_of: Iterable[str], roles: Roles | None, now: datetime) -> None:
+        """Sign what these roles signed with the keys that are here now."""
+        if roles is None:
+            return
+        if "targets" in roles_of:
+            self._refresh_targets(roles, now)
+        elif "snapshot" in roles_of:
+            self._make_visible(roles, roles.snapshot.meta["targets.json"], now)
+        elif "timestamp" in roles_of:
+            self._metadata.write_timestamp(roles.timestamp.version + 1, roles.timestamp.snapshot_meta, now)
 
     def _document(self, target: TargetFile, generation: int) -> DesiredDocument:
         data = self._read(target, _LARGEST_DOCUMENT)
@@ -303,6 +375,14 @@ def _contents(
     keys = {key_id(pem): pem for pem in signing_keys}
     contents[SIGNING_KEYS_TARGET] = canonical_json({"keys": [keys[name] for name in sorted(keys)]})
     return contents
+
+
+def _targets(contents: Mapping[str, bytes], named: Iterable[PublishedArtifact]) -> dict[str, TargetFile]:
+    targets = {path: TargetFile.from_data(path, data, ["sha256"]) for path, data in contents.items()}
+    for artifact in named:
+        path = artifact_target(artifact.digest)
+        targets[path] = TargetFile(artifact.size, {"sha256": hex_of(artifact.digest)}, path)
+    return targets
 
 
 def _refuse_other_pins(entry: Entry, artifact: PublishedArtifact, files: Mapping[str, str]) -> None:

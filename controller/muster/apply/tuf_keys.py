@@ -20,8 +20,8 @@ others lie elsewhere, so two of them may be moved away once the first root is ma
 Reading what is published needs no private key: the public halves are those of the roots on disk. Where a private key
 is here, it must be the one that the root names.
 
-Replacing a key (rotation) is not built: every root names the four keys of the first. A controller whose keys are lost
-or stolen is set up anew, and its devices are enrolled again with the new root.
+A key is replaced by `muster.apply.key_rotation`. Meanwhile the one that follows lies beside it as
+`tuf-<role>.next.pem`, and both sign: devices believe what is signed whichever of the two their root names.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ ONLINE: Final = ("snapshot", "timestamp")
 
 @dataclass(frozen=True)
 class TufKeys:
-    """The signers that are here, by role; none is needed for reading."""
+    """The signers that are here, by role; none is needed for reading. `following`: those of a rotation under way."""
 
     signers: dict[str, CryptoSigner] = field(repr=False, default_factory=dict)
+    following: dict[str, CryptoSigner] = field(repr=False, default_factory=dict)
 
     @classmethod
     def create(cls, folder: Path) -> TufKeys:
@@ -65,7 +66,11 @@ class TufKeys:
         Raises `Unusable` (an online key is missing, no Ed25519 key) or `Refused` (open to others).
         """
         here = [role for role in ROLES if role in ONLINE or key_path(folder, role).exists()]
-        return cls({role: _load(key_path(folder, role)) for role in here})
+        following = [role for role in here if next_key_path(folder, role).exists()]
+        return cls(
+            {role: load_signer(key_path(folder, role)) for role in here},
+            {role: load_signer(next_key_path(folder, role)) for role in following},
+        )
 
     @classmethod
     def missing(cls, folder: Path, roles: Sequence[str] = ROLES) -> tuple[Path, ...]:
@@ -81,6 +86,11 @@ class TufKeys:
             )
         return self.signers[role]
 
+    def signers_of(self, role: str) -> tuple[CryptoSigner, ...]:
+        """All that sign for a role: its key, and the one that follows. Raises `Unusable` if neither is here."""
+        found = tuple(keys[role] for keys in (self.signers, self.following) if role in keys)
+        return found or (self.signer(role),)
+
     @property
     def key_ids(self) -> dict[str, str]:
         """{role: TUF key id} of the keys that are here."""
@@ -92,7 +102,13 @@ def key_path(folder: Path, role: str) -> Path:
     return folder / f"tuf-{role}.pem"
 
 
-def _load(path: Path) -> CryptoSigner:
+def next_key_path(folder: Path, role: str) -> Path:
+    """Where the private key lies that is to follow a role's, while they are rotated."""
+    return folder / f"tuf-{role}.next.pem"
+
+
+def load_signer(path: Path) -> CryptoSigner:
+    """One private key. Raises `Unusable` (missing, no Ed25519 key) or `Refused` (open to others)."""
     hint = "restore it from a backup; a new one would not be trusted by the devices"
     try:
         key = load_pem_private_key(read_private(path), None)

@@ -5,18 +5,22 @@ the generation as its version; the timestamp is renamed into place last and deci
 back is verified as a device does it: the first root by itself, each later one by the one before it, the other roles by
 the newest root. No private key is needed for that. The private keys that are here must be those that the root names.
 
-Key rotation is out of scope: every root that is written names the keys of the one before it (see `tuf_keys`).
+A root names the keys of the one before it, but for those that are replaced (see `key_rotation`). Every key that is here
+for a role signs, so that there are two signatures while a key is replaced. The timestamp tells how long its signature
+holds (`life_seconds`): a device whose clock is wrong can still measure that.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
+from securesystemslib.signer import Key
 from tuf.api.exceptions import LengthOrHashMismatchError, RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
@@ -25,6 +29,7 @@ from muster.apply.key_watch import KeyUse, KeyWatch, nobody
 from muster.apply.static_files import read_bounded
 from muster.apply.tuf_keys import ROLES, TufKeys
 from muster.artifacts.durable import write_durably
+from muster.kinds.desired import LIFE_SECONDS
 from muster.kinds.digest import digest_of
 from muster.kinds.errors import Refused
 
@@ -98,22 +103,31 @@ class MetadataFolder:
         """The bytes of the first root, which devices are set up with; None before there is one."""
         return read_bounded(self._folder / "1.root.json", _LARGEST["root"])
 
-    def root(self) -> Root | None:
-        """The newest root, None before there is one. Raises `Refused` if it is damaged, or not of the keys here."""
-        newest: Root | None = None
+    def roots(self) -> tuple[Root, ...]:
+        """Every root from the first on. Raises `Refused` if one is damaged, or the newest is not of the keys here."""
+        found: list[Root] = []
         for version in range(1, _MOST_ROOTS + 1):
             path = self._folder / f"{version}.root.json"
             data = read_bounded(path, _LARGEST["root"])
             if data is None:
                 break
-            newest = _verified(path, data, Root, newest)
-            if newest.version != version:
-                raise Refused(f"{path} is damaged: it says version {newest.version}", RESTORE)
-            self._refuse_other_keys(path, newest)
-        return newest
+            root = _verified(path, data, Root, found[-1:])
+            if root.version != version:
+                raise Refused(f"{path} is damaged: it says version {root.version}", RESTORE)
+            found.append(root)
+        if found:
+            self._refuse_other_keys(path=self._folder / f"{len(found)}.root.json", root=found[-1])
+        return tuple(found)
 
-    def roles(self) -> Roles | None:
-        """What is published, None before anything is. Raises `Refused` if it is damaged, or not of the keys here."""
+    def root(self) -> Root | None:
+        """The newest root, None before there is one. Raises as `roots`."""
+        return next(reversed(self.roots()), None)
+
+    def roles(self, besides: Root | None = None) -> Roles | None:
+        """What is published, None before anything is. Raises `Refused` if it is damaged, or not of the keys here.
+
+        `besides`: a root whose keys count as well as those of the newest, while one replaces the other.
+        """
         root = self.root()
         path = self.timestamp_path
         data = read_bounded(path, _LARGEST["timestamp"])
@@ -122,11 +136,12 @@ class MetadataFolder:
             return None
         if root is None:
             raise Refused(f"{self._folder / '1.root.json'} is missing", RESTORE)
-        timestamp = _verified(path, data, Timestamp, root)
-        snapshot = self._listed(timestamp.snapshot_meta, Snapshot, root)
+        trusted = [root] if besides is None else [root, besides]
+        timestamp = _verified(path, data, Timestamp, trusted)
+        snapshot = self._listed(timestamp.snapshot_meta, Snapshot, trusted)
         if "targets.json" not in snapshot.meta:
             raise Refused(f"{self._folder} is damaged: the snapshot names no targets", RESTORE)
-        targets = self._listed(snapshot.meta["targets.json"], Targets, root)
+        targets = self._listed(snapshot.meta["targets.json"], Targets, trusted)
         return Roles(root, timestamp, snapshot, targets)
 
     def write_first_root(self, now: datetime) -> None:
@@ -136,16 +151,22 @@ class MetadataFolder:
             root.add_key(self._keys.signer(role).public_key, role)
         self._write("1.root.json", root, now)
 
-    def renew_root(self, root: Root, now: datetime) -> None:
-        """Sign and write the root that follows `root`, with the same keys."""
-        renewed = Root(
-            version=root.version + 1,
-            expires=_expiry("root", now),
-            keys=root.keys,
-            roles=root.roles,
-            consistent_snapshot=True,
-        )
-        self._write(f"{renewed.version}.root.json", renewed, now)
+    def write_next_root(self, root: Root, now: datetime, replaced: Mapping[str, Key] | None = None) -> None:
+        """Sign and write the root that follows `root`: with the same keys, but for those of the roles in `replaced`.
+
+        Raises `Unusable` if the root's key is not here, `Refused` if devices would follow no further root.
+        """
+        if root.version >= _MOST_ROOTS:
+            raise Refused(
+                f"root {root.version} is the last that devices follow", "set up a new controller, and enrol again"
+            )
+        following = deepcopy(root)
+        following.version, following.expires = root.version + 1, _expiry("root", now)
+        for role, key in (replaced or {}).items():
+            for key_id in tuple(following.roles[role].keyids):
+                following.revoke_key(key_id, role)
+            following.add_key(key, role)
+        self._write(f"{following.version}.root.json", following, now)
 
     def write_targets(self, generation: int, targets: Mapping[str, TargetFile], now: datetime) -> MetaFile:
         """Sign and write the targets of a generation; no device sees them before `write_timestamp`."""
@@ -159,16 +180,21 @@ class MetadataFolder:
 
     def write_timestamp(self, version: int, snapshot: MetaFile, now: datetime) -> None:
         """Sign the timestamp and rename it into place: from here on devices see the snapshot it names."""
-        signed = Timestamp(version=version, expires=_expiry("timestamp", now), snapshot_meta=snapshot)
+        signed = Timestamp(
+            version=version,
+            expires=_expiry("timestamp", now),
+            snapshot_meta=snapshot,
+            unrecognized_fields={LIFE_SECONDS: int(LIVES["timestamp"].total_seconds())},
+        )
         self._write("timestamp.json", signed, now)
 
     def _write(self, name: str, signed: _Role, now: datetime) -> MetaFile:
         metadata = Metadata(signed)
-        signer = self._keys.signer(signed.type)
         about = f"{name} version {signed.version}"
-        use = KeyUse(signer.public_key.keyid, f"tuf-{signed.type}", about, digest_of(metadata.signed_bytes))
-        self._watch(use, now)
-        metadata.sign(signer)
+        for signer in self._keys.signers_of(signed.type):
+            use = KeyUse(signer.public_key.keyid, f"tuf-{signed.type}", about, digest_of(metadata.signed_bytes))
+            self._watch(use, now)
+            metadata.sign(signer, append=True)
         data = metadata.to_bytes()
         if len(data) > _LARGEST[signed.type]:
             raise Refused(
@@ -178,16 +204,17 @@ class MetadataFolder:
         write_durably(self._folder / name, data)
         return MetaFile(signed.version, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
 
-    def _listed(self, meta: MetaFile, kind: type[_Role], root: Root) -> _Role:
+    def _listed(self, meta: MetaFile, kind: type[_Role], trusted: Sequence[Root]) -> _Role:
         path = self._folder / f"{meta.version}.{kind.type}.json"
-        signed = _verified(path, read_published(path, meta, _LARGEST[kind.type]), kind, root)
+        signed = _verified(path, read_published(path, meta, _LARGEST[kind.type]), kind, trusted)
         if signed.version != meta.version:
             raise Refused(f"{path} is damaged: it says version {signed.version}", RESTORE)
         return signed
 
     def _refuse_other_keys(self, path: Path, root: Root) -> None:
-        for role, key_id in self._keys.key_ids.items():
-            if root.roles[role].keyids != [key_id]:
+        for role in self._keys.signers:
+            here = [signer.public_key.keyid for signer in self._keys.signers_of(role)]
+            if not set(root.roles[role].keyids) <= set(here):
                 raise Refused(f"{path} trusts another {role} key than this controller has", _OTHER_KEYS)
 
     def _refuse_lost_timestamp(self) -> None:
@@ -197,17 +224,19 @@ class MetadataFolder:
             raise Refused(f"{self.timestamp_path} is missing", RESTORE)
 
 
-def _verified(path: Path, data: bytes, kind: type[_Role], trusted: Root | None) -> _Role:
-    """What a file says, once its signature holds: by `trusted`; a root also by itself, the first by itself alone."""
+def _verified(path: Path, data: bytes, kind: type[_Role], trusted: Sequence[Root]) -> _Role:
+    """What a file says, once its signature holds by one of `trusted`; a root's also by itself, the first's only so."""
     try:
         metadata = Metadata[_Role].from_bytes(data)
         signed = metadata.signed
         if not isinstance(signed, kind):
             raise Refused(f"{path} is damaged: it holds no {kind.type}", RESTORE)
-        for root in (trusted, signed if isinstance(signed, Root) else None):
-            if root is None or root.get_verification_result(kind.type, metadata.signed_bytes, metadata.signatures):
+        for roots in (trusted, [signed] if isinstance(signed, Root) else []):
+            if not roots or any(
+                root.get_verification_result(kind.type, metadata.signed_bytes, metadata.signatures) for root in roots
+            ):
                 continue
-            if not set(root.roles[kind.type].keyids) & set(metadata.signatures):
+            if not any(set(root.roles[kind.type].keyids) & set(metadata.signatures) for root in roots):
                 raise Refused(f"{path} was not signed by this controller's {kind.type} key", _OTHER_KEYS)
             raise Refused(f"{path} is damaged: its signature does not hold", RESTORE)
     except (DeserializationError, RepositoryError) as error:

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from muster.artifacts.durable import make_folder, sync_folder
+from muster.artifacts.disk import DISK, Disk
+from muster.artifacts.durable import make_folder
 from muster.kinds.errors import Refused, TryAgain, Unusable
 
 MODEL: Final = "model.onnx"
@@ -54,33 +55,61 @@ def read_bundle(data: bytes) -> dict[str, bytes]:
     return files
 
 
-def unpack_bundle(tar: Path, folder: Path) -> None:
+def frame_files(sizes: Mapping[str, int]) -> tuple[list[tuple[str, bytes]], bytes]:
+    """What stands in the tar before the bytes of each file, in order, and what follows the last: all but the files.
+
+    Raises `Refused` as `pack_bundle` does.
+    """
+    names = sorted(sizes)
+    _refuse_names(names)
+    framed, padding = [], b""
+    for name in names:
+        _refuse_size(name, sizes[name])
+        framed.append((name, padding + _header(name, sizes[name])))
+        padding = bytes(-sizes[name] % _BLOCK)
+    return framed, padding + _END
+
+
+def read_sizes(tar: Path) -> dict[str, int]:
+    """{name: bytes} of a bundle's files, by its headers alone. Raises `Refused` as `read_bundle` does, `OSError`."""
+    sizes: dict[str, int] = {}
+    with tar.open("rb") as file:
+        for _ in LIMITS:
+            name, size = _parse(_read(file, _BLOCK))
+            sizes[name] = size
+            file.seek(size + -size % _BLOCK, os.SEEK_CUR)
+    _refuse_names(sorted(sizes))
+    return sizes
+
+
+def unpack_bundle(tar: Path, folder: Path, disk: Disk = DISK) -> None:
     """Write a bundle's files into `folder`, which must not exist yet; each is forced to disk.
 
     Memory does not grow with the bundle. Raises `Refused` as `read_bundle` does (what was written until then stays:
     the caller throws the folder away), `Unusable` if the folder exists, `TryAgain` if the disk refuses.
     """
     try:
-        make_folder(folder.parent)
-        folder.mkdir()
+        make_folder(folder.parent, disk)
+        disk.mkdir(folder)
         with tar.open("rb") as file:
             for name, chunks in _members(file):
-                _write(folder / name, chunks)
-        sync_folder(folder)
-        sync_folder(folder.parent)
+                _write(folder / name, chunks, disk)
+        disk.sync_folder(folder)
+        disk.sync_folder(folder.parent)
     except FileExistsError as error:
         raise Unusable(f"{folder} exists already", "unpack into a fresh folder") from error
     except OSError as error:
         raise TryAgain(f"cannot unpack {tar} into {folder}: {error.strerror}") from error
 
 
-def _write(path: Path, chunks: Iterator[bytes]) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-    with os.fdopen(descriptor, "wb") as file:
+def _write(path: Path, chunks: Iterator[bytes], disk: Disk) -> None:
+    descriptor = disk.open(path, os.O_CREAT | os.O_EXCL)
+    try:
         for chunk in chunks:
-            file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
+            disk.write(descriptor, chunk)
+        disk.sync(descriptor)
+    finally:
+        disk.close(descriptor)
 
 
 def _members(file: BinaryIO) -> Iterator[tuple[str, Iterator[bytes]]]:

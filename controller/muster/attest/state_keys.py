@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import re
 import secrets
 from dataclasses import dataclass
@@ -41,6 +44,16 @@ class StateKeys:
         """What a person's program shows to the controller."""
         return self.folder / "operator-token"
 
+    @property
+    def gateway_token_path(self) -> Path:
+        """What a DDI client shows that has no secret of its own. Not made unless it is asked for."""
+        return self.folder / "gateway-token"
+
+    def make_gateway_token(self) -> bool:
+        """Make the gateway token; False if there is one. Raises as `make` does."""
+        make_private_folder(self.folder)
+        return create_private(self.gateway_token_path, _new_token())
+
     def make(self) -> tuple[Path, ...]:
         """Make what is missing of signing key and tokens; returns what was made.
 
@@ -65,6 +78,13 @@ class StateKeys:
     def operator_token(self) -> str:
         """32 random bytes in base64url. Raises `Unusable` or `Refused` (open to others)."""
         return _read_token(self.operator_token_path)
+
+
+def class_token(enrolment_token: str, device_class: str, generation: int) -> str:
+    """The enrolment token of one device class, which follows from the fleet's and opens no other class."""
+    said = f"class-token/v1|{device_class}|{generation}".encode()
+    digest = hmac.new(enrolment_token.encode(), said, hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def _new_token() -> bytes:

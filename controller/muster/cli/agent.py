@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muster.cli.agent_diagnose import diagnose
 from muster.cli.output import emit, table
 from muster.kinds.errors import Unusable
 
@@ -29,12 +30,24 @@ def agent() -> None:
 @agent.command()
 @click.option("--folder", type=_FOLDER, required=True, help="Folder of this device; made if missing.")
 @click.option("--server", required=True, help="URL of the controller, such as https://muster.example.org.")
-@click.option("--token-file", type=_FILE, help="File with the enrolment token.")
-@click.option("--token", envvar="MUSTER_TOKEN", help="The enrolment token; better in MUSTER_TOKEN or a file.")
+@click.option(
+    "--token-file", type=_FILE, help="File with the enrolment token. A device whose secret was registered needs none."
+)
+@click.option(
+    "--token",
+    envvar="MUSTER_TOKEN",
+    help="The enrolment token; better in MUSTER_TOKEN or a file. Not needed if the device was registered.",
+)
 @click.option("--device-id", required=True, help="How the device is called; never changes.")
 @click.option("--device-class", required=True, help="A device class that the fleet declares.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="May be given more than once.")
 @click.option("--model", "models", multiple=True, required=True, help="A model to run. May be given more than once.")
+@click.option(
+    "--mirror",
+    "mirrors",
+    multiple=True,
+    help="URL whose /tuf/ holds what the server's does; asked for artifacts first. May be given more than once.",
+)
 @click.option(
     "--time-zone", help="IANA name of the zone whose clocks maintenance windows are read on; else the system's."
 )
@@ -56,6 +69,9 @@ def enrol(folder: Path, root: Path, output: str, **given: Any) -> None:
         labels=_labels(given["labels"]),
         models=tuple(dict.fromkeys(given["models"])),
         server=server,
+        mirrors=tuple(
+            parse_server(url, unsafe_plain_http=given["unsafe_plain_http"]) for url in dict.fromkeys(given["mirrors"])
+        ),
         time_zone=given["time_zone"],
     )
     zone_of(identity.time_zone)
@@ -73,10 +89,9 @@ def enrol(folder: Path, root: Path, output: str, **given: Any) -> None:
 @click.option("--frames", type=_FILE, help="Recorded frames (.tensors) that stand in for the camera.")
 @click.option("--frame-interval", default="50ms", show_default=True, help="A frame comes this often.")
 @click.option("--poll-interval", help="Ask this often, whatever the fleet declares.")
+@click.option("--bandwidth", help='Receive at most that much a second, all devices together, such as "64KiB".')
 @_output
-def run(
-    folders: tuple[Path, ...], frames: Path | None, frame_interval: str, poll_interval: str | None, output: str
-) -> int:
+def run(folders: tuple[Path, ...], frames: Path | None, output: str, **given: str | None) -> int:
     """Run the agents of one or more devices until SIGTERM. What happens is told line by line."""
     from muster.agent.camera import read_frames
     from muster.agent.folder import DeviceFolder
@@ -84,12 +99,30 @@ def run(
 
     options = Options(
         frames=read_frames(frames) if frames else None,
-        frame_interval=_seconds("--frame-interval", frame_interval),
-        poll_interval=_seconds("--poll-interval", poll_interval) if poll_interval else None,
+        frame_interval=_seconds("--frame-interval", str(given["frame_interval"])),
+        poll_interval=_seconds("--poll-interval", given["poll_interval"]) if given["poll_interval"] else None,
+        bandwidth=_bytes("--bandwidth", given["bandwidth"]) if given["bandwidth"] else None,
     )
     return run_agents(
         [DeviceFolder(folder) for folder in dict.fromkeys(folders)], options, _say_json if output == "json" else _say
     )
+
+
+@agent.command("rotate-secret")
+@click.option("--folder", type=_FOLDER, required=True, help="Folder of the device; its agent must not run meanwhile.")
+@_output
+def rotate_secret(folder: Path, output: str) -> None:
+    """Give this device another secret. A running agent does so itself when its device class asks for it."""
+    from muster.agent.folder import DeviceFolder
+    from muster.agent.http_server import HttpServer
+    from muster.agent.identity import read_identity, read_secret
+    from muster.agent.rotation import rotate
+
+    device = DeviceFolder(folder)
+    identity = read_identity(device)
+    with device.held():
+        rotate(device, HttpServer(identity.server), identity.device_id, read_secret(device))
+    emit({"deviceId": identity.device_id}, output, lambda: click.echo(f"{identity.device_id} has another secret"))
 
 
 @agent.command()
@@ -120,6 +153,39 @@ def measure(job: Path, folder: Path, out: Path, output: str, **given: str | None
         found = record(read_job(job, str(given["digest"])), reference)
     write_durably(out, found.model_dump_json(exclude_none=True).encode())
     emit({"file": str(out), "job": found.job, "deviceId": found.device_id}, output, lambda: click.echo(f"wrote {out}"))
+
+
+@agent.command()
+@click.argument("purpose", required=False)
+@click.argument("choice", type=click.Choice(["on", "off"]), required=False)
+@click.option("--folder", type=_FOLDER, required=True, help="Folder of the device.")
+@_output
+def consent(folder: Path, purpose: str | None, choice: str | None, output: str) -> None:
+    """Consent to the capture of samples for PURPOSE, or withdraw it. Without PURPOSE: show what is declared.
+
+    Withdrawing erases what waits here at once; the server is asked to erase what it has as soon as it answers.
+    """
+    from muster.agent.capture.owner import choose, overview
+    from muster.agent.folder import DeviceFolder
+
+    device = DeviceFolder(folder)
+    if purpose is not None:
+        if choice is None:
+            raise Unusable(f"{purpose}: on or off?", f"muster agent consent {purpose} on --folder {folder}")
+        choose(device, purpose, given=choice == "on")
+    rows = overview(device)
+
+    def text() -> None:
+        if not rows:
+            click.echo("nothing is declared, and nothing consented to")
+            return
+        table(["purpose", "model", "consent", "waiting", "to be erased", "statement"], [
+            [row["purpose"], row["model"] or "-", "on" if row["consent"] else "off", row["waiting"],
+             "yes" if row["toBeErased"] else "no", row["statement"] or "-"]
+            for row in rows
+        ])  # fmt: skip
+
+    emit(rows, output, text)
 
 
 @agent.command()
@@ -154,6 +220,9 @@ def status(folder: Path, output: str) -> None:
         ])  # fmt: skip
 
     emit(value, output, text)
+
+
+agent.add_command(diagnose)
 
 
 def _status(folder: Any) -> dict[str, Any]:
@@ -214,14 +283,24 @@ def _labels(pairs: tuple[str, ...]) -> dict[str, str]:
     return labels
 
 
-def _token(token: str | None, file: Path | None) -> str:
+def _token(token: str | None, file: Path | None) -> str | None:
     from muster.agent.folder import read_bounded
 
     if file is not None:
         token = read_bounded(file, _TOKEN_LIMIT).decode(errors="replace").strip()
-    if not token:
-        raise Unusable("an enrolment token is missing", "give --token-file, or set MUSTER_TOKEN")
     return token
+
+
+def _bytes(option: str, text: str) -> float:
+    from muster.kinds.quantity import parse_size
+
+    try:
+        size = parse_size(text)
+    except ValueError as error:
+        raise Unusable(f"{option}: {error}") from error
+    if size < 1_024:
+        raise Unusable(f"{option}: {text} is too little", 'write at least "1KiB"')
+    return float(size)
 
 
 def _seconds(option: str, text: str) -> float:

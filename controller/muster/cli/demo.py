@@ -18,6 +18,7 @@ from muster.cli.output import emit, output_option
 @click.option("--devices", type=click.IntRange(4, 200), default=16, show_default=True, help="Devices per class.")
 @click.option("--kill-daemon", type=click.IntRange(0, 100), default=0, help="SIGKILL the daemon this many times.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Picks the moments of --kill-daemon.")
+@click.option("--mixed", is_flag=True, help="One class has clients of hawkBit's API (SWUpdate) in place of agents.")
 @output_option
 def demo(output: str, **options: Any) -> int:
     """Promote a release to a fleet of real agents by commits, then watch a bad one being stopped and reverted.
@@ -27,7 +28,12 @@ def demo(output: str, **options: Any) -> int:
     from muster.cli.demo_view import audience_for
     from muster.demo.stage import Plot, play
 
-    plot = Plot(devices_per_class=options["devices"], kills=options["kill_daemon"], seed=options["seed"])
+    plot = Plot(
+        devices_per_class=options["devices"],
+        kills=options["kill_daemon"],
+        seed=options["seed"],
+        mixed=options["mixed"],
+    )
     source = Path(options["source"]).absolute()
     live = output == "text" and sys.stdout.isatty()
     with audience_for(live=live, quiet=output != "text") as audience:

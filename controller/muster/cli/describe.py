@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
@@ -12,6 +13,9 @@ from muster.cli.output import emit, output_option, server_option, state_option, 
 from muster.cli.repository import load_fleet, repository_option
 from muster.kinds.errors import MusterError, Refused, Unusable
 from muster.kinds.release import Release
+
+if TYPE_CHECKING:
+    from muster.serve.client import ControllerClient
 
 
 @click.command()
@@ -41,13 +45,22 @@ def describe(what: str, name: str | None, output: str, **options: Any) -> int:
             raise Unusable("the controller has made no plan yet", "muster get status says what it waits for")
         emit(plan, output, lambda: print_plan(plan))
         return 0
-    found = [state for state in client.pages("/v1/devices", limit=1_000) if state["deviceId"] == name]
-    if not found:
-        raise Refused(f"device {name} is not enrolled", "list those that are: muster get devices")
-    drifted = client.get("/v1/drift", names=0)["items"]
-    found = [{**state, "drift": _drift_of(state, drifted)} for state in found]
-    emit(found, output, lambda: _print_nested(found[0] if len(found) == 1 else {s["model"]: s for s in found}))
+    device = _device(client, str(name))
+    emit(device, output, lambda: _print_nested({**device, "models": _by_model(device["models"])}))
     return 0
+
+
+def _device(client: ControllerClient, name: str) -> dict[str, Any]:
+    """What is known of a device, and for each of its models what drifted; or of an id that is none yet, or no more."""
+    device: dict[str, Any] = client.get(f"/v1/devices/{quote(name, safe='')}")
+    if device["state"] != "enrolled":
+        return device
+    drifted = client.get("/v1/drift", names=0)["items"]
+    return {**device, "models": [{**state, "drift": _drift_of(state, drifted)} for state in device["models"]]}
+
+
+def _by_model(models: list[Any]) -> Any:
+    return {one["model"]: one for one in models} if models and isinstance(models[0], dict) else models
 
 
 def _drift_of(state: dict[str, Any], drifted: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -91,6 +91,25 @@ def print_published(published: Mapping[str, Any]) -> None:
     table(["model", "class", "since generation", "release", "share", "artifact"], rows)
 
 
+def print_enrolments(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Ids that are no devices, as a table."""
+    if not rows:
+        click.echo("nothing is expected, waits, or was revoked")
+        return
+    table(
+        ["device", "class", "state", "since", "labels", "by", "why"],
+        [
+            [
+                *(row[key] for key in ("deviceId", "deviceClass", "state", "since")),
+                ", ".join(f"{key}={value}" for key, value in sorted(row["labels"].items())) or "-",
+                row["by"] or "-",
+                row["why"] or "-",
+            ]
+            for row in rows
+        ],
+    )
+
+
 def print_devices(states: Sequence[Mapping[str, Any]]) -> None:
     """Device states as a table."""
     if not states:
@@ -108,6 +127,32 @@ def print_devices(states: Sequence[Mapping[str, Any]]) -> None:
             for state in states
         ],
     )
+
+
+def print_captures(samples: Sequence[Mapping[str, Any]]) -> None:
+    """Samples that devices sent, as a table: nothing of who sent them."""
+    if not samples:
+        click.echo("no samples")
+        return
+    keys = ("id", "purpose", "release", "deviceClass", "locale", "because", "failureMode", "label", "corrected")
+    table(
+        ["id", "purpose", "release", "class", "locale", "because", "failure mode", "answered", "corrected",
+         "confidence", "taken on", "expires at"],
+        [
+            [
+                *(_printable(sample.get(key) or "-") for key in keys),
+                format_percent(sample["confidence"]),
+                sample["takenOn"],
+                sample["expiresAt"],
+            ]
+            for sample in samples
+        ],
+    )  # fmt: skip
+
+
+def _printable(text: str) -> str:
+    """What a device wrote must not steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def print_drift(drift: Mapping[str, Any]) -> None:

@@ -48,6 +48,16 @@ def _interval(text: str) -> float:
     metavar="NETWORK",
     help="A network beyond public addresses that alerts may be sent into, such as 10.1.0.0/16; may be repeated.",
 )
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="NETWORK",
+    help="A proxy, such as 10.1.2.3, that is believed about certificates and addresses; may be repeated.",
+)
+@click.option("--name-header", help="Where it says a certificate's common name, a device id. [X-Ssl-Client-Cn]")
+@click.option("--verified-header", help="Where it says SUCCESS, or NONE without a certificate. [X-Ssl-Client-Verify]")
+@click.option("--address-header", help="Where it says from which address a request came. [X-Forwarded-For]")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--once", is_flag=True, help="Reconcile once and leave; nothing is served.")
 def run(**options: Any) -> int:
@@ -74,5 +84,9 @@ def run(**options: Any) -> int:
     )
     if options["once"]:
         return reconcile_once(settings)
+    from muster.serve.guard import Access
+    from muster.serve.proxies import Proxies
+
+    headers = {name: options[f"{name}_header"] for name in ("name", "verified", "address")}
     host, port = _address(options["listen"])
-    return run_process(settings, host, port)
+    return run_process(settings, host, port, Access(Proxies.of(options["trusted_proxies"], headers)))

@@ -15,12 +15,17 @@ from muster.kinds.errors import Unusable
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is not what would be written.")
 @output_option
 def schemas(out: Path, check: bool, output: str) -> int:
-    """Write the JSON Schemas of the kinds and of the report on a change, one file each."""
+    """Write the JSON Schemas of the kinds and of the report on a change, one file each; and the OpenAPI document."""
     from muster.artifacts.durable import write_durably
     from muster.review.reports.as_data import schema_text
-    from muster.source.schema import schema_files
+    from muster.serve.application import OPENAPI_FILE, openapi_text
+    from muster.source.schema import DELTA_INDEX_FILE, delta_index_text, schema_files
 
-    files = schema_files() | {"judgement.json": schema_text()}
+    files = (
+        schema_files()
+        | {DELTA_INDEX_FILE: delta_index_text()}
+        | {"judgement.json": schema_text(), OPENAPI_FILE: openapi_text()}
+    )
     try:
         stale = [name for name, text in files.items() if _read(out / name) != text.encode()]
         for name in () if check else stale:

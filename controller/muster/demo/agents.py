@@ -13,8 +13,9 @@ from muster.agent.folder import DeviceFolder
 from muster.agent.http_server import HttpServer
 from muster.agent.identity import make_identity
 from muster.artifacts.store import Store
-from muster.artifacts.tensors import dump_tensors, load_tensors
+from muster.artifacts.tensors import Tensor, dump_tensors, load_tensors
 from muster.demo.processes import Process
+from muster.demo.report import Check
 from muster.demo.scratch import MODEL
 
 # Device class → what its sensor divides the contrast by.
@@ -24,6 +25,8 @@ FRAME_INTERVAL = "50ms"
 
 class AgentHosts:
     """Folders of all devices, and the processes that run them."""
+
+    agent_classes: tuple[str, ...] = tuple(CLASSES)
 
     def __init__(self, folder: Path, server: str, per_class: int, canaries: int) -> None:
         self._folder = folder
@@ -37,16 +40,33 @@ class AgentHosts:
         """How many devices there are."""
         return len(CLASSES) * self._per_class
 
+    def ids_of(self, device_class: str) -> list[str]:
+        """The devices of a class; the first of them are canaries."""
+        return [f"{device_class}-{number:03d}" for number in range(self._per_class)]
+
+    def is_canary(self, device_id: str) -> bool:
+        """True for the first devices of each class."""
+        return int(device_id.rpartition("-")[2]) < self._canaries
+
+    def declarations(self, state: Path, clone: Path) -> dict[str, bytes]:
+        """What the repository has to say for these devices, by path."""
+        del state, clone
+        return {}
+
+    def checks(self, bad: str) -> tuple[Check, ...]:
+        """What was seen of these devices beyond what they reported. `bad` is the version that is taken back."""
+        del bad
+        return ()
+
     def enrol(self, token: str, root: Path) -> None:
         """Enrol every device, as `muster agent enrol` does."""
         self._folder.mkdir()
         for device_class in CLASSES:
-            for number in range(self._per_class):
-                ring = "canary" if number < self._canaries else "main"
+            for device_id in self.ids_of(device_class):
                 identity = make_identity(
-                    device_id=f"{device_class}-{number:03d}",
+                    device_id=device_id,
                     device_class=device_class,
-                    labels={"ring": ring},
+                    labels={"ring": "canary" if self.is_canary(device_id) else "main"},
                     models=(MODEL,),
                     server=self._server,
                 )
@@ -54,14 +74,13 @@ class AgentHosts:
 
     def start(self, store: Store, field: str, poll_interval: str) -> None:
         """Start one process for each class, with the frames that its cameras see. `field`: digest of the snapshot."""
-        frames = load_tensors(store.get(field))["frames"]
-        for device_class, divisor in CLASSES.items():
+        for device_class in self.agent_classes:
             path = self._folder / f"{device_class}.tensors"
-            path.write_bytes(dump_tensors({"frames": frames // divisor}))
+            path.write_bytes(dump_tensors({"frames": self._frames(store, field, device_class)}))
             folders = [
                 argument
-                for number in range(self._per_class)
-                for argument in ("--folder", str(self._device(f"{device_class}-{number:03d}").path))
+                for device_id in self.ids_of(device_class)
+                for argument in ("--folder", str(self._device(device_id).path))
             ]
             arguments = ["agent", "run", "--frames", str(path), "--frame-interval", FRAME_INTERVAL]
             arguments += ["--poll-interval", poll_interval, *folders]
@@ -78,6 +97,11 @@ class AgentHosts:
         """End every process."""
         for host in self._hosts:
             host.stop()
+
+    def _frames(self, store: Store, field: str, device_class: str) -> Tensor:
+        """What cameras of the class see."""
+        frames: Tensor = load_tensors(store.get(field))["frames"] // CLASSES[device_class]
+        return frames
 
     def _device(self, device_id: str) -> DeviceFolder:
         return DeviceFolder(self._folder / device_id)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import urllib3
@@ -22,8 +22,16 @@ END_SECONDS = 30.0
 class Process:
     """A child that writes to a log file."""
 
-    def __init__(self, arguments: Sequence[str], log: Path) -> None:
-        self._arguments = [sys.executable, "-m", "muster", *arguments]
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        program: Sequence[str] = (sys.executable, "-m", "muster"),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._arguments = [*program, *arguments]
+        self._environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"} if environment is None else dict(environment)
+        self._said = f"{program[-1]} {arguments[0]}"
         self._log = log
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -36,7 +44,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
+                env=self._environment,
             )
 
     def kill(self) -> None:
@@ -57,11 +65,15 @@ class Process:
             self._child.kill()
             return self._child.wait()
 
+    def ended(self) -> int | None:
+        """The exit code, if it ended."""
+        return self._child.poll() if self._child else None
+
     def must_run(self) -> None:
         """Raise `TryAgain` with the end of the log if it has ended by itself."""
-        if self._child and self._child.poll() is not None:
+        if self._child and self.ended() is not None:
             said = self._log.read_text(errors="replace").strip().splitlines()[-8:]
-            raise TryAgain(f"`muster {self._arguments[3]}` ended with {self._child.returncode}: " + "\n".join(said))
+            raise TryAgain(f"`{self._said}` ended with {self._child.returncode}: " + "\n".join(said))
 
 
 class Daemon(Process):

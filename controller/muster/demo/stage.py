@@ -16,12 +16,13 @@ from muster.artifacts.store import Store
 from muster.attest.state_keys import StateKeys
 from muster.demo.agents import AgentHosts
 from muster.demo.chaos import Chaos
+from muster.demo.mixed import MixedHosts
 from muster.demo.observer import Observer, Snapshot
 from muster.demo.processes import Daemon
 from muster.demo.proof import check_proof, prove
 from muster.demo.report import Report
 from muster.demo.scratch import MODEL, ScratchRepository
-from muster.demo.story import ACTS, GOOD, PATIENCE, Story
+from muster.demo.story import ACTS, BAD, GOOD, PATIENCE, Story
 from muster.kinds.errors import TryAgain, Unusable
 from muster.serve.client import ControllerClient
 
@@ -38,6 +39,8 @@ class Plot:
     canaries_per_class: int = 4
     kills: int = 0
     seed: int = 0
+    mixed: bool = False
+    """One class has DDI clients in place of agents."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,11 @@ def play(source: Path, folder: Path, plot: Plot, audience: Audience) -> Report:
     initialise_keys(state, scratch.clone, "demo", datetime.now(UTC))
     audience.say(f"Building {GOOD} again; an identity signs the verdict keyless, at a Sigstore on 127.0.0.1")
     proof = prove(scratch.clone, state, f"releases/{MODEL}/{GOOD}.yaml")
-    scratch.begin(HEALTH_WINDOW, POLL_INTERVAL, proof.files)
     daemon = Daemon(scratch.remote, state, folder / "daemon.log")
-    hosts = AgentHosts(folder / "devices", daemon.server, plot.devices_per_class, plot.canaries_per_class)
+    kind = MixedHosts if plot.mixed else AgentHosts
+    hosts = kind(folder / "devices", daemon.server, plot.devices_per_class, plot.canaries_per_class)
+    files = {**proof.files, **hosts.declarations(state, scratch.clone)}
+    scratch.begin(HEALTH_WINDOW, POLL_INTERVAL, files)
     client = ControllerClient(daemon.server, state)
 
     def between() -> None:
@@ -75,7 +80,7 @@ def play(source: Path, folder: Path, plot: Plot, audience: Audience) -> Report:
         observer.wait_for("the first generation is published", lambda seen: seen.status["generation"] > 0, PATIENCE)
         hosts.start(Store(state / "store"), field, POLL_INTERVAL)
         report = Story(scratch, observer, chaos, hosts.devices).play()
-    return replace(report, checks=(*report.checks, check_proof(proof, scratch.clone)))
+    return replace(report, checks=(*report.checks, *hosts.checks(BAD), check_proof(proof, scratch.clone)))
 
 
 def _train(source: Path, store: Path) -> str:

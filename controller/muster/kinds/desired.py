@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from muster.kinds.capture import MOST_PURPOSES, Capture
 from muster.kinds.cohort import MOST_COHORTS, MOST_ENTRIES, Selector
 from muster.kinds.device_class import Provider
 from muster.kinds.digest import Commit, Digest, ExactVersion, Name, Version
@@ -17,6 +18,9 @@ from muster.kinds.maintenance import MOST_WINDOWS, Disruption, MaintenanceWindow
 from muster.kinds.quantity import Duration
 from muster.kinds.release import Artifact, Salt
 from muster.kinds.resource import AsTuple, Declared, Text
+
+LIFE_SECONDS = "life_seconds"
+"""Field of the signed timestamp: for how long after it was signed it is to be believed."""
 
 Ppm = Annotated[int, Field(ge=0, le=1_000_000)]
 Generation = Annotated[int, Field(ge=1, le=2**53 - 1)]
@@ -33,7 +37,8 @@ class Entry(Declared):
     """One release on offer. A device takes the first entry whose share of its cohort includes it.
 
     `since` is the generation at which the release came (back) into the document: a device that quarantined the
-    artifact at an older generation tries it again.
+    artifact at an older generation tries it again. `log_predictions`: the application logs each answer, as the tier
+    `regulated` asks for.
     """
 
     release: str
@@ -47,6 +52,8 @@ class Entry(Declared):
     health_window: Duration
     salt: Salt
     ppm: Annotated[dict[Name, Ppm], Field(max_length=MOST_COHORTS)]
+    # Left out where it says nothing: agents of before do not know it.
+    log_predictions: Annotated[bool, Field(exclude_if=lambda asked: not asked)] = False
 
 
 class Halt(Declared):
@@ -64,7 +71,7 @@ def _absent(value: object) -> bool:
 class DesiredDocument(Declared):
     """Entries run from newest to oldest. Without `drift`, every device takes what is declared, whatever it runs.
 
-    Without `maintenance` and `disruption`, a device switches as soon as it can.
+    Without `maintenance` and `disruption`, a device switches as soon as it can. Without `capture`, it takes no sample.
     """
 
     api_version: Literal["muster/v1"] = "muster/v1"
@@ -83,6 +90,7 @@ class DesiredDocument(Declared):
         tuple[MaintenanceWindow, ...], AsTuple, Field(max_length=MOST_WINDOWS, exclude_if=_absent)
     ] = ()
     disruption: Annotated[Disruption | None, Field(exclude_if=_absent)] = None
+    capture: Annotated[tuple[Capture, ...], AsTuple, Field(max_length=MOST_PURPOSES, exclude_if=_absent)] = ()
 
     @property
     def target(self) -> str:

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from muster.kinds.capture import Captures, declared_twice
 from muster.kinds.digest import DeviceId, ExactVersion, Name
 from muster.kinds.drift import MOST_RULES, DriftAction, DriftRule
+from muster.kinds.enrolment import EnrolmentSpec
 from muster.kinds.maintenance import MOST_WINDOWS, Disruption, MaintenanceWindow, never_in_turn
 from muster.kinds.quantity import Duration, Rate, Size
 from muster.kinds.resource import AsTuple, Declared, Resource, Text
@@ -30,6 +32,13 @@ Provider = Literal[
 
 EmulatedCpu = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A model that qemu knows, such as `Haswell`."""
+
+
+DeviceFolder = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_][A-Za-z0-9._-]{0,63}){1,16}$")]
+"""An absolute path on the device. Nothing that a text in quotes would have to escape, and no way up."""
+
+HardwareRevision = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
+"""A revision as SWUpdate is told it on the device (`/etc/hwrevision`, or `-H board:1.0`)."""
 
 
 class OperatingSystem(Declared):
@@ -67,6 +76,13 @@ class Rates(Declared):
     overhead: Duration
 
 
+class SwuPackaging(Declared):
+    """How a `.swu` installs an artifact: as `<folder>/<model>.tar`, on boards of these hardware revisions."""
+
+    folder: DeviceFolder = "/var/lib/muster/models"
+    hardware: Annotated[tuple[HardwareRevision, ...], AsTuple, Field(min_length=1, max_length=16)] = ("1.0",)
+
+
 class DeviceClassSpec(Declared):
     """Hardware and what is expected of it.
 
@@ -80,6 +96,11 @@ class DeviceClassSpec(Declared):
     `maintenance`: windows in the devices' own time, in which alone they switch to a release; without any, they may at
     any time. `disruption`: how many devices of a site may switch at the same time. Fetching, verifying and going back
     never wait.
+
+    `enrolment`: who may enrol as a device of the class. Without it, who shows the enrolment token of the fleet.
+    `capture`: what devices may take of what their models see, by purpose, where somebody consented on the device.
+    `agent`: who asks for what a device should run: Muster's own agent, or an update client that speaks hawkBit's DDI.
+    `package`: what such a client is given: the artifact as it is, or packed for SWUpdate as `swu` says.
     """
 
     hardware: Text
@@ -96,11 +117,24 @@ class DeviceClassSpec(Declared):
     drift_rules: Annotated[tuple[DriftRule, ...], AsTuple, Field(max_length=MOST_RULES)] = ()
     maintenance: Annotated[tuple[MaintenanceWindow, ...], AsTuple, Field(max_length=MOST_WINDOWS)] = ()
     disruption: Disruption | None = None
+    enrolment: EnrolmentSpec | None = None
+    capture: Captures = ()
+    agent: Literal["native", "ddi"] = "native"
+    package: Literal["tar", "swu"] = "tar"
+    swu: SwuPackaging = SwuPackaging()
 
     @model_validator(mode="after")
     def _lets_every_device_switch(self) -> DeviceClassSpec:
         if problem := never_in_turn(self.maintenance, self.disruption):
             raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _captures_of_its_models(self) -> DeviceClassSpec:
+        if twice := declared_twice(self.capture):
+            raise ValueError(f"capture: {twice}")
+        if strange := sorted({capture.model for capture in self.capture} - set(self.models)):
+            raise ValueError(f"capture: the class does not run {', '.join(strange)}; it runs {', '.join(self.models)}")
         return self
 
 

@@ -22,6 +22,11 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0
 Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})$")]
 """major.minor.patch, without leading zeros. Nothing declared ever floats."""
 
+ReleaseName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")
+]
+"""`<model>/<version>`"""
+
 ExactVersion = Annotated[str, StringConstraints(pattern=r"^[0-9][0-9A-Za-z.+_-]{0,63}$")]
 """A version of somebody else's software, exact: no ranges, no wildcards."""
 

@@ -11,7 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-About = Literal["decision", "preparation", "publication", "commit", "approval", "suspension", "alert", "key-use"]
+About = Literal[
+    "decision",
+    "preparation",
+    "publication",
+    "commit",
+    "approval",
+    "suspension",
+    "alert",
+    "key-use",
+    "device",
+    "capture",
+]
 ABOUT: Final[tuple[About, ...]] = get_args(About)
 
 
@@ -156,6 +167,34 @@ _TABLE: Final = (
         "what is signed (of the signature, for artifacts)",
     ),
     EventKind(
+        "device-registered",
+        "DeviceRegistered",
+        "device",
+        ("deviceId", "deviceClass", "by", "reason"),
+        "a person lets a device in that is yet to come, or that was revoked before",
+    ),
+    EventKind(
+        "device-accepted",
+        "DeviceAccepted",
+        "device",
+        ("deviceId", "deviceClass", "by", "reason"),
+        "a person accepted a device that waited",
+    ),
+    EventKind(
+        "device-labelled",
+        "DeviceLabelled",
+        "device",
+        ("deviceId", "labels", "before", "by", "reason"),
+        "a person set labels of a device (or, where null, took back what a person had set)",
+    ),
+    EventKind(
+        "device-revoked",
+        "DeviceRevoked",
+        "device",
+        ("deviceId", "deviceClass", "by", "reason"),
+        "the secret of a device is worth nothing from here on; what it showed stays counted",
+    ),
+    EventKind(
         "alerted",
         "AlertRaised",
         "alert",
@@ -175,6 +214,14 @@ _TABLE: Final = (
         "alert",
         ("key", "channel", "reason", "release"),
         "every attempt to give an alert to a channel failed; it lies on the dead-letter list",
+    ),
+    EventKind(
+        "captures-erased",
+        "CapturesErased",
+        "capture",
+        ("purpose", "by", "count"),
+        "samples under a purpose are gone from the server: consent was withdrawn on a device (`device`), their time "
+        "was over (`retention`), or a person said so",
     ),
 )
 EVENT_KINDS: Final[Mapping[str, EventKind]] = {kind.name: kind for kind in _TABLE}

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from muster.kinds.resource import AsTuple, Declared, Resource
 
-KeyUse = Literal["artifacts", "evidence", "approvals"]
+KeyUse = Literal["artifacts", "evidence", "approvals", "packages"]
 
 PublicKeyPem = Annotated[
     str,
@@ -23,7 +23,7 @@ class SigningKeySpec(Declared):
 
     scheme: Literal["ecdsa-p256-sha256"] = "ecdsa-p256-sha256"
     public_key: PublicKeyPem
-    uses: Annotated[tuple[KeyUse, ...], AsTuple, Field(min_length=1, max_length=3)] = ("artifacts",)
+    uses: Annotated[tuple[KeyUse, ...], AsTuple, Field(min_length=1, max_length=4)] = ("artifacts",)
 
 
 class SigningKey(Resource):

@@ -13,16 +13,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from muster.kinds.digest import DeviceId, Digest, ErrorCode, ExactVersion, Name
+from muster.kinds.digest import DeviceId, Digest, ErrorCode, ExactVersion, Name, ReleaseName
 from muster.kinds.phases import Phase
 from muster.kinds.resource import AsTuple
 
-ReleaseName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,63}/[0-9.]{5,29}$")]
 Milliseconds = Annotated[float, Field(ge=0, le=86_400_000)]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Ppm = Annotated[int, Field(ge=0, le=1_000_000)]
 OsVersion = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$")]
 UtcText = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
+Way = Literal["nothing", "parts", "delta", "full"]
+"""How an artifact came: it was there; some of its parts; the differences to another; as a whole."""
 Values = Annotated[dict[Name, Annotated[float, Field(ge=0, le=1e15)]], Field(max_length=16)]
 """Numbers of the application under keys that the fleet declares; others are not counted."""
 
@@ -76,3 +77,6 @@ class Report(BaseModel):
     values: Values = Field(default_factory=dict, exclude_if=_says_nothing)
     waits_until: UtcText | None = Field(default=None, exclude_if=_says_nothing)
     """When the device may switch to what is desired of it: its maintenance window and its turn, by its own clock."""
+    transfer: Way | None = Field(default=None, exclude_if=_says_nothing)
+    transferred: Count | None = Field(default=None, exclude_if=_says_nothing)
+    """With `downloaded`: how the artifact came, and how many bytes had to be fetched for it."""

@@ -6,17 +6,12 @@ from typing import Annotated, Final, Literal
 
 from pydantic import StringConstraints
 
-from muster.kinds.digest import Name
+from muster.kinds.digest import Name, ReleaseName
 from muster.kinds.owners import Login
 from muster.kinds.resource import Declared, Resource, Text
 
 Date = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 """A day in UTC; the waiver holds until its end."""
-
-ReleaseName = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")
-]
-"""`<model>/<version>`"""
 
 LONGEST_DAYS: Final = 30
 

@@ -6,14 +6,15 @@ O(devices), and so outside the loop: no decision of the planner rests on it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, RowMapping, Select, select
 
 from muster.kinds.desired import DesiredDocument, Entry
-from muster.observe.storage import devices, running
+from muster.observe.inventory_pages import Wanted, page_of_devices
+from muster.observe.storage import running
 from muster.plan.assignment import choose, cohort_of
 from muster.plan.world import ModelClass
 
@@ -51,6 +52,9 @@ class Convergence:
     running: Mapping[str, int]
 
 
+EVERY = Wanted()
+_BY_NAME = 1_000
+
 TELEMETRY = (
     "model_hash",
     "config_version",
@@ -79,45 +83,52 @@ def device_states(
     connection: Connection,
     documents: Mapping[ModelClass, DesiredDocument],
     releases: Mapping[tuple[str, str], str],
-    *,
-    device_class: str | None = None,
-    after: str = "",
-    limit: int | None = None,
+    wanted: Wanted = EVERY,
 ) -> Iterator[DeviceState]:
     """Devices in the order of their ids, one state for each model that the device is enrolled for.
 
     `releases` names every known release by (model_hash, config_version).
     """
-    query = select(devices).where(devices.c.device_id > after).order_by(devices.c.device_id)
-    if device_class:
-        query = query.where(devices.c.device_class == device_class)
-    if limit is not None:
-        query = query.limit(limit)
-    inventory = connection.execute(query).all()
+    yield from states_of(connection, connection.execute(page_of_devices(wanted)).mappings().all(), documents, releases)
+
+
+def states_of(
+    connection: Connection,
+    inventory: Sequence[RowMapping],
+    documents: Mapping[ModelClass, DesiredDocument],
+    releases: Mapping[tuple[str, str], str],
+) -> Iterator[DeviceState]:
+    """The same, for these rows of the inventory, in the order of their ids."""
     if not inventory:
         return
-    ids = running.c.device_id.between(inventory[0].device_id, inventory[-1].device_id)
-    reported = {(row.device_id, row.model): row for row in connection.execute(select(running).where(ids))}
+    reported = {(row.device_id, row.model): row for row in connection.execute(_running_of(inventory))}
     for device in inventory:
-        for model in device.models:
-            document = documents.get((model, device.device_class))
-            yield _state(device, model, reported.get((device.device_id, model)), document, releases)
+        for model in device["models"]:
+            document = documents.get((model, device["device_class"]))
+            yield _state(device, model, reported.get((device["device_id"], model)), document, releases)
+
+
+def _running_of(inventory: Sequence[RowMapping]) -> Select[Any]:
+    """By name where they are few; a stretch of ids would span the fleet if a label picked them."""
+    if len(inventory) <= _BY_NAME:
+        return select(running).where(running.c.device_id.in_([row["device_id"] for row in inventory]))
+    return select(running).where(running.c.device_id.between(inventory[0]["device_id"], inventory[-1]["device_id"]))
 
 
 def _state(
-    device: Row[Any],
+    device: RowMapping,
     model: str,
     report: Row[Any] | None,
     document: DesiredDocument | None,
     releases: Mapping[tuple[str, str], str],
 ) -> DeviceState:
-    entry: Entry | None = choose(document, device.device_id, device.labels) if document else None
+    entry: Entry | None = choose(document, device["device_id"], device["labels"]) if document else None
     runs: tuple[Any, Any] = (report.model_hash, report.config_version) if report else (None, None)
     return DeviceState(
-        device_id=device.device_id,
-        device_class=device.device_class,
-        labels=device.labels,
-        cohort=cohort_of(document.cohorts, device.labels) if document else None,
+        device_id=device["device_id"],
+        device_class=device["device_class"],
+        labels=device["labels"],
+        cohort=cohort_of(document.cohorts, device["labels"]) if document else None,
         model=model,
         desired=entry.release if entry else None,
         running=releases.get(runs) or runs[0],
@@ -125,7 +136,7 @@ def _state(
         phase=report.phase if report else None,
         error_code=report.error_code if report else None,
         generation=report.generation if report else None,
-        last_seen=device.last_seen,
+        last_seen=device["last_seen"],
         telemetry={name: getattr(report, name, None) for name in TELEMETRY},
     )
 

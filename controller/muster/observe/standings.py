@@ -1,22 +1,23 @@
-"""How far one device came with each release: its rows, changed by reports in memory, then written once.
+"""How far a device came with each release: its rows, changed by reports in memory, then written with those of others.
 
 Rows and tallies are written together, or neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import Connection, Row, RowMapping, bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 
 from muster.kinds.phases import RUNNING, TIME_LIMITS
 from muster.kinds.telemetry import Report
 from muster.observe.storage import iso, outcomes
-from muster.observe.tallies import move, read_judging, standing
+from muster.observe.tallies import move, standing
 from muster.plan.draws import draw
+from muster.plan.judging import Judging
 from muster.plan.measures import is_about, measures_of
 from muster.plan.tallies import RECALLED
 
@@ -25,19 +26,25 @@ _WRITE = _INSERT.on_conflict_do_update(
     index_elements=["device_id", "release"],
     set_={name: _INSERT.excluded[name] for name in outcomes.c.keys() if name not in ("device_id", "release")},  # noqa: SIM118
 )
-_OF_DEVICE = select(outcomes).where(outcomes.c.device_id == bindparam("in_device"))
+_OF_DEVICES = select(outcomes).where(outcomes.c.device_id.in_(bindparam("in_devices", expanding=True)))
 _LEFT_FOR_GOOD = ("failed", "rolled-back")
 
 
 class DeviceStandings:
-    """The rows of one device that a request may change. `declared` are the releases that are, with their pins."""
+    """The rows of one device that a request may change. `declared` are the releases that are, with their pins; `rows`
+    those that it has.
+    """
 
-    def __init__(self, connection: Connection, device: Row[Any], declared: Mapping[str, Mapping[str, str]]) -> None:
-        self._connection = connection
+    def __init__(
+        self,
+        device: Row[Any],
+        declared: Mapping[str, Mapping[str, str]],
+        judging: Judging,
+        rows: Iterable[RowMapping],
+    ) -> None:
         self._device = device
         self._declared = declared
-        self._judging = read_judging(connection)
-        rows = connection.execute(_OF_DEVICE, {"in_device": device.device_id}).mappings()
+        self._judging = judging
         self._before: dict[str, dict[str, Any]] = {row["release"]: dict(row) for row in rows}
         self._rows = dict(self._before)
         self._heard: dict[str, tuple[int, str, datetime]] = {}
@@ -66,20 +73,11 @@ class DeviceStandings:
         self._heard[report.model] = (report.generation, release, at)
         self._leave(f"{report.model}/", release, _left_by(phase))
 
-    def write(self) -> None:
-        """Write the rows that changed, and move the tallies."""
+    def changes(self) -> list[tuple[dict[str, Any] | None, dict[str, Any]]]:
+        """The rows that changed, as they were (None: new) and as they are."""
         self._draw()
-        changed = [release for release, row in self._rows.items() if row != self._before.get(release)]
-        if not changed:
-            return
-        rows = [self._rows[release] for release in changed]
-        self._connection.execute(_WRITE, rows)
-        move(
-            self._connection,
-            [standing(self._before[release]) for release in changed if release in self._before],
-            [standing(row) for row in rows],
-            self._judging.readings,
-        )
+        pairs = ((self._before.get(release), row) for release, row in self._rows.items())
+        return [(before, row) for before, row in pairs if row != before]
 
     def _draw(self) -> None:
         """Note the device's first word since something was offered to some: all that it said in this request."""
@@ -120,6 +118,28 @@ class DeviceStandings:
         for release, row in self._rows.items():
             if release != but and release.startswith(model) and not row["left"] and row["phase"] in phases:
                 self._rows[release] = {**row, "left": True}
+
+
+def read_rows(connection: Connection, device_ids: Iterable[str]) -> dict[str, list[RowMapping]]:
+    """The rows of these devices."""
+    found: dict[str, list[RowMapping]] = {device_id: [] for device_id in device_ids}
+    for row in connection.execute(_OF_DEVICES, {"in_devices": list(found)}).mappings():
+        found[row["device_id"]].append(row)
+    return found
+
+
+def write_standings(connection: Connection, standings: Iterable[DeviceStandings], readings: Iterable[str]) -> None:
+    """Write the rows that changed, and move the tallies."""
+    changed = [pair for one in standings for pair in one.changes()]
+    if not changed:
+        return
+    connection.execute(_WRITE, [row for _, row in changed])
+    move(
+        connection,
+        [standing(before) for before, _ in changed if before is not None],
+        [standing(row) for _, row in changed],
+        readings,
+    )
 
 
 def _model(release: str) -> str:

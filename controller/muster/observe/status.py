@@ -13,6 +13,8 @@ from muster.observe.storage import status
 
 # Every report reads some: the statement is made once.
 _READ = select(status.c.body).where(status.c.subject == bindparam("about"))
+_READ_SOME = select(status.c.subject, status.c.body).where(status.c.subject.in_(bindparam("about", expanding=True)))
+_LONGEST_POLL = 300_000
 
 
 def write_status(connection: Connection, subject: str, body: Any, at: datetime) -> None:
@@ -28,9 +30,18 @@ def read_status(connection: Connection, subject: str) -> Any:
     return connection.execute(_READ, {"about": subject}).scalar()
 
 
+def read_statuses(connection: Connection, *subjects: str) -> dict[str, Any]:
+    """What was last said of each of these subjects, as far as something was."""
+    return {row.subject: row.body for row in connection.execute(_READ_SOME, {"about": subjects})}
+
+
 def read_hearing(connection: Connection) -> Hearing | None:
     """Since when reports come without a gap; None before the first."""
-    said = read_status(connection, "hearing")
+    return hearing_of(read_status(connection, "hearing"))
+
+
+def hearing_of(said: Any) -> Hearing | None:
+    """What `write_hearing` wrote."""
     return Hearing(datetime.fromisoformat(said["since"]), datetime.fromisoformat(said["last"])) if said else None
 
 
@@ -42,4 +53,9 @@ def write_hearing(connection: Connection, hearing: Hearing) -> None:
 
 def shortest_poll(connection: Connection) -> int:
     """The shortest poll interval that is declared, in milliseconds."""
-    return min((read_status(connection, "polls") or {}).values(), default=300_000)
+    return shortest_of(read_status(connection, "polls"))
+
+
+def shortest_of(polls: Any) -> int:
+    """The same, of what is said of the polls."""
+    return min((polls or {}).values(), default=_LONGEST_POLL)

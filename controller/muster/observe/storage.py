@@ -28,6 +28,7 @@ from sqlalchemy import (
     create_engine,
     event,
     inspect,
+    select,
     text,
 )
 from sqlalchemy.exc import OperationalError
@@ -54,10 +55,48 @@ devices = Table(
     # The device's own habit: its usual pause between requests, and when silence beyond it means something.
     Column("habit_ms", Integer, nullable=False, default=0),
     Column("dark_after", String),
+    # What the device says of itself, and what people set; `labels` are those that count. Null: an older row, all own.
+    Column("own_labels", JSON(none_as_null=True)),
+    Column("set_labels", JSON(none_as_null=True)),
+    # A new secret that the device announced. The first request with it ends the one before.
+    Column("next_secret_hash", String),
+    Column("secret_at", String),
     # Who is silent is found without a look at those who are not.
     Index("devices_by_silence", "dark_after"),
     # Counting the devices of cohorts reads nothing but this.
     Index("devices_by_labels", "device_class", "labels"),
+    # Pages of one class.
+    Index("devices_by_class", "device_class", "device_id"),
+)
+
+# Labels that count, one row each: pages of the devices that have one are read by walking this.
+device_labels = Table(
+    "device_labels",
+    metadata,
+    Column("key", String, nullable=False),
+    Column("value", String, nullable=False),
+    Column("device_id", String, nullable=False),
+    PrimaryKeyConstraint("key", "value", "device_id"),
+    Index("device_labels_by_device", "device_id"),
+    sqlite_with_rowid=False,
+)
+
+# Ids that are not devices: expected (registered before it came), waiting (to be accepted), revoked.
+enrolments = Table(
+    "enrolments",
+    metadata,
+    Column("device_id", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("device_class", String, nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("set_labels", JSON, nullable=False),
+    Column("models", JSON, nullable=False),
+    Column("secret_hash", String),
+    Column("at", String, nullable=False),
+    Column("by", String),
+    Column("why", String),
+    Index("enrolments_by_class", "device_class", "state", "device_id"),
+    Index("enrolments_by_state", "state", "device_id"),
 )
 
 # What a device runs of a model, from its newest report.
@@ -217,6 +256,28 @@ deliveries = Table(
     Index("deliveries_by_state", "state", "next_at"),
 )
 
+# Samples that devices sent (serve/capture): what is known of them, and, apart from that, who sent them. Their contents
+# are files. Joined by a random id alone.
+captures = Table(
+    "captures",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("purpose", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("record", JSON, nullable=False),
+    Column("digest", String, nullable=False, index=True),
+    Column("size", Integer, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("expires_at", String, nullable=False, index=True),
+    Index("captures_by_model", "model", "purpose", "id"),
+)
+capture_senders = Table(
+    "capture_senders",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("device_id", String, nullable=False, index=True),
+)
+
 # What the loop last said of itself, for `serve` and the command line; one row a subject.
 status = Table(
     "status",
@@ -241,6 +302,9 @@ def open_storage(state: Path) -> Engine:
         state.chmod(stat.S_IMODE(mode) & ~stat.S_IWGRP)
     database = state / "muster.db"
     database.touch(mode=0o600)
+    # Tables that stand in modules of their own.
+    import muster.observe.ddi_storage  # noqa: F401
+
     engine = create_engine(f"sqlite:///{database}", connect_args={"timeout": 30})
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
@@ -250,12 +314,22 @@ def open_storage(state: Path) -> Engine:
         for table in metadata.sorted_tables:
             for index in table.indexes:
                 index.create(connection, checkfirst=True)
+        fill_labels(connection)
         if grown:
             # What older rows count for is worked out once. Imported here: tallies are kept in these tables.
             from muster.observe.tallies import recount
 
             recount(connection)
     return engine
+
+
+def fill_labels(connection: Connection) -> None:
+    """Give an older database the rows of `device_labels`; its devices had labels before there were any."""
+    if connection.execute(select(device_labels.c.device_id).limit(1)).first() is None:
+        connection.exec_driver_sql(
+            "INSERT INTO device_labels (key, value, device_id) "
+            "SELECT each.key, each.value, devices.device_id FROM devices, json_each(devices.labels) AS each"
+        )
 
 
 def _add_columns(connection: Connection) -> bool:

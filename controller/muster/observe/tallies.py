@@ -40,7 +40,7 @@ from muster.plan.draws import offers_of
 from muster.plan.judging import Judging
 from muster.plan.tallies import ENROLLED, PHASE, Cell, Draw, Standing, Tally, after_silence, cells_of
 
-_JUDGING = "judging"
+JUDGING = "judging"
 _KEY = tuple(Cell._fields)
 _BATCH = 5_000
 # Made once: a report that changes nothing else costs little more than its own row.
@@ -53,7 +53,7 @@ _DROP_EMPTY = delete(tallies).where(
 
 def read_judging(connection: Connection) -> Judging:
     """What is declared, as far as counting goes."""
-    return Judging.of_json(read_status(connection, _JUDGING))
+    return Judging.of_json(read_status(connection, JUDGING))
 
 
 def keep_judging(engine: Engine, judging: Judging, now: datetime) -> bool:
@@ -73,7 +73,7 @@ def keep_judging(engine: Engine, judging: Judging, now: datetime) -> bool:
 def declare_judging(connection: Connection, judging: Judging, now: datetime) -> bool:
     """The same, within a transaction. Providers say what a later report means; what is counted already stays."""
     before = read_judging(connection)
-    write_status(connection, _JUDGING, judging.as_json(), now)
+    write_status(connection, JUDGING, judging.as_json(), now)
     same = (before.labels, before.versions, before.readings) == (judging.labels, judging.versions, judging.readings)
     if not same:
         recount(connection)
@@ -85,7 +85,7 @@ def keep_offers(connection: Connection, documents: Iterable[DesiredDocument], no
     judging = read_judging(connection)
     offers = offers_of(documents, judging.offers)
     if offers != judging.offers:
-        write_status(connection, _JUDGING, replace(judging, offers=offers).as_json(), now)
+        write_status(connection, JUDGING, replace(judging, offers=offers).as_json(), now)
 
 
 def standing(row: Mapping[str, Any]) -> Standing:
@@ -146,7 +146,9 @@ def recount(connection: Connection) -> None:
         moved = []
         for row in rows:
             versions = row["os_version"], row["runtime_version"]
-            stratum = judging.stratum(row["device_class"], row["labels"], *versions)
+            # What a device showed before it was revoked was shown; nobody knows its labels any more.
+            known = row["labels"] is not None
+            stratum = judging.stratum(row["device_class"], row["labels"], *versions) if known else row["stratum"]
             if stratum != row["stratum"]:
                 moved.append({"in_device": row["device_id"], "in_release": row["release"], "in_stratum": stratum})
             change.update(cells_of(standing({**row, "stratum": stratum}), judging.readings))
@@ -168,7 +170,7 @@ def _page(connection: Connection, after: tuple[str, str]) -> Sequence[RowMapping
     later = and_(outcomes.c.device_id == device_id, outcomes.c.release > release)
     query = (
         select(outcomes, devices.c.labels)
-        .join(devices, devices.c.device_id == outcomes.c.device_id)
+        .outerjoin(devices, devices.c.device_id == outcomes.c.device_id)
         .where(or_(outcomes.c.device_id > device_id, later))
         .order_by(outcomes.c.device_id, outcomes.c.release)
         .limit(_BATCH)

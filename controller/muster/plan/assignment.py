@@ -4,7 +4,7 @@
     bucket = (u * 1_000_000) >> 64
     in     ⇔ bucket < ppm
 
-Integers only, so that any language gives the same answer (test vectors: tests/plan/vectors.json). A share that grows
+Integers only, so that any language gives the same answer (test vectors: tests/vectors/bucket.json). A share that grows
 keeps its devices: 5 % ⊂ 25 % ⊂ 100 %. A device without an id is in no cohort.
 """
 
@@ -42,3 +42,20 @@ def choose(document: DesiredDocument, device_id: str, labels: Mapping[str, str])
     return next(
         (entry for entry in document.entries if in_share(entry.salt, device_id, entry.ppm.get(cohort, 0))), None
     )
+
+
+def without(document: DesiredDocument, failed: Mapping[str, int]) -> DesiredDocument:
+    """The document without what a device will not run, so that it takes the entry below instead.
+
+    That is what was halted, and what is in `failed`: {artifact: generation up to which its entry does not count}.
+    """
+    halted = {halt.artifact for halt in document.halted}
+    entries = tuple(
+        entry for entry in document.entries if entry.artifact.digest not in halted and not has_failed(entry, failed)
+    )
+    return document.model_copy(update={"entries": entries})
+
+
+def has_failed(entry: Entry, failed: Mapping[str, int]) -> bool:
+    """True if the artifact failed here, and was not named again on purpose since."""
+    return entry.since <= failed.get(entry.artifact.digest, 0)

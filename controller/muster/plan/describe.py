@@ -75,6 +75,15 @@ def _action_body(action: Any) -> dict[str, Any]:
     return body
 
 
+def enrolment_terms(fleet: Fleet) -> dict[str, dict[str, Any]]:
+    """Who may enrol, by device class, as `EnrolmentSpec` reads it. Classes that declare nothing are left out."""
+    return {
+        item.metadata.name: item.spec.enrolment.model_dump(mode="json")
+        for item in fleet.device_classes
+        if item.spec.enrolment is not None
+    }
+
+
 def release_pins(fleet: Fleet) -> dict[str, dict[str, Any]]:
     """What a device that runs a release reports, by release."""
     return {

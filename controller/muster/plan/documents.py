@@ -125,6 +125,7 @@ def _document(
         drift=rules if travels(rules) else None,
         maintenance=device_class.spec.maintenance,
         disruption=device_class.spec.disruption,
+        capture=tuple(capture for capture in device_class.spec.capture if capture.model == model),
     )
 
 
@@ -147,6 +148,7 @@ def _entry(fleet: Fleet, world: World, release: Release, device_class: str, gene
         health_window=tier.health.window,
         salt=release.salt,
         ppm={name: ppm for name, ppm in release.spec.rollout.cohorts.items() if ppm},
+        log_predictions=release.spec.tier == "regulated",
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from muster.kinds.event_kind import EVENT_KINDS, named_in, reason_of
 
@@ -49,6 +50,20 @@ def shown(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_OF_A_FIELD = "{field} of {model} on {deviceClass}"
+_OF_A_DEVICE = "{deviceId}, by {by}: {reason}"
+_LINES: Final[Mapping[str, str]] = {
+    "drifted": _OF_A_FIELD,
+    "drift-ended": _OF_A_FIELD,
+    "device-registered": _OF_A_DEVICE,
+    "device-accepted": _OF_A_DEVICE,
+    "device-labelled": _OF_A_DEVICE,
+    "device-revoked": _OF_A_DEVICE,
+    "captures-erased": "{count} under {purpose}, by {by}",
+    "key-used": "{role} key signs {subject}",
+}
+
+
 def summary(event: str, body: Mapping[str, Any]) -> str:
     """One line."""
     match event:
@@ -60,14 +75,12 @@ def summary(event: str, body: Mapping[str, Any]) -> str:
             text = f"{body.get('by')} approved {body.get('of') or 'the change'} on {_short(body.get('commit'))}"
         case "decided":
             text = f"{body.get('subject')}: {body.get('before') or 'undecided'} → {body.get('outcome')}"
-        case "drifted" | "drift-ended":
-            text = f"{body.get('field')} of {body.get('model')} on {body.get('deviceClass')}"
         case "advanced":
             text = f"{_subject(body)}: {body.get('cohort')} {body.get('before')} → {body.get('after')}"
         case "proposed" | "proposal-ended":
             text = f"{_subject(body)}: {body.get('reference')}: {body.get('reason')}"
-        case "key-used":
-            text = f"{body.get('role')} key signs {body.get('subject')}"
+        case _ if event in _LINES:
+            text = _LINES[event].format_map(defaultdict(lambda: None, body))
         case _:
             text = f"{_subject(body)}" + (f": {body['reason']}" if body.get("reason") else "")
     return "".join(letter if letter.isprintable() else " " for letter in text)[:_LONGEST]

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeVar
 
+from pydantic import StringConstraints, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from muster.kinds.errors import MusterError
+
+PARSED_AT_ONCE = 16 * 1024
+"""Bytes. A larger body is parsed in a thread, so that other requests are answered meanwhile."""
+
+RETRY_AFTER: Final = {"Retry-After": "5"}
+
+Person = Annotated[str, StringConstraints(pattern=r"^[^<>\x00-\x1f\x7f]{1,100} <[^<>\s\x00-\x1f\x7f]{1,200}>$")]
+"""Name and address, as somebody says who asks."""
+
+_Value = TypeVar("_Value")
 
 
 class HttpError(MusterError):
@@ -33,6 +47,29 @@ async def bounded_body(request: Request, limit: int) -> bytes:
         if len(body) > limit:
             raise HttpError(413, f"the body is larger than {limit} bytes")
     return bytes(body)
+
+
+async def parsed(validate: Callable[[bytes], _Value], body: bytes) -> _Value:
+    """The body, validated. Raises `HttpError` 422."""
+    try:
+        return validate(body) if len(body) <= PARSED_AT_ONCE else await asyncio.to_thread(validate, body)
+    except ValidationError as error:
+        raise one_complaint(error) from error
+
+
+def one_complaint(error: ValidationError) -> HttpError:
+    """The first complaint: where, and what."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return HttpError(422, f"{place or 'body'}: {first['msg']}"[:500])
+
+
+async def on_http_exception(_request: Request, error: Exception) -> JSONResponse:
+    """Starlette's handler for its own errors: no such route, no such method."""
+    if not isinstance(error, HTTPException):
+        raise error
+    said = {"error": error.detail.lower(), "hint": None}
+    return JSONResponse(said, error.status_code, headers=dict(error.headers or {}))
 
 
 async def on_http_error(_request: Request, error: Exception) -> JSONResponse:

@@ -10,22 +10,32 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from muster.apply.by_hand import ByHand, resume_by_hand, suspend_by_hand
+from muster.kinds.digest import ReleaseName
 from muster.kinds.errors import Refused, TryAgain
 from muster.kinds.resource import Text
-from muster.kinds.telemetry import ReleaseName
 from muster.observe.storage import writing
 from muster.plan.describe import as_json
 from muster.plan.world import Published, Suspension
-from muster.serve.answers import HttpError, bounded_body
+from muster.serve.answers import HttpError, Person, bounded_body, one_complaint
+from muster.serve.operations import Answer, Operation, described
 
 BODY_LIMIT = 16_384
-Person = Annotated[str, StringConstraints(pattern=r"^[^<>\x00-\x1f\x7f]{1,100} <[^<>\s\x00-\x1f\x7f]{1,200}>$")]
+
+
+def _has_a_utc(moment: datetime) -> datetime:
+    """The first and last hours that a calendar knows have none in every zone."""
+    if not 1 < moment.year < 9_999:
+        raise ValueError("not within the years 2 to 9998")
+    return moment
+
+
+_Until = Annotated[AwareDatetime, AfterValidator(_has_a_utc)]
 
 
 class _Asked(BaseModel):
@@ -43,7 +53,7 @@ class _Asked(BaseModel):
 class AskedToSuspend(_Asked):
     """The body of POST /v1/suspend; without `until`, for good."""
 
-    until: AwareDatetime | None = None
+    until: _Until | None = None
 
 
 class AskedToResume(_Asked):
@@ -70,11 +80,29 @@ class ByHandRoutes:
         self._authorize = authorize
         self._wake = wake
 
+    @described(
+        Operation(
+            summary="Stop offering a release, for a time or for good",
+            caller="operator",
+            body=AskedToSuspend,
+            answers={200: Answer("The suspension.", dict[str, Any])},
+            refusals=(409, 503),
+        )
+    )
     async def suspend(self, request: Request) -> JSONResponse:
         """POST /v1/suspend: devices leave the release at the loop's next tick."""
         body = await self._read(request, AskedToSuspend)
         return await self._do(lambda connection, now: self._suspend(connection, body, now))
 
+    @described(
+        Operation(
+            summary="Offer a suspended release again",
+            caller="operator",
+            body=AskedToResume,
+            answers={200: Answer("The suspension that held.", dict[str, Any])},
+            refusals=(409, 503),
+        )
+    )
     async def resume(self, request: Request) -> JSONResponse:
         """POST /v1/resume: the release is offered anew at the loop's next tick."""
         body = await self._read(request, AskedToResume)
@@ -91,9 +119,7 @@ class ByHandRoutes:
         try:
             return model.model_validate_json(await bounded_body(request, BODY_LIMIT))
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise HttpError(422, f"{place or 'body'}: {first['msg']}") from error
+            raise one_complaint(error) from error
 
     async def _do(self, work: Callable[[Connection, datetime], Suspension]) -> JSONResponse:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from muster.kinds.field_state import FieldState
 from muster.serve.field_answer import read_field_answer
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")
+Query = str | int | list[str]
 LARGEST_ANSWER = 64 * 2**20
 COUNTING_SECONDS = 120
 """How long a controller may count its devices before it answers about its field."""
@@ -37,9 +38,13 @@ class ControllerClient:
         self._token = token or StateKeys.of(state).operator_token()
         self._http = urllib3.PoolManager(retries=False)
 
-    def get(self, path: str, **query: str | int) -> Any:
+    def get(self, path: str, **query: Query) -> Any:
         """The JSON answer to GET `path`."""
         return _json(self._body(path, query, 10))
+
+    def data(self, path: str) -> bytes:
+        """The bytes that GET `path` answers."""
+        return self._body(path, {}, 10)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The JSON answer to POST `path`."""
@@ -49,8 +54,9 @@ class ControllerClient:
         """What the controller knows of its field. Raises `Unusable` if the answer is none."""
         return read_field_answer(self._body("/v1/field", {}, COUNTING_SECONDS))
 
-    def _body(self, path: str, query: Mapping[str, str | int], seconds: int, given: bytes | None = None) -> bytes:
-        asked: dict[str, Any] = {"fields": {name: str(value) for name, value in query.items()}}
+    def _body(self, path: str, query: Mapping[str, Query], seconds: int, given: bytes | None = None) -> bytes:
+        fields = [(name, str(one)) for name, value in query.items() for one in _each(value)]
+        asked: dict[str, Any] = {"fields": fields}
         try:
             answer = self._http.request(
                 "GET" if given is None else "POST",
@@ -70,11 +76,11 @@ class ControllerClient:
             raise _error(answer.status, body)
         return body
 
-    def pages(self, path: str, **query: str | int) -> Iterator[Any]:
+    def pages(self, path: str, **query: Query) -> Iterator[Any]:
         """The items of every page."""
         return self.pages_after(path, None, **query)
 
-    def pages_after(self, path: str, after: Any, **query: str | int) -> Iterator[Any]:
+    def pages_after(self, path: str, after: Any, **query: Query) -> Iterator[Any]:
         """The items of every page that follows `after`; None: of all."""
         while True:
             page = self.get(path, **query, **({} if after is None else {"after": after}))
@@ -82,6 +88,10 @@ class ControllerClient:
             after = page["next"]
             if after is None:
                 return
+
+
+def _each(value: Query) -> Sequence[str | int]:
+    return value if isinstance(value, list) else [value]
 
 
 def _cause(error: Exception) -> str:

@@ -1,4 +1,5 @@
-"""What devices call: enrol, report. What they should run is a static file, see `application`.
+"""What devices call: report. What they should run is a static file, see `application`; how they become known, see
+`enrolment_routes`.
 
 Strangers cost little: who calls is settled on a connection that only reads, before a body is parsed and before a
 request takes a place among those that wait for the disk. A device has one request of reports under way at a time.
@@ -6,107 +7,114 @@ request takes a place among those that wait for the disk. A device has one reque
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import FailFast, Field, TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel, FailFast, Field, TypeAdapter
 from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from muster.kinds.errors import Refused, TryAgain
 from muster.kinds.telemetry import Report
-from muster.observe.inventory import Enrolment, authenticate, enrol
-from muster.observe.reports import take_reports
-from muster.observe.status import read_status
-from muster.serve.answers import HttpError, bearer, bounded_body
+from muster.observe.inventory import hash_secret
+from muster.observe.reports import NotEnrolledError, Sent, Taken, take_all, take_reports
+from muster.serve.answers import RETRY_AFTER, HttpError, bounded_body, parsed
+from muster.serve.callers import Caller, Callers
+from muster.serve.guard import Guard
 from muster.serve.intake import Intake
-from muster.serve.metrics import ENROLMENTS, REPORTS
+from muster.serve.metrics import REPORTS
+from muster.serve.operations import Answer, Operation, described
 
 BODY_LIMIT = 256 * 1024
-ENROLMENT_LIMIT = 32 * 1024
 REPORTS_PER_REQUEST = 100
-PARSED_AT_ONCE = 16 * 1024
-"""Bytes. A larger body is parsed in a thread, so that other requests are answered meanwhile."""
+LINES = "application/x-ndjson"
+LINES_LIMIT = 1024 * 1024
+LINES_PER_REQUEST = 1_000
+"""For a device that was away for long: one report a line, in one request, which is taken as a whole or not at all."""
 
-RETRY_AFTER = {"Retry-After": "5"}
-
-_Value = TypeVar("_Value")
 # One complaint is enough: a complaint about every part of a hostile body would cost more than the body.
 _Reports = Annotated[list[Report], FailFast(), Field(min_length=1, max_length=REPORTS_PER_REQUEST)]
 _reports: TypeAdapter[list[Report]] = TypeAdapter(_Reports)
+_lines: TypeAdapter[list[Report]] = TypeAdapter(
+    Annotated[list[Report], FailFast(), Field(min_length=1, max_length=LINES_PER_REQUEST)]
+)
+
+
+class ReportsAnswer(BaseModel):
+    """`last_sequence`: the highest number that was ever taken from the device, which numbers on from there.
+
+    `labels`: those that people set for the device, which count before its own; absent if there are none. `rotate`: the
+    device is to take another secret (POST /v1/secret); absent if not.
+    """
+
+    accepted: int
+    new: int
+    last_sequence: int
+    labels: dict[str, str] = Field(default_factory=dict)
+    rotate: bool = False
 
 
 class DeviceRoutes:
     """Handlers for devices."""
 
-    def __init__(self, engine: Engine, intake: Intake, enrolment_token: Path) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, intake: Intake, guard: Guard) -> None:
         self._intake = intake
-        self._enrolment_token = enrolment_token
+        self._callers = Callers(engine, guard)
         self._reporting: set[str] = set()
 
-    async def enrol(self, request: Request) -> JSONResponse:
-        """POST /v1/enrol."""
-        body = await bounded_body(request, ENROLMENT_LIMIT)
-        # Read each time: a token that was changed holds at once.
-        token = self._enrolment_token.read_text().strip()
-        if not hmac.compare_digest(_token_of(body).encode(), token.encode()):
-            raise HttpError(401, "the enrolment token is not valid", "ask the owner of the fleet for the current one")
-        enrolment = await _parse(Enrolment.model_validate_json, body)
-
-        def work(connection: Connection, now: datetime) -> bool:
-            classes = read_status(connection, "classes")
-            if classes is not None and enrolment.device_class not in classes:
-                raise Refused(
-                    f"device class {enrolment.device_class} is not declared", f"declared are {', '.join(classes)}"
-                )
-            known = classes[enrolment.device_class] if classes is not None else enrolment.models
-            if strange := sorted(set(enrolment.models) - set(known)):
-                raise Refused(
-                    f"{enrolment.device_class} does not run {', '.join(strange)}", f"it runs {', '.join(known)}"
-                )
-            return enrol(connection, enrolment, now)
-
-        try:
-            added = await self._intake.submit(work)
-        except Refused as error:
-            raise HttpError(409, error.message, error.hint) from error
-        except TryAgain as error:
-            raise HttpError(503, error.message, error.hint, RETRY_AFTER) from error
-        ENROLMENTS.inc(int(added))
-        return JSONResponse({"device_id": enrolment.device_id, "new": added}, 201)
-
+    @described(
+        Operation(
+            summary="Say what the device runs, and how far it came. May be repeated: a report counts once. "
+            f"As {LINES}, one report a line, up to {LINES_PER_REQUEST:,}",
+            caller="device",
+            body=_Reports,
+            answers={200: Answer("Taken, and durable.", ReportsAnswer)},
+            refusals=(503,),
+        )
+    )
     async def report(self, request: Request) -> JSONResponse:
         """POST /v1/reports."""
-        device_id, _, secret = bearer(request).rpartition(":")
-        if not await asyncio.to_thread(self._is_enrolled, device_id, secret):
-            raise HttpError(401, "the device is not enrolled, or this is not its secret", "enrol the device again")
+        caller = await self._callers.device_to_be_settled(request)
+        device_id = caller.device_id
+
         with self._only_one(device_id):
-            reports = await _parse(_reports.validate_json, await bounded_body(request, BODY_LIMIT))
+            reports = await _read(request)
             if any(report.device_id != device_id for report in reports):
                 raise HttpError(422, "a device reports for itself only")
-            try:
-                taken = await self._intake.submit(
-                    lambda connection, now: take_reports(connection, device_id, reports, now)
-                )
-            except Refused as error:
-                raise HttpError(422, error.message, error.hint) from error
-            except TryAgain as error:
-                raise HttpError(503, error.message, error.hint, RETRY_AFTER) from error
+            taken = await self._taken_or_refused(request, caller, reports)
         REPORTS.inc(taken.new)
         # A device whose numbers began again, after it lost its journal, learns from the last one where to go on.
-        return JSONResponse({"accepted": len(reports), "new": taken.new, "last_sequence": taken.last_sequence})
+        said: dict[str, Any] = {"accepted": len(reports), "new": taken.new, "last_sequence": taken.last_sequence}
+        said |= {"labels": dict(taken.labels)} if taken.labels else {}
+        return JSONResponse(said | {"rotate": True} if taken.rotate else said)
 
-    def _is_enrolled(self, device_id: str, secret: str) -> bool:
-        with self._engine.connect() as connection:
-            return authenticate(connection, device_id, secret)
+    async def _taken_or_refused(self, request: Request, caller: Caller, reports: list[Report]) -> Taken:
+        try:
+            return await self._taken(caller, reports)
+        except NotEnrolledError as error:
+            if not caller.remembered:
+                raise HttpError(401, error.message, error.hint) from error
+        except Refused as error:
+            raise HttpError(422, error.message, error.hint) from error
+        except TryAgain as error:
+            raise HttpError(503, error.message, error.hint, RETRY_AFTER) from error
+        # What was remembered does not hold any more: who calls is settled anew.
+        self._callers.forget(caller.device_id)
+        return await self._taken_or_refused(request, await self._callers.device(request), reports)
+
+    async def _taken(self, caller: Caller, reports: list[Report]) -> Taken:
+        if caller.proof != "next":
+            sent = Sent(caller.device_id, reports, hash_secret(caller.secret) if caller.secret else None)
+            return await self._intake.submit_together(take_all, sent, len(reports))  # type: ignore[no-any-return]
+
+        def work(connection: Connection, now: datetime) -> Taken:
+            caller.settle(connection, now)
+            return take_reports(connection, caller.device_id, reports, now)
+
+        return await self._intake.submit(work)  # type: ignore[no-any-return]
 
     @contextlib.contextmanager
     def _only_one(self, device_id: str) -> Iterator[None]:
@@ -120,22 +128,10 @@ class DeviceRoutes:
             self._reporting.discard(device_id)
 
 
-def _token_of(body: bytes) -> str:
-    """The token in an enrolment that is not yet looked at."""
-    try:
-        value: Any = from_json(body)
-    except ValueError as error:
-        raise HttpError(422, "the body is not JSON") from error
-    token = value.get("token") if isinstance(value, dict) else None
-    if not isinstance(token, str):
-        raise HttpError(422, "token: a string is missing")
-    return token
-
-
-async def _parse(validate: Callable[[bytes], _Value], body: bytes) -> _Value:
-    try:
-        return validate(body) if len(body) <= PARSED_AT_ONCE else await asyncio.to_thread(validate, body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise HttpError(422, f"{place or 'body'}: {first['msg']}") from error
+async def _read(request: Request) -> list[Report]:
+    """The reports in the body. Raises `HttpError`: 413, 422."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != LINES:
+        return await parsed(_reports.validate_json, await bounded_body(request, BODY_LIMIT))
+    body = await bounded_body(request, LINES_LIMIT)
+    # No JSON value holds a line break as such, so that each one ends a report.
+    return await parsed(_lines.validate_json, b"[" + body.rstrip(b"\r\n").replace(b"\n", b",") + b"]")

@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
 
-from muster.kinds.digest import Digest, Name
+from muster.kinds.digest import Digest, Name, ReleaseName
 from muster.kinds.errors import Unusable
 from muster.kinds.field_state import FieldState, GuardrailFact, Step
 from muster.kinds.resource import AsTuple, Declared, Text
-from muster.kinds.waiver import ReleaseName
 
 _MOST = 200_000
 """Entries of one list. A fleet of this size would not load."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, RowMapping, select
 
+from muster.kinds.enrolment import effective
 from muster.observe import drift
-from muster.observe.convergence import DeviceState, converge, device_states
+from muster.observe.admission import State, candidates
+from muster.observe.convergence import EVERY, DeviceState, converge, device_states, states_of
 from muster.observe.counts import first_failures, observed
+from muster.observe.inventory_pages import Wanted
 from muster.observe.status import read_status
+from muster.observe.storage import devices, enrolments
 from muster.plan.describe import as_json
 from muster.plan.drift import Runs
 from muster.plan.exposures import never_offered
@@ -30,21 +34,29 @@ class FleetView:
         with self._engine.connect() as connection:
             return read_status(connection, subject)
 
-    def devices(self, device_class: str | None, after: str, limit: int | None) -> list[DeviceState]:
+    def devices(self, wanted: Wanted = EVERY) -> list[DeviceState]:
         """One page of device states."""
         with self._engine.connect() as connection:
             releases = read_status(connection, "releases") or {}
             names = {(pins["model_hash"], pins["config_version"]): name for name, pins in releases.items()}
-            return list(
-                device_states(
-                    connection,
-                    self._published().documents,
-                    names,
-                    device_class=device_class,
-                    after=after,
-                    limit=limit,
-                )
-            )
+            return list(device_states(connection, self._published().documents, names, wanted))
+
+    def device(self, device_id: str) -> dict[str, Any] | None:
+        """All that is known of one device, or of an id that is none yet (or no more); None if nothing is."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(devices).where(devices.c.device_id == device_id)).mappings().first()
+            candidate = connection.execute(select(enrolments).where(enrolments.c.device_id == device_id)).mappings()
+            other = candidate.first()
+            releases = read_status(connection, "releases") or {}
+            names = {(pins["model_hash"], pins["config_version"]): name for name, pins in releases.items()}
+            if row is not None:
+                return _device(row, list(states_of(connection, [row], self._published().documents, names)))
+        return None if other is None else _candidate(other)
+
+    def enrolments(self, state: State | None, device_class: str | None, after: str, limit: int) -> list[dict[str, Any]]:
+        """One page of ids that are no devices."""
+        with self._engine.connect() as connection:
+            return [_candidate(row) for row in candidates(connection, state, device_class, after, limit)]
 
     def desired(self) -> Published:
         """What devices can fetch now, as documents."""
@@ -93,7 +105,7 @@ class FleetView:
 
     def status(self) -> dict[str, Any]:
         """The loop's own words, and counts over all devices."""
-        states = self.devices(None, "", None)
+        states = self.devices()
         with self._engine.connect() as connection:
             loop = read_status(connection, "loop") or {}
             since = self._since()
@@ -123,6 +135,40 @@ class FleetView:
                 for exposure in [seen.exposure(release, device_class)]
             ],
         }
+
+
+def _device(row: RowMapping, states: list[DeviceState]) -> dict[str, Any]:
+    own = row["labels"] if row["own_labels"] is None else row["own_labels"]
+    return {
+        "deviceId": row["device_id"],
+        "state": "enrolled",
+        "deviceClass": row["device_class"],
+        "labels": row["labels"],
+        "ownLabels": own,
+        "setLabels": row["set_labels"] or {},
+        "enrolledAt": row["enrolled_at"],
+        "lastSeen": row["last_seen"],
+        "secretAt": row["secret_at"] or row["enrolled_at"],
+        "secretAnnounced": row["next_secret_hash"] is not None,
+        "by": None,
+        "why": None,
+        "models": as_json(states),
+    }
+
+
+def _candidate(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {
+        "deviceId": row["device_id"],
+        "state": row["state"],
+        "deviceClass": row["device_class"],
+        "labels": effective(row["labels"], row["set_labels"]),
+        "ownLabels": row["labels"],
+        "setLabels": row["set_labels"],
+        "since": row["at"],
+        "by": row["by"],
+        "why": row["why"],
+        "models": row["models"],
+    }
 
 
 def _seen(item: dict[str, Any]) -> drift.Seen:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,10 +28,14 @@ from muster.observe.storage import writing
 GROUP = 500
 QUEUE = 5_000
 GROUP_SECONDS = 0.25
+HEAVIEST = 2_000
+"""Of what is done together: a fraction of `GROUP_SECONDS`."""
 PAUSE_SECONDS = 0.12
 """SQLite looks for the lock every tenth of a second while it waits: a shorter pause might be missed every time."""
 
 Work = Callable[[Connection, datetime], Any]
+Together = Callable[[Connection, Sequence[Any], datetime], Sequence[Any]]
+"""Work on many things at once: for each, in their order, its result or the `MusterError` that it is refused with."""
 
 
 class BusyError(TryAgain):
@@ -39,8 +44,13 @@ class BusyError(TryAgain):
 
 @dataclass
 class _Request:
-    work: Work
+    """`work` on its own, or `thing` (of `weight`) together with others for which the same is to be done."""
+
     answer: asyncio.Future[Any]
+    work: Work | None = None
+    together: Together | None = None
+    thing: Any = None
+    weight: int = 1
 
 
 class Intake:
@@ -78,7 +88,17 @@ class Intake:
 
         Raises what `work` raised (its own changes are undone, those of others are not), or `BusyError`.
         """
-        request = _Request(work, asyncio.get_running_loop().create_future())
+        return await self._queued(_Request(asyncio.get_running_loop().create_future(), work))
+
+    async def submit_together(self, together: Together, thing: Any, weight: int) -> Any:
+        """The result for `thing` of `together(connection, things, now)`, once it is durable; `things` are those of
+        several requests, of `HEAVIEST` at most unless one alone is heavier. Raises what is said to be its refusal, or
+        `BusyError`.
+        """
+        answer = asyncio.get_running_loop().create_future()
+        return await self._queued(_Request(answer, together=together, thing=thing, weight=weight))
+
+    async def _queued(self, request: _Request) -> Any:
         try:
             self._queue.put_nowait(request)
         except asyncio.QueueFull:
@@ -115,15 +135,32 @@ class Intake:
         outcomes: list[Any] = []
         with writing(self._engine) as connection:
             began = self._timer()
-            for request in group:
-                try:
-                    with connection.begin_nested():
-                        outcomes.append(request.work(connection, now))
-                except MusterError as error:
-                    outcomes.append(error)
+            while len(outcomes) < len(group):
+                outcomes += _done(connection, group[len(outcomes) :], now)
                 if self._timer() - began >= GROUP_SECONDS:
                     break
         return outcomes
+
+
+def _done(connection: Connection, group: Sequence[_Request], now: datetime) -> Sequence[Any]:
+    """Outcomes of the first request, and of those behind it that are done together with it."""
+    first = group[0]
+    if first.together is not None:
+        weights = itertools.accumulate(request.weight for request in group)
+        run = [
+            request.thing
+            for request, weight in itertools.takewhile(
+                lambda pair: pair[0].together == first.together and (pair[0] is first or pair[1] <= HEAVIEST),
+                zip(group, weights, strict=True),
+            )
+        ]
+        return first.together(connection, run, now)
+    assert first.work is not None
+    try:
+        with connection.begin_nested():
+            return [first.work(connection, now)]
+    except MusterError as error:
+        return [error]
 
 
 def _answer(request: _Request, outcome: Any) -> None:

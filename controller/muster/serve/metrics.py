@@ -19,6 +19,7 @@ from muster.plan.tallies import DRAWN, ENROLLED, Tally
 REGISTRY = CollectorRegistry()
 REPORTS = Counter("muster_reports", "Reports taken, each once.", registry=REGISTRY)
 ENROLMENTS = Counter("muster_enrolments", "Devices enrolled.", registry=REGISTRY)
+LIMITED = Counter("muster_requests_limited", "Requests that were put off, by limit.", ["limit"], registry=REGISTRY)
 TICKS = Counter("muster_ticks", "Ticks of the loop, by outcome.", ["outcome"], registry=REGISTRY)
 TICK_SECONDS = Histogram("muster_tick_seconds", "Duration of a tick of the loop.", registry=REGISTRY)
 

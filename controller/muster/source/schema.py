@@ -12,8 +12,10 @@ import json
 import re
 from typing import Any
 
+from muster.kinds.delta import DeltaIndex
 from muster.kinds.fleet import KINDS, AnyResource
 
+DELTA_INDEX_FILE = "delta-index.json"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _RENAMED = {
@@ -28,7 +30,7 @@ def schema_file(kind: str) -> str:
 
 
 @functools.cache
-def schema_of(kind: type[AnyResource]) -> dict[str, Any]:
+def schema_of(kind: type[AnyResource | DeltaIndex]) -> dict[str, Any]:
     """The schema of one kind (do not change it: it is kept)."""
     name = kind.__name__
     generated = kind.model_json_schema(by_alias=True)
@@ -48,6 +50,11 @@ def schema_files() -> dict[str, str]:
         schema_file(name): json.dumps(schema_of(kind), indent=2, ensure_ascii=False) + "\n"
         for name, kind in KINDS.items()
     }
+
+
+def delta_index_text() -> str:
+    """The schema of delta indexes: no file in a repository holds one, but whoever writes an agent reads them."""
+    return json.dumps(schema_of(DeltaIndex), indent=2, ensure_ascii=False) + "\n"
 
 
 def resolve(root: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

@@ -73,7 +73,8 @@ GATES: tuple[dict[str, Any], ...] = (
     {"metric": "compatibility", "comparator": "==", "threshold": "1"},
     {"metric": "p50-latency", **PAIRED, "bound": "upper"},
     {"metric": "p95-latency", **PAIRED},
-    {"metric": "p99-latency", **PAIRED},
+    # One answer in a hundred shows what else the machine does, and that may be anything.
+    {"metric": "p99-latency", **PAIRED, "threshold": "5000"},
     {"metric": "cold-latency", **PAIRED},
     {"metric": "peak-ram", **BUDGET},
     {"metric": "load-time", **PAIRED},

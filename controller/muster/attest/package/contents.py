@@ -29,12 +29,11 @@ from muster.attest.keyless import Keyless
 from muster.attest.package.git_objects import Objects
 from muster.attest.release_manifest import Known
 from muster.attest.signers import TRUSTED_ROOT
-from muster.kinds.digest import Commit, Digest, digest_of, hex_of
+from muster.kinds.digest import Commit, Digest, ReleaseName, digest_of, hex_of
 from muster.kinds.errors import Refused
 from muster.kinds.evidence import Evidence
 from muster.kinds.fleet import AnyResource, Fleet
 from muster.kinds.release import Release
-from muster.kinds.waiver import ReleaseName
 from muster.source.layout import kind_at
 from muster.source.validate import validate
 from muster.source.yaml_events import YamlFault, parse

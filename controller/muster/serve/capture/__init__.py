@@ -1,0 +1,1 @@
+"""Samples that devices send: taken, kept apart from who sent them, each content once, erased when asked or when due."""
