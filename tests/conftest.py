@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from sites import Site
 
 # A busy machine is no defect of what is tested.
 settings.register_profile("muster", deadline=None)
@@ -18,3 +22,15 @@ LONGEST: Final = ("stories/test_demo_story.py", "docs/test_documents.py", "build
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Longest first; else in the order of their names."""
     items.sort(key=lambda item: not item.path.as_posix().endswith(LONGEST))
+
+
+@pytest.fixture(scope="module")
+def module_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A running server for a whole file; each test empties it first."""
+    # Few files need a server, and every process reads this one.
+    from sites import Site
+
+    site = Site(tmp_path_factory.mktemp("state") / "state")
+    site.start()
+    yield site
+    site.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,14 +17,6 @@ from sites import Site
 
 NEW = "meter-reader/1.1.0"
 BY = ("--by", "Ada <ada@fleet.example>")
-
-
-@pytest.fixture(scope="module")
-def module_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("state") / "state")
-    site.start()
-    yield site
-    site.stop()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,6 @@ from scratch_repository import commit_all, git, write
 from sites import SECRET, Site, report
 
 BY = ("--by", "Ada <ada@fleet.example>", "--why", "she knows it")
-
-
-@pytest.fixture(scope="module")
-def module_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("state") / "state")
-    site.start()
-    yield site
-    site.stop()
 
 
 @pytest.fixture

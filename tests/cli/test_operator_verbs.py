@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,6 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 COMMIT = "c" * 40
 RELEASE = make_release("1.0.0", {"canary": "100%", "fleet": "100%"})
 RUNS = {"model_hash": RELEASE.spec.stages.quantized, "config_version": RELEASE.spec.config_version}
-
-
-@pytest.fixture(scope="module")
-def module_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("state") / "state")
-    site.start()
-    yield site
-    site.stop()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,14 +29,6 @@ from muster.serve.device_routes import _reports
 from sites import SECRET, Site, report
 
 PINS = {"model_hash": "sha256:" + "0" * 64, "config_version": "sha256:" + "1" * 64}
-
-
-@pytest.fixture(scope="module")
-def module_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("state") / "state")
-    site.start()
-    yield site
-    site.stop()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -69,14 +68,6 @@ FORMAT = {
         "additionalProperties": False,
     },
 }
-
-
-@pytest.fixture(scope="module")
-def module_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("state") / "state")
-    site.start()
-    yield site
-    site.stop()
 
 
 @pytest.fixture
