@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import click
 from muster.cli.output import emit, table
 
 if TYPE_CHECKING:
-    from muster.agent.diagnosis import Checked, Diagnosis, ModelDiagnosis
+    from muster.agent.diagnosis import Checked, Diagnosis, ModelDiagnosis, Offer
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -117,6 +118,12 @@ def _show_model(model: ModelDiagnosis) -> None:
         rows.append(("dropped frames", session.dropped_frames))
     click.echo()
     table(["what", "found"], rows)
+    _show_slots(model)
+    if desired and desired.offers:
+        _show_offers(desired.offers)
+
+
+def _show_slots(model: ModelDiagnosis) -> None:
     click.echo()
     table(
         ["slot", "release", "artifact", "model hash", "files", "signature"],
@@ -132,24 +139,26 @@ def _show_model(model: ModelDiagnosis) -> None:
             for slot in model.slots
         ],
     )
-    if desired and desired.offers:
-        click.echo()
-        table(
-            ["on offer", "share", "in it", "room", "provider", "runtime", "quarantined", "halted"],
+
+
+def _show_offers(offers: Iterable[Offer]) -> None:
+    click.echo()
+    table(
+        ["on offer", "share", "in it", "room", "provider", "runtime", "quarantined", "halted"],
+        [
             [
-                [
-                    offer.release,
-                    f"{offer.bucket} of {offer.ppm} ppm",
-                    _yes(offer.in_share),
-                    _yes(offer.fits_disk),
-                    f"{offer.provider}{'' if offer.provider_present else ' (missing)'}",
-                    offer.runtime_version,
-                    _yes(offer.quarantined),
-                    _yes(offer.halted),
-                ]
-                for offer in desired.offers
-            ],
-        )
+                offer.release,
+                f"{offer.bucket} of {offer.ppm} ppm",
+                _yes(offer.in_share),
+                _yes(offer.fits_disk),
+                f"{offer.provider}{'' if offer.provider_present else ' (missing)'}",
+                offer.runtime_version,
+                _yes(offer.quarantined),
+                _yes(offer.halted),
+            ]
+            for offer in offers
+        ],
+    )
 
 
 def _said(checked: Checked) -> str:

@@ -88,15 +88,14 @@ class PublishedCache:
             return None
         if len(body) != found.st_size:
             return None
-        named = file_headers(path)
-        headers = FileResponse(place, headers=named, stat_result=found).headers
+        headers = FileResponse(place, headers=file_headers(path), stat_result=found).headers
         kept = Kept(
             place=str(place),
             same=(found.st_ino, found.st_mtime_ns, found.st_size),
             tag=headers["etag"],
             body=body,
             headers=headers.items(),
-            unchanged=[("etag", headers["etag"]), *((name, named[name]) for name in named if name != "etag")],
+            unchanged=[(name, headers[name]) for name in ("etag", "cache-control") if name in headers],
         )
         self._kept[path] = kept
         self._kept.move_to_end(path)
