@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import StringConstraints, ValidationError
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from muster.kinds.errors import MusterError
+from muster.kinds.errors import MusterError, Refused, TryAgain
 
 PARSED_AT_ONCE = 16 * 1024
 """Bytes. A larger body is parsed in a thread, so that other requests are answered meanwhile."""
@@ -37,6 +38,17 @@ class HttpError(MusterError):
     def response(self) -> JSONResponse:
         """The answer."""
         return JSONResponse({"error": self.message, "hint": self.hint}, self.status, headers=self.headers)
+
+
+@contextlib.contextmanager
+def answered(refused: int, retry: dict[str, str] | None = None) -> Iterator[None]:
+    """Errors of what is done inside as answers: `Refused` with this status, `TryAgain` with 503 and these headers."""
+    try:
+        yield
+    except Refused as error:
+        raise HttpError(refused, error.message, error.hint) from error
+    except TryAgain as error:
+        raise HttpError(503, error.message, error.hint, retry) from error
 
 
 async def bounded_body(request: Request, limit: int) -> bytes:

@@ -5,25 +5,23 @@ Who somebody is, is what that person says: the token proves only that the state 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from muster.apply.by_hand import ByHand, resume_by_hand, suspend_by_hand
 from muster.kinds.digest import ReleaseName
-from muster.kinds.errors import Refused, TryAgain
 from muster.kinds.resource import Text
-from muster.observe.storage import writing
 from muster.plan.describe import as_json
 from muster.plan.world import Published, Suspension
-from muster.serve.answers import HttpError, Person, bounded_body, one_complaint
+from muster.serve.answers import Person, bounded_body, parsed
 from muster.serve.operations import Answer, Operation, described
+from muster.serve.writes import written
 
 BODY_LIMIT = 16_384
 
@@ -116,21 +114,9 @@ class ByHandRoutes:
 
     async def _read(self, request: Request, model: type[_Body]) -> _Body:
         self._authorize(request)
-        try:
-            return model.model_validate_json(await bounded_body(request, BODY_LIMIT))
-        except ValidationError as error:
-            raise one_complaint(error) from error
+        return await parsed(model.model_validate_json, await bounded_body(request, BODY_LIMIT))
 
     async def _do(self, work: Callable[[Connection, datetime], Suspension]) -> JSONResponse:
-        try:
-            said: Any = await asyncio.to_thread(self._write, work)
-        except Refused as error:
-            raise HttpError(409, error.message, error.hint) from error
-        except TryAgain as error:
-            raise HttpError(503, error.message, error.hint) from error
+        said: Any = as_json(await written(self._engine, work))
         self._wake()
         return JSONResponse(said)
-
-    def _write(self, work: Callable[[Connection, datetime], Suspension]) -> Any:
-        with writing(self._engine) as connection:
-            return as_json(work(connection, datetime.now(UTC)))

@@ -17,11 +17,10 @@ from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from muster.kinds.errors import Refused, TryAgain
 from muster.kinds.telemetry import Report
 from muster.observe.inventory import hash_secret
 from muster.observe.reports import NotEnrolledError, Sent, Taken, take_all, take_reports
-from muster.serve.answers import RETRY_AFTER, HttpError, bounded_body, parsed
+from muster.serve.answers import RETRY_AFTER, HttpError, answered, bounded_body, parsed
 from muster.serve.callers import Caller, Callers
 from muster.serve.guard import Guard
 from muster.serve.intake import Intake
@@ -92,15 +91,12 @@ class DeviceRoutes:
         return JSONResponse(said | {"rotate": True} if taken.rotate else said)
 
     async def _taken_or_refused(self, request: Request, caller: Caller, reports: list[Report]) -> Taken:
-        try:
-            return await self._taken(caller, reports)
-        except NotEnrolledError as error:
-            if not caller.remembered:
-                raise HttpError(401, error.message, error.hint) from error
-        except Refused as error:
-            raise HttpError(422, error.message, error.hint) from error
-        except TryAgain as error:
-            raise HttpError(503, error.message, error.hint, RETRY_AFTER) from error
+        with answered(refused=422, retry=RETRY_AFTER):
+            try:
+                return await self._taken(caller, reports)
+            except NotEnrolledError as error:
+                if not caller.remembered:
+                    raise HttpError(401, error.message, error.hint) from error
         # What was remembered does not hold any more: who calls is settled anew.
         self._callers.forget(caller.device_id)
         return await self._taken_or_refused(request, await self._callers.device(request), reports)

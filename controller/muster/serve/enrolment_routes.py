@@ -21,10 +21,10 @@ from starlette.responses import JSONResponse
 
 from muster.attest.state_keys import class_token
 from muster.kinds.enrolment import EnrolmentSpec
-from muster.kinds.errors import Refused, TryAgain
+from muster.kinds.errors import TryAgain
 from muster.observe.admission import NotVouchedError, Outcome, admit, is_registered, terms
 from muster.observe.inventory import Enrolment, Secret, announce_secret
-from muster.serve.answers import RETRY_AFTER, HttpError, bounded_body, parsed
+from muster.serve.answers import RETRY_AFTER, HttpError, answered, bounded_body, parsed
 from muster.serve.callers import Callers
 from muster.serve.guard import Guard
 from muster.serve.intake import Intake
@@ -103,16 +103,13 @@ class EnrolmentRoutes:
             self._guard.proved_nothing(request)
             raise _not_vouched()
         enrolment = await parsed(Enrolment.model_validate_json, body)
-        try:
-            outcome: Outcome = await self._intake.submit(
-                lambda connection, now: admit(connection, enrolment, now, vouched=vouched)
-            )
-        except NotVouchedError as error:
-            raise _not_vouched() from error
-        except Refused as error:
-            raise HttpError(409, error.message, error.hint) from error
-        except TryAgain as error:
-            raise HttpError(503, error.message, error.hint, RETRY_AFTER) from error
+        with answered(refused=409, retry=RETRY_AFTER):
+            try:
+                outcome: Outcome = await self._intake.submit(
+                    lambda connection, now: admit(connection, enrolment, now, vouched=vouched)
+                )
+            except NotVouchedError as error:
+                raise _not_vouched() from error
         ENROLMENTS.inc(outcome == "new")
         said = {"device_id": enrolment.device_id, "new": outcome == "new"}
         if outcome == "waiting":

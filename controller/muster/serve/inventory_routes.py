@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -18,15 +18,15 @@ from starlette.responses import JSONResponse
 from muster.apply import devices_by_hand
 from muster.apply.devices_by_hand import Asked
 from muster.kinds.digest import DeviceId, Name
-from muster.kinds.errors import Refused, TryAgain
 from muster.kinds.resource import LabelKey, Labels, LabelValue, Text
 from muster.observe.admission import Registered, State
 from muster.observe.inventory_pages import Wanted
-from muster.observe.storage import writing
 from muster.plan.describe import as_json
-from muster.serve.answers import HttpError, Person, bounded_body, one_complaint, page
+from muster.serve.answers import HttpError, Person, bounded_body, page, parsed
 from muster.serve.fleet_view import FleetView
 from muster.serve.operations import AfterId, Answer, DeviceInPath, Limit, Operation, described
+from muster.serve.queries import named, number, valid
+from muster.serve.writes import written
 
 BODY_LIMIT = 512 * 1024
 MOST_REGISTERED = 200
@@ -116,7 +116,7 @@ class InventoryRoutes:
         """GET /v1/devices?class=&label=KEY=VALUE&after=&limit="""
         self._authorize(request)
         limit = number(request, "limit", 100, 1_000)
-        wanted = Wanted(_named(request, "class", Name), _labels(request), _after(request), limit)
+        wanted = Wanted(named(request, "class", Name), _labels(request), _after(request), limit)
         states = await asyncio.to_thread(self._view.devices, wanted)
         return JSONResponse(page(as_json(states), limit, "deviceId"))
 
@@ -150,8 +150,8 @@ class InventoryRoutes:
         """GET /v1/enrolments?state=&class=&after=&limit="""
         self._authorize(request)
         limit = number(request, "limit", 100, 1_000)
-        state: State | None = _named(request, "state", State)
-        device_class = _named(request, "class", Name)
+        state: State | None = named(request, "state", State)
+        device_class = named(request, "class", Name)
         rows = await asyncio.to_thread(self._view.enrolments, state, device_class, _after(request), limit)
         return JSONResponse(page(rows, limit, "deviceId"))
 
@@ -225,57 +225,25 @@ class InventoryRoutes:
 
     async def _read(self, request: Request, model: type[_Body]) -> _Body:
         self._authorize(request)
-        try:
-            return model.model_validate_json(await bounded_body(request, BODY_LIMIT))
-        except ValidationError as error:
-            raise one_complaint(error) from error
+        return await parsed(model.model_validate_json, await bounded_body(request, BODY_LIMIT))
 
     async def _do(self, work: Callable[[Connection, datetime], Any]) -> Any:
-        try:
-            return await asyncio.to_thread(self._write, work)
-        except Refused as error:
-            raise HttpError(409, error.message, error.hint) from error
-        except TryAgain as error:
-            raise HttpError(503, error.message, error.hint) from error
-
-    def _write(self, work: Callable[[Connection, datetime], Any]) -> Any:
-        with writing(self._engine) as connection:
-            return work(connection, datetime.now(UTC))
-
-
-def number(request: Request, name: str, default: int, most: int) -> int:
-    """A number of the query. Raises `HttpError` 422."""
-    text = request.query_params.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or not 0 <= int(text[:20]) <= most:
-        raise HttpError(422, f"{name} must be a number from 0 to {most}")
-    return int(text)
-
-
-def _named(request: Request, name: str, kind: Any) -> Any:
-    text = request.query_params.get(name)
-    return None if text is None else _valid(name, kind, text)
+        return await written(self._engine, work)
 
 
 def _device_id(request: Request) -> str:
-    return str(_valid("device_id", DeviceId, request.path_params["device_id"]))
+    return str(valid("device_id", DeviceId, request.path_params["device_id"]))
 
 
 def _after(request: Request) -> str:
-    return str(_valid("after", AfterId, request.query_params.get("after", "")))
+    return str(valid("after", AfterId, request.query_params.get("after", "")))
 
 
 def _labels(request: Request) -> dict[str, str]:
-    asked = _valid("label", _LabelsAsked, request.query_params.getlist("label"))
+    asked = valid("label", _LabelsAsked, request.query_params.getlist("label"))
     labels: dict[str, str] = {}
     for text in asked:
         key, _, value = text.partition("=")
         if labels.setdefault(key, value) != value:
             raise HttpError(422, f"label: {key} cannot have two values")
     return labels
-
-
-def _valid(name: str, kind: Any, value: Any) -> Any:
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        raise HttpError(422, f"{name}: {error.errors(include_url=False, include_input=False)[0]['msg']}") from error

@@ -21,8 +21,8 @@ from muster.serve.field_answer import FieldAnswer
 from muster.serve.field_view import FieldView
 from muster.serve.fleet_view import FleetView
 from muster.serve.guard import Guard
-from muster.serve.inventory_routes import number
 from muster.serve.operations import Answer, Limit, Operation, described
+from muster.serve.queries import number
 
 PAGE = 1_000
 MOST_NAMES = 100

@@ -19,14 +19,13 @@ from starlette.responses import JSONResponse, Response
 
 from muster.kinds.capture import LARGEST_CHUNK, LARGEST_RECORD, LARGEST_SAMPLE, Capture, CaptureRecord, SampleId
 from muster.kinds.digest import DeviceId, Name
-from muster.kinds.errors import Refused, TryAgain
 from muster.plan.world import Published
-from muster.serve.answers import HttpError, Person, bounded_body, one_complaint, page, parsed
+from muster.serve.answers import HttpError, Person, answered, bounded_body, page, parsed
 from muster.serve.callers import Callers
 from muster.serve.capture.store import CaptureStore, NotTakenError, Progress
 from muster.serve.intake import Intake
-from muster.serve.inventory_routes import number
 from muster.serve.operations import Answer, Limit, Operation, described
+from muster.serve.queries import named, number
 
 BODY_LIMIT = 4 * 1024
 PAGE = 1_000
@@ -197,8 +196,8 @@ class CaptureRoutes:
         """GET /v1/captures?model=&purpose=&after=&limit=: records of whole samples, without who sent them."""
         self._operator(request)
         limit = number(request, "limit", 100, PAGE)
-        after = str(_valid(request, "after", _AfterSample) or "")
-        model, purpose = _valid(request, "model", Name), _valid(request, "purpose", Name)
+        after = named(request, "after", _AfterSample) or ""
+        model, purpose = named(request, "model", Name), named(request, "purpose", Name)
         rows = await self._do(lambda: self._store.page(model, purpose, after, limit))
         return JSONResponse(page(rows, limit, "id"))
 
@@ -245,16 +244,17 @@ class CaptureRoutes:
             raise HttpError(503, "too many requests about samples are waiting", headers=RETRY_AFTER)
         self._waiting += 1
         try:
+            with answered(refused=422, retry=RETRY_AFTER):
+                return await self._in_turn(work)
+        finally:
+            self._waiting -= 1
+
+    async def _in_turn(self, work: Callable[[], _Answer]) -> _Answer:
+        try:
             return await asyncio.get_running_loop().run_in_executor(self._worker, work)
         except NotTakenError as error:
             headers = RETRY_AFTER if error.status == 429 else None
             raise HttpError(error.status, error.message, error.hint, headers) from error
-        except Refused as error:
-            raise HttpError(422, error.message, error.hint) from error
-        except TryAgain as error:
-            raise HttpError(503, error.message, error.hint, RETRY_AFTER) from error
-        finally:
-            self._waiting -= 1
 
     async def _read(self, request: Request, model: type[_Body], limit: int) -> _Body:
         return await parsed(model.model_validate_json, await bounded_body(request, limit))
@@ -287,12 +287,3 @@ def _sample(request: Request) -> str:
         return _sample_id.validate_python(request.path_params["id"])
     except ValidationError as error:
         raise HttpError(404, "there is no such sample") from error
-
-
-def _valid(request: Request, name: str, kind: Any) -> str | None:
-    """A parameter of the query; None if it is absent. Raises `HttpError` 422."""
-    text = request.query_params.get(name)
-    try:
-        return None if text is None else str(TypeAdapter(kind).validate_python(text))
-    except ValidationError as error:
-        raise one_complaint(error) from error
