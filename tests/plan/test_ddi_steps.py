@@ -66,11 +66,11 @@ def document(generation: int, *entries: Entry, halted: tuple[Halt, ...] = (), mo
     )
 
 
-def action(action_id: int, version: str, state: str = "installed", since: int | None = None) -> Action:
+def action(
+    action_id: int, version: str, state: str = "installed", since: int | None = None, phase: str = "activated"
+) -> Action:
     name = f"{MODEL}/{version}"
-    return Action(
-        action_id, MODEL, name, pin(f"artifact {version}"), since or action_id, action_id, state, "activated", NOW
-    )
+    return Action(action_id, MODEL, name, pin(f"artifact {version}"), since or action_id, action_id, state, phase, NOW)
 
 
 def step(documents: list[DesiredDocument], *actions: Action, now: datetime = NOW) -> Deploy | Cancel | None:
@@ -124,6 +124,19 @@ def test_a_failure_counts_until_the_release_is_named_anew() -> None:
     anew = step([document(6, entry("1.1.0", 6), entry("1.0.0", 2))], *history)
     assert isinstance(anew, Deploy)
     assert (anew.entry.version, anew.action_id) == ("1.1.0", 6)
+
+
+def test_the_way_back_is_tried_again() -> None:
+    """A release that was confirmed on the device is not given up because its package did not arrive once more."""
+    offer = [document(5, entry("1.0.0", 2))]
+    confirmed, newer = action(2, "1.0.0", phase="healthy"), action(4, "1.1.0")
+    lost = action(5, "1.0.0", "failed", since=2, phase="failed")
+    found = step(offer, confirmed, newer, lost)
+    assert isinstance(found, Deploy)
+    assert (found.entry.version, found.action_id) == ("1.0.0", 6)
+    assert step(offer, action(2, "1.0.0"), newer, lost) is None, "it was never confirmed"
+    harmful = replace(lost, phase="rolled-back")
+    assert step(offer, confirmed, newer, harmful) is None, "it ran again, and did harm"
 
 
 def test_models_come_one_after_the_other() -> None:

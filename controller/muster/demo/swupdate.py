@@ -23,7 +23,7 @@ _CONFIG: Final = """globals : {{
 }};
 identify : ( {{ name = "board"; value = "camera"; }} );
 suricatta : {{
-  tenant = "DEFAULT"; id = "{device_id}"; url = "{server}"; retry = 2; retrywait = 1;
+  tenant = "DEFAULT"; id = "{device_id}"; url = "{server}"; retry = 60; retrywait = 1;
   targettoken = "{secret}"; enable = true;
 }};
 """

@@ -28,6 +28,8 @@ LARGEST_ID: Final = 2**31 - 1
 CANCEL_PATIENCE: Final = timedelta(hours=1)
 """How long a client may be silent about an action before what it should do instead is offered to it all the same."""
 
+_CONFIRMED: Final[frozenset[Phase]] = frozenset({"confirmed", "healthy"})
+
 SPREAD_PERCENT: Final = 20
 LONGEST_SLEEP: Final = timedelta(hours=23, minutes=59, seconds=59)
 _MILLION: Final = 1_000_000
@@ -142,10 +144,18 @@ def last_installed(actions: Sequence[Action], model: str) -> Action | None:
 
 
 def failures(actions: Sequence[Action]) -> dict[str, int]:
-    """{artifact: up to which generation its entry does not count}, as the agent's own quarantine."""
+    """{artifact: up to which generation its entry does not count}, as the agent's own quarantine.
+
+    What ran on the client and was confirmed there is no worse for an installation that fails later on, as when the
+    connection breaks on the way back to it: it is offered again. If it ran again and did harm then, it counts.
+    """
     failed: dict[str, int] = {}
+    confirmed: set[str] = set()
     for action in actions:
-        if action.state == "failed":
+        if action.state == "installed" and action.phase in _CONFIRMED:
+            confirmed.add(action.artifact)
+        ran = action.phase != "failed"
+        if action.state == "failed" and (ran or action.artifact not in confirmed):
             failed[action.artifact] = max(failed.get(action.artifact, 0), action.since)
     return failed
 
