@@ -22,6 +22,8 @@ from muster.kinds.cohort import Selector
 from muster.kinds.desired import DesiredDocument, Entry, OrderedCohort
 from muster.observe.status import write_status
 from muster.observe.storage import writing
+from muster.serve.answers import HttpError
+from muster.serve.direct import Direct, DirectRequest, Handler
 from muster.serve.guard import Access, Rates
 from muster.serve.limits import Rate
 from muster.serve.published_cache import LARGEST
@@ -53,6 +55,27 @@ class Counting:
             await send(message)
 
         await self._inner(scope, receive, noting)
+
+
+def counting(direct: Direct, counts: Counter[tuple[str, int]]) -> Direct:
+    """The same for what is answered without ASGI."""
+
+    def around(handler: Handler) -> Handler:
+        async def noting(request: DirectRequest) -> bytes:
+            status = 500
+            try:
+                body = await handler(request)
+                status = 200
+            except HttpError as error:
+                status = error.status
+                raise
+            finally:
+                counts[handler.__qualname__, status] += 1
+            return body
+
+        return noting
+
+    return {route: around(handler) for route, handler in direct.items()}
 
 
 @dataclass(frozen=True)
@@ -137,7 +160,12 @@ def fuzz(folder: Path, seed: int, seconds: int | None, *more: str) -> Fuzzed:
     """Run Schemathesis on a server below `folder`: for that long, or (None) once through what `more` asks for."""
     counts: Counter[tuple[str, int]] = Counter()
     rates = Rates(UNLIMITED, UNLIMITED, UNLIMITED)
-    site = Site(folder / "state", Access(rates=rates), lambda inner: Counting(inner, counts))
+    site = Site(
+        folder / "state",
+        Access(rates=rates),
+        lambda inner: Counting(inner, counts),
+        lambda direct: counting(direct, counts),
+    )
     site.start()
     try:
         prepare(site)

@@ -17,6 +17,7 @@ from muster.attest.state_keys import StateKeys
 from muster.observe.storage import metadata, open_storage, writing
 from muster.plan.world import Published
 from muster.serve.application import ANYONE, ServeFolders, build_application
+from muster.serve.direct import Direct
 from muster.serve.fleet_view import FleetView
 from muster.serve.guard import Access
 from muster.serve.server import run_server
@@ -28,11 +29,16 @@ class Site:
     """A server on a state folder, and an HTTP client. `around` is put around the application."""
 
     def __init__(
-        self, state: Path, access: Access = ANYONE, around: Callable[[Any], Any] = lambda inner: inner
+        self,
+        state: Path,
+        access: Access = ANYONE,
+        around: Callable[[Any], Any] = lambda inner: inner,
+        around_direct: Callable[[Direct], Direct] = lambda direct: direct,
     ) -> None:
         self.state = state
         self.access = access
         self.around = around
+        self.around_direct = around_direct
         self.published = Published()
         self.keys = StateKeys.of(state)
         self.keys.make()
@@ -57,7 +63,8 @@ class Site:
         )
         view = FleetView(self.engine, lambda: self.published)
         application = build_application(self.engine, view, folders, timedelta(minutes=1), access=self.access)
-        await run_server(self.around(application), folders.public, "127.0.0.1", self.port, self._stopped)
+        direct = self.around_direct(application.state.direct)
+        await run_server(self.around(application), folders.public, "127.0.0.1", self.port, self._stopped, direct)
 
     def start(self) -> None:
         self._thread.start()

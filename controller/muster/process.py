@@ -114,7 +114,7 @@ async def _serve(application: Starlette, public: Path, host: str, port: int) -> 
     running = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         running.add_signal_handler(number, stopped.set)
-    await run_server(application, public, host, port, stopped)
+    await run_server(application, public, host, port, stopped, application.state.direct)
 
 
 def _log_tick(done: Tick | None, seconds: float) -> None:

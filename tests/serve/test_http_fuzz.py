@@ -13,7 +13,12 @@ def test_no_request_is_answered_with_a_server_error(tmp_path: Path) -> None:
     assert done.server_errors == {}
     assert done.exit_code == 0, done.said[-4_000:]
     reached = {name for name, _ in done.counts}
-    assert {"DeviceRoutes.report", "EnrolmentRoutes.enrol", "EnrolmentRoutes.secret", "PublishedFiles"} <= reached
+    assert {
+        "DeviceRoutes.report_directly",
+        "EnrolmentRoutes.enrol",
+        "EnrolmentRoutes.secret",
+        "PublishedFiles",
+    } <= reached
     assert {"DdiRoutes.deployment", "DdiRoutes.feedback", "DdiRoutes.download"} <= reached
     assert {"DdiRoutes.poll", "DdiRoutes.config_data"} <= done.handlers(200)
     assert {"InventoryRoutes.devices", "OperatorRoutes.ledger", "CaptureRoutes.erase"} <= done.handlers(200)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def test_a_full_queue_answers_at_once(tmp_path: Path) -> None:
 
     async def main() -> None:
         intake = Intake(engine, lambda: NOW)
-        waiting = [asyncio.create_task(intake.submit(lambda _c, _a: None)) for _ in range(5_000)]
+        waiting = [asyncio.ensure_future(intake.submit(lambda _c, _a: None)) for _ in range(5_000)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError):
             await intake.submit(lambda _c, _a: None)
@@ -85,7 +85,7 @@ def test_a_group_is_bounded_by_the_time_it_holds_the_lock(tmp_path: Path) -> Non
 
     async def main() -> None:
         intake = Intake(engine, clock, lambda: passed)
-        waiting = [asyncio.create_task(intake.submit(work)) for _ in range(7)]
+        waiting = [asyncio.ensure_future(intake.submit(work)) for _ in range(7)]
         await asyncio.sleep(0)
         intake.start()
         await asyncio.gather(*waiting)
@@ -113,7 +113,7 @@ def test_the_loop_gets_the_lock_while_requests_keep_coming(tmp_path: Path) -> No
     async def main() -> int:
         intake = Intake(engine)
         intake.start()
-        waiting = [asyncio.create_task(intake.submit(work)) for _ in range(60)]
+        waiting = [asyncio.ensure_future(intake.submit(work)) for _ in range(60)]
         await asyncio.sleep(0.1)
         seen = await asyncio.to_thread(write)
         for request in waiting:
@@ -138,12 +138,13 @@ def test_what_is_done_together_is_done_in_order_and_bounded(tmp_path: Path) -> N
     async def main() -> list[Any]:
         intake = Intake(engine, lambda: NOW)
         weights = [1, 1, 1, 1, HEAVIEST - 2, 1, HEAVIEST * 2]
-        waiting = [intake.submit_together(together, n, weight) for n, weight in enumerate(weights)]
-        waiting.insert(2, intake.submit(lambda _c, _a: "alone"))
-        tasks = [asyncio.create_task(one) for one in waiting]
-        await asyncio.sleep(0)
+        waiting: list[Awaitable[Any]] = []
+        for n, weight in enumerate(weights):
+            if n == 2:
+                waiting.append(intake.submit(lambda _c, _a: "alone"))
+            waiting.append(intake.submit_together(together, n, weight))
         intake.start()
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
         await intake.stop()
         return outcomes
 

@@ -18,6 +18,7 @@ FLOOR = timedelta(seconds=60)
 GAP = 2
 """So many poll intervals without a report of any device, and it is us who were away."""
 
+_MILLISECOND = timedelta(milliseconds=1)
 _SHRINK = 8
 """A habit takes over a longer pause at once, and sheds an eighth with each shorter one."""
 
@@ -27,7 +28,7 @@ def next_habit(habit_ms: int, pause: timedelta | None, declared_ms: int) -> int:
 
     Never below the declared poll interval: what a device sends while it switches models says nothing about its habit.
     """
-    pause_ms = max(0, pause // timedelta(milliseconds=1)) if pause is not None else 0
+    pause_ms = max(0, pause // _MILLISECOND) if pause is not None else 0
     return max(pause_ms, habit_ms - habit_ms // _SHRINK, declared_ms)
 
 

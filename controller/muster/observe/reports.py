@@ -9,46 +9,78 @@ request is refused for is found before anything of it is written.
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, RowMapping, bindparam, select, update
+from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from muster.kinds.errors import Refused
 from muster.kinds.quantity import parse_duration
 from muster.kinds.telemetry import Report
+from muster.observe.compiled import Compiled, decoded, encoded, given, is_asked
 from muster.observe.habit import Hearing, dark_after, next_habit
 from muster.observe.standings import DeviceStandings, read_rows, write_standings
-from muster.observe.status import hearing_of, read_statuses, shortest_of, write_hearing
+from muster.observe.status import hearing_of, read_texts, shortest_of, write_hearing
 from muster.observe.storage import devices, iso, running
 from muster.observe.tallies import JUDGING
 from muster.plan.judging import Judging
 
-# Made once: to build a statement of thirty columns costs more than to run it.
+_KEYS = ("device_id", "model")
+_COLUMNS = tuple(running.columns.keys())
 _INSERT_RUNNING = insert(running)
-_WRITE_RUNNING = _INSERT_RUNNING.on_conflict_do_update(
-    index_elements=["device_id", "model"],
-    set_={column.name: _INSERT_RUNNING.excluded[column.name] for column in running.columns},
+_WRITE_RUNNING = Compiled(
+    _INSERT_RUNNING.on_conflict_do_update(
+        index_elements=["device_id", "model"],
+        set_={name: _INSERT_RUNNING.excluded[name] for name in _COLUMNS if name not in _KEYS},
+    )
 )
-_READ_DEVICES = select(devices).where(devices.c.device_id.in_(bindparam("in_devices", expanding=True)))
+_INDEXED = ("device_class", "model_hash", "config_version", "runtime_version")
+_UPDATE_RUNNING = Compiled(
+    update(running)
+    .where(*(running.c[name] == given(name) for name in _KEYS))
+    .where(*(running.c[name].is_not_distinct_from(given(name)) for name in _INDEXED))
+    .values({name: given(name) for name in _COLUMNS if name not in (*_KEYS, *_INDEXED)})
+)
+
+
+class Known(NamedTuple):
+    """What must be known of a device to take its reports: columns of `devices`."""
+
+    device_id: str
+    device_class: str
+    secret_hash: str
+    enrolled_at: str
+    secret_at: str | None
+    last_seen: str | None
+    last_sequence: int
+    habit_ms: int
+    labels: Mapping[str, str]
+    models: Sequence[str]
+    set_labels: Mapping[str, str] | None
+
+
 _PRESENCE = ("last_sequence", "last_seen", "habit_ms", "dark_after")
-_WRITE_DEVICES = (
-    update(devices)
-    .where(devices.c.device_id == bindparam("in_device"))
-    .values({name: bindparam(f"in_{name}") for name in _PRESENCE})
+_READ_DEVICES = Compiled(select(*(devices.c[name] for name in Known._fields)).where(is_asked(devices.c.device_id)))
+_WRITE_DEVICES = Compiled(
+    update(devices).where(devices.c.device_id == given("device_id")).values({name: given(name) for name in _PRESENCE})
 )
-_RUNNING = tuple(running.columns.keys())
+
+
+Device = Known | Row[Any]
+"""What is known of a device, read here or by who calls."""
 
 
 class NotEnrolledError(Refused):
     """There is no such device, or no more, or this is not its secret any more."""
 
 
-@dataclass(frozen=True)
-class Sent:
+class Sent(NamedTuple):
     """What one device sent in one request. `secret_hash`: of the secret that was shown, which must still hold; None:
     who calls was settled by other means.
     """
@@ -58,8 +90,7 @@ class Sent:
     secret_hash: str | None = None
 
 
-@dataclass(frozen=True)
-class Taken:
+class Taken(NamedTuple):
     """How many reports were new, and the highest sequence number that was ever taken from the device.
 
     `labels`: those that people set for it. `rotate`: its secret is older than its class lets it be.
@@ -67,7 +98,7 @@ class Taken:
 
     new: int
     last_sequence: int
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
     rotate: bool = False
 
 
@@ -92,7 +123,7 @@ def take_all(connection: Connection, sent: Sequence[Sent], at: datetime) -> list
     return [outcomes[place] for place in range(len(sent))]
 
 
-def count_reports(connection: Connection, device: Row[Any], reports: Sequence[Report], at: datetime) -> None:
+def count_reports(connection: Connection, device: Device, reports: Sequence[Report], at: datetime) -> None:
     """Count reports, each for the first time, whoever made them for the device. Raises `Refused`."""
     if refusal := _other_model(reports, device):
         raise refusal
@@ -101,12 +132,12 @@ def count_reports(connection: Connection, device: Row[Any], reports: Sequence[Re
     group.write()
 
 
-def presence(connection: Connection, device: Row[Any], at: datetime) -> dict[str, Any]:
+def presence(connection: Connection, device: Device, at: datetime) -> dict[str, Any]:
     """When the device was seen, and from when on its silence would count as dark; that it was heard is kept."""
     group = _Group(connection, (), at)
     seen = group.present(device)
     group.write()
-    return {name.removeprefix("in_"): value for name, value in seen.items()}
+    return seen
 
 
 def _turns(sent: Sequence[Sent]) -> Iterator[list[int]]:
@@ -126,44 +157,43 @@ class _Group:
         self._connection = connection
         self._sent = sent
         self._at = at
-        said = read_statuses(connection, "releases", "enrolment", "polls", "hearing", JUDGING)
-        self._declared = said.get("releases") or {}
-        self._enrolment = said.get("enrolment") or {}
-        self._polls = said.get("polls") or {}
-        self._poll_ms = shortest_of(self._polls)
-        self._judging = Judging.of_json(said.get(JUDGING))
-        self._heard = hearing_of(said.get("hearing"))
+        self._iso = iso(at)
+        said = read_texts(connection, "releases", "enrolment", "polls", "hearing", JUDGING)
+        self._declared = _read(said.get("releases", "null")) or {}
+        self._enrolment = _read(said.get("enrolment", "null")) or {}
+        self._polls = _read(said.get("polls", "null")) or {}
+        self._judging = _judging(said.get(JUDGING))
+        self._before = hearing_of(json.loads(said.get("hearing", "null")))
+        self._heard: Hearing | None = None
         self._running: list[dict[str, Any]] = []
         self._presence: list[dict[str, Any]] = []
         self._standings: list[DeviceStandings] = []
+        self._dark: dict[int, str] = {}
 
     def take(self) -> list[Taken | Refused]:
         """What became of each."""
-        asked = {"in_devices": [one.device_id for one in self._sent]}
-        known = {device.device_id: device for device in self._connection.execute(_READ_DEVICES, asked)}
+        asked = [one.device_id for one in self._sent]
+        known = {device.device_id: device for device in map(_known, _READ_DEVICES.read(self._connection, asked))}
         rows = read_rows(self._connection, known)
         taken: list[Taken | Refused] = []
         for one in self._sent:
             device = known.get(one.device_id)
-            refusal = _refusal(one, device)
-            if refusal is not None or device is None:
-                taken.append(refusal or _not_enrolled())
+            if device is None or one.secret_hash not in (None, device.secret_hash):
+                taken.append(_not_enrolled())
                 continue
-            taken.append(self._take_one(one, device, rows[one.device_id]))
+            new = _new(one, device)
+            taken.append(_other_model(new, device) or self._take_one(device, new, rows[one.device_id]))
         self.write()
         return taken
 
-    def _take_one(self, one: Sent, device: Row[Any], rows: Iterable[RowMapping]) -> Taken:
-        new = _new(one, device)
+    def _take_one(self, device: Device, new: Sequence[Report], rows: Iterable[dict[str, Any]]) -> Taken:
         if new:
             self.count(device, new, rows)
         last_sequence = new[-1].sequence if new else device.last_sequence
-        self._presence.append(
-            {"in_device": device.device_id, "in_last_sequence": last_sequence, **self.present(device)}
-        )
+        self._presence.append({"device_id": device.device_id, "last_sequence": last_sequence, **self.present(device)})
         return Taken(len(new), last_sequence, device.set_labels or {}, self._is_old(device))
 
-    def count(self, device: Row[Any], new: Sequence[Report], rows: Iterable[RowMapping] | None = None) -> None:
+    def count(self, device: Device, new: Sequence[Report], rows: Iterable[dict[str, Any]] | None = None) -> None:
         """Count reports in their order. `rows` of the device are read if they are not given."""
         if rows is None:
             rows = read_rows(self._connection, [device.device_id])[device.device_id]
@@ -172,21 +202,27 @@ class _Group:
             standings.note(report, self._at)
         self._standings.append(standings)
         # Of each model the newest: those before it would be written over at once.
-        newest = {report.model: report for report in new}
-        self._running += [_what_runs(report, device.device_class, self._at) for report in newest.values()]
+        newest = {report.model: report for report in new}.values() if len(new) > 1 else new
+        self._running += [_what_runs(report, device.device_class, self._iso) for report in newest]
 
-    def present(self, device: Row[Any]) -> dict[str, Any]:
+    def present(self, device: Device) -> dict[str, Any]:
         """Columns of `_WRITE_DEVICES`: when the device was seen, and from when on its silence would count as dark."""
-        at = self._at
-        heard = self._heard or Hearing(at, at)
+        if self._heard is None:
+            self._heard = (self._before or Hearing(self._at, self._at)).next(self._at, shortest_of(self._polls))
+        seen = datetime.fromisoformat(device.last_seen) if device.last_seen else None
         # A pause in which nobody was heard is ours, and no habit of the device.
-        known = device.last_seen is not None and heard.holds(at, self._poll_ms)
-        pause = at - datetime.fromisoformat(device.last_seen) if known else None
+        pause = self._at - seen if seen is not None and seen >= self._heard.since else None
         habit_ms = next_habit(device.habit_ms, pause, self._polls.get(device.device_class, 0))
-        self._heard = heard.next(at, self._poll_ms)
-        return {"in_last_seen": iso(at), "in_habit_ms": habit_ms, "in_dark_after": iso(dark_after(at, habit_ms))}
+        return {"last_seen": self._iso, "habit_ms": habit_ms, "dark_after": self._dark_after(habit_ms)}
 
-    def _is_old(self, device: Row[Any]) -> bool:
+    def _dark_after(self, habit_ms: int) -> str:
+        """Devices of a class have much the same habit."""
+        found = self._dark.get(habit_ms)
+        if found is None:
+            found = self._dark[habit_ms] = iso(dark_after(self._at, habit_ms))
+        return found
+
+    def _is_old(self, device: Device) -> bool:
         said = self._enrolment.get(device.device_class) or {}
         if not said.get("secretLifetime"):
             return False
@@ -195,37 +231,51 @@ class _Group:
 
     def write(self) -> None:
         """Write what was counted, and that devices were heard."""
-        if self._running:
-            self._connection.execute(_WRITE_RUNNING, self._running)
+        # Nearly always a device runs what it ran before, and no index has to change.
+        if _UPDATE_RUNNING.write(self._connection, self._running) < len(self._running):
+            _WRITE_RUNNING.write(self._connection, self._running)
         write_standings(self._connection, self._standings, self._judging.readings)
-        if self._presence:
-            self._connection.execute(_WRITE_DEVICES, self._presence)
-        if self._heard is not None and self._heard.last == self._at:
+        _WRITE_DEVICES.write(self._connection, self._presence)
+        if self._heard is not None:
             write_hearing(self._connection, self._heard)
 
 
-def _refusal(one: Sent, device: Row[Any] | None) -> Refused | None:
-    """Why nothing of a request is taken."""
-    if device is None or one.secret_hash not in (None, device.secret_hash):
-        return _not_enrolled()
-    return _other_model(_new(one, device), device)
-
-
-def _other_model(reports: Iterable[Report], device: Row[Any]) -> Refused | None:
-    other = next((report.model for report in reports if report.model not in device.models), None)
-    return Refused(f"the device is not enrolled for model {other}", "enrol it for that model") if other else None
+def _other_model(reports: Iterable[Report], device: Device) -> Refused | None:
+    for report in reports:
+        if report.model not in device.models:
+            return Refused(f"the device is not enrolled for model {report.model}", "enrol it for that model")
+    return None
 
 
 def _not_enrolled() -> NotEnrolledError:
     return NotEnrolledError("the device is not enrolled, or this is not its secret", "enrol the device again")
 
 
-def _new(one: Sent, device: Row[Any]) -> list[Report]:
+def _new(one: Sent, device: Device) -> list[Report]:
     new = [report for report in one.reports if report.sequence > device.last_sequence]
-    return sorted(new, key=lambda report: report.sequence)
+    return sorted(new, key=attrgetter("sequence")) if len(new) > 1 else new
 
 
-def _what_runs(report: Report, device_class: str, at: datetime) -> dict[str, Any]:
+# What is declared changes seldom, and may be long.
+_read = functools.lru_cache(8)(json.loads)
+
+
+@functools.lru_cache(2)
+def _judging(text: str | None) -> Judging:
+    return Judging.of_json(json.loads(text) if text else None)
+
+
+def _what_runs(report: Report, device_class: str, at: str) -> dict[str, Any]:
     # By name: what a report leaves out must be forgotten, not kept from the one before.
-    columns = {name: getattr(report, name, None) for name in _RUNNING}
-    return columns | {"device_class": device_class, "reported_at": iso(at)}
+    return {
+        **vars(report),
+        "device_class": device_class,
+        "confidence_histogram": encoded(report.confidence_histogram),
+        "values": encoded(report.values),
+        "reported_at": at,
+    }
+
+
+def _known(row: Sequence[Any]) -> Known:
+    plain, (labels, models, set_labels) = row[:-3], row[-3:]
+    return Known._make((*plain, decoded(labels), decoded(models), decoded(set_labels)))

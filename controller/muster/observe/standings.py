@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, RowMapping, bindparam, select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
 from muster.kinds.phases import RUNNING, TIME_LIMITS
 from muster.kinds.telemetry import Report
+from muster.observe.compiled import Compiled, decoded, encoded, is_asked
 from muster.observe.storage import iso, outcomes
 from muster.observe.tallies import move, standing
 from muster.plan.draws import draw
@@ -22,11 +23,14 @@ from muster.plan.measures import is_about, measures_of
 from muster.plan.tallies import RECALLED
 
 _INSERT = insert(outcomes)
-_WRITE = _INSERT.on_conflict_do_update(
-    index_elements=["device_id", "release"],
-    set_={name: _INSERT.excluded[name] for name in outcomes.c.keys() if name not in ("device_id", "release")},  # noqa: SIM118
+_KEYS = ("device_id", "release")
+_COLUMNS: Final = tuple(outcomes.columns.keys())
+_WRITE = Compiled(
+    _INSERT.on_conflict_do_update(
+        index_elements=_KEYS, set_={name: _INSERT.excluded[name] for name in _COLUMNS if name not in _KEYS}
+    )
 )
-_OF_DEVICES = select(outcomes).where(outcomes.c.device_id.in_(bindparam("in_devices", expanding=True)))
+_OF_DEVICES = Compiled(select(outcomes).where(is_asked(outcomes.c.device_id)))
 _LEFT_FOR_GOOD = ("failed", "rolled-back")
 
 
@@ -37,15 +41,15 @@ class DeviceStandings:
 
     def __init__(
         self,
-        device: Row[Any],
+        device: Any,
         declared: Mapping[str, Mapping[str, str]],
         judging: Judging,
-        rows: Iterable[RowMapping],
+        rows: Iterable[dict[str, Any]],
     ) -> None:
         self._device = device
         self._declared = declared
         self._judging = judging
-        self._before: dict[str, dict[str, Any]] = {row["release"]: dict(row) for row in rows}
+        self._before = {row["release"]: row for row in rows}
         self._rows = dict(self._before)
         self._heard: dict[str, tuple[int, str, datetime]] = {}
         """Model → the newest generation that it was heard at, about which release, and when."""
@@ -58,32 +62,39 @@ class DeviceStandings:
         if release is None or phase is None or release not in self._declared or _model(release) != report.model:
             return
         old = self._rows.get(release)
-        row = dict(old) if old else self._new(report, at)
+        row = old.copy() if old else self._new(report, at)
         if not _keeps_what_it_showed(row, report):
             _advance(row, report, at)
         row["left"] = report.phase == "rolled-back" and row["phase"] in RUNNING
-        row["os_version"], row["runtime_version"] = report.os_version, report.runtime_version
-        row["stratum"] = self._judging.stratum(
-            self._device.device_class, self._device.labels, report.os_version, report.runtime_version
-        )
+        versions = report.os_version, report.runtime_version
+        # Those of a class are counted anew when what it declares changes.
+        if self._judging.labels or (row["os_version"], row["runtime_version"]) != versions or not row["stratum"]:
+            row["os_version"], row["runtime_version"] = versions
+            row["stratum"] = self._judging.stratum(self._device.device_class, self._device.labels, *versions)
         if is_about(report, self._declared[release]):
             provider = self._judging.providers.get(release, {}).get(self._device.device_class)
             row["measures"] = {**row["measures"], **measures_of(report, provider, self._judging.keys)}
         self._rows[release] = row
         self._heard[report.model] = (report.generation, release, at)
-        self._leave(f"{report.model}/", release, _left_by(phase))
+        if len(self._rows) > 1:
+            self._leave(f"{report.model}/", release, _left_by(phase))
 
     def changes(self) -> list[tuple[dict[str, Any] | None, dict[str, Any]]]:
         """The rows that changed, as they were (None: new) and as they are."""
         self._draw()
-        pairs = ((self._before.get(release), row) for release, row in self._rows.items())
-        return [(before, row) for before, row in pairs if row != before]
+        found = []
+        for release, row in self._rows.items():
+            before = self._before.get(release)
+            if row is not before and row != before:
+                found.append((before, row))
+        return found
 
     def _draw(self) -> None:
         """Note the device's first word since something was offered to some: all that it said in this request."""
-        offers = self._judging.offers.get(self._device.device_class, {})
         for model, (generation, held, at) in self._heard.items():
-            on_offer = {name: one for name, one in offers.items() if one.steps and _model(name) == model}
+            on_offer = self._judging.drawn.get((self._device.device_class, model))
+            if not on_offer:
+                continue
             for release in on_offer.keys() - {name for row in self._rows.values() for name in row["draws"] or ()}:
                 own = self._rows.get(release)
                 spoke_at = generation if held == release else own["generation"] if own else None
@@ -120,10 +131,13 @@ class DeviceStandings:
                 self._rows[release] = {**row, "left": True}
 
 
-def read_rows(connection: Connection, device_ids: Iterable[str]) -> dict[str, list[RowMapping]]:
+def read_rows(connection: Connection, device_ids: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
     """The rows of these devices."""
-    found: dict[str, list[RowMapping]] = {device_id: [] for device_id in device_ids}
-    for row in connection.execute(_OF_DEVICES, {"in_devices": list(found)}).mappings():
+    found: dict[str, list[dict[str, Any]]] = {device_id: [] for device_id in device_ids}
+    for values in _OF_DEVICES.read(connection, found):
+        row = dict(zip(_COLUMNS, values, strict=True))
+        row["left"] = bool(row["left"])
+        row["measures"], row["draws"] = decoded(row["measures"]), decoded(row["draws"])
         found[row["device_id"]].append(row)
     return found
 
@@ -133,7 +147,10 @@ def write_standings(connection: Connection, standings: Iterable[DeviceStandings]
     changed = [pair for one in standings for pair in one.changes()]
     if not changed:
         return
-    connection.execute(_WRITE, [row for _, row in changed])
+    _WRITE.write(
+        connection,
+        [{**row, "measures": encoded(row["measures"]), "draws": encoded(row["draws"])} for _, row in changed],
+    )
     move(
         connection,
         [standing(before) for before, _ in changed if before is not None],
@@ -165,11 +182,12 @@ def _keeps_what_it_showed(row: Mapping[str, Any], report: Report) -> bool:
 
 
 def _advance(row: dict[str, Any], report: Report, at: datetime) -> None:
-    changed = (row["phase"], row["error_code"]) != (report.phase, report.error_code)
-    if row["phase"] in _LEFT_FOR_GOOD and report.phase not in _LEFT_FOR_GOOD:
+    phase = row["phase"]
+    changed = phase != report.phase or row["error_code"] != report.error_code
+    if phase in _LEFT_FOR_GOOD and report.phase not in _LEFT_FOR_GOOD:
         # Another attempt: what it showed before says nothing of this one.
         row["entered"], row["measures"] = report.generation, {}
-    if row["phase"] != report.phase:
+    if phase != report.phase:
         row["phase_since"] = iso(at)
     if changed or row["generation"] < report.generation:
         row |= {"phase": report.phase, "error_code": report.error_code, "changed_at": iso(at)}

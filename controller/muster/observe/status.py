@@ -8,21 +8,24 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 
+from muster.observe.compiled import Compiled, encoded, is_asked
 from muster.observe.habit import Hearing
 from muster.observe.storage import status
 
 # Every report reads some: the statement is made once.
 _READ = select(status.c.body).where(status.c.subject == bindparam("about"))
-_READ_SOME = select(status.c.subject, status.c.body).where(status.c.subject.in_(bindparam("about", expanding=True)))
+_INSERT = insert(status)
+_UPSERT = _INSERT.on_conflict_do_update(
+    index_elements=["subject"], set_={"body": _INSERT.excluded.body, "at": _INSERT.excluded.at}
+)
+_WRITE = Compiled(_UPSERT)
+_READ_SOME = Compiled(select(status.c.subject, status.c.body).where(is_asked(status.c.subject)))
 _LONGEST_POLL = 300_000
 
 
 def write_status(connection: Connection, subject: str, body: Any, at: datetime) -> None:
     """Replace what is said of a subject."""
-    values = {"body": body, "at": at.isoformat()}
-    connection.execute(
-        insert(status).values(subject=subject, **values).on_conflict_do_update(index_elements=["subject"], set_=values)
-    )
+    connection.execute(_UPSERT, {"subject": subject, "body": body, "at": at.isoformat()})
 
 
 def read_status(connection: Connection, subject: str) -> Any:
@@ -30,9 +33,9 @@ def read_status(connection: Connection, subject: str) -> Any:
     return connection.execute(_READ, {"about": subject}).scalar()
 
 
-def read_statuses(connection: Connection, *subjects: str) -> dict[str, Any]:
-    """What was last said of each of these subjects, as far as something was."""
-    return {row.subject: row.body for row in connection.execute(_READ_SOME, {"about": subjects})}
+def read_texts(connection: Connection, *subjects: str) -> dict[str, str]:
+    """What was last said of each of these subjects, as far as something was, as JSON that nobody read yet."""
+    return dict(tuple(row) for row in _READ_SOME.read(connection, subjects))
 
 
 def read_hearing(connection: Connection) -> Hearing | None:
@@ -48,7 +51,7 @@ def hearing_of(said: Any) -> Hearing | None:
 def write_hearing(connection: Connection, hearing: Hearing) -> None:
     """Keep it."""
     said = {"since": hearing.since.isoformat(), "last": hearing.last.isoformat()}
-    write_status(connection, "hearing", said, hearing.last)
+    _WRITE.write(connection, [{"subject": "hearing", "body": encoded(said), "at": said["last"]}])
 
 
 def shortest_poll(connection: Connection) -> int:

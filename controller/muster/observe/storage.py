@@ -5,9 +5,10 @@ SQLite runs in write-ahead mode with `synchronous=FULL`: a report is acknowledge
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,14 @@ from sqlalchemy.schema import CreateColumn
 
 from muster.kinds.errors import Refused, TryAgain
 from muster.kinds.phases import TIME_LIMITS
+from muster.observe.turns import Turns
 
 metadata = MetaData()
 
 _WRITES = "muster_writes"
+_TURNS = "muster_turns"
+_PATIENCE = 30
+"""Seconds that a transaction waits for its turn, and again for other processes."""
 
 devices = Table(
     "devices",
@@ -305,7 +310,9 @@ def open_storage(state: Path) -> Engine:
     # Tables that stand in modules of their own.
     import muster.observe.ddi_storage  # noqa: F401
 
-    engine = create_engine(f"sqlite:///{database}", connect_args={"timeout": 30})
+    engine = create_engine(
+        f"sqlite:///{database}", connect_args={"timeout": _PATIENCE}, execution_options={_TURNS: Turns()}
+    )
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     with writing(engine) as connection:
@@ -356,13 +363,21 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: committed at the end, undone if anything is raised.
 
     It takes the write lock when it begins. A transaction that began by reading would be refused at its first write
-    if another one wrote in between, however long it is willing to wait.
+    if another one wrote in between, however long it is willing to wait. Of this process, whoever came first is first.
     """
+    turns = engine.get_execution_options().get(_TURNS)
     try:
-        with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+        with (
+            turns.turn(_PATIENCE) if turns else nullcontext(),
+            engine.connect().execution_options(**{_WRITES: True}) as connection,
+            connection.begin(),
+        ):
             yield connection
-    except OperationalError as error:
-        raise TryAgain(f"the storage refuses: {error.orig}", "free space, or wait for who holds it") from error
+    except TimeoutError as error:
+        raise TryAgain("the storage is busy", "find out what holds it for so long") from error
+    except (OperationalError, sqlite3.OperationalError) as error:
+        cause = error.orig if isinstance(error, OperationalError) else error
+        raise TryAgain(f"the storage refuses: {cause}", "free space, or wait for who holds it") from error
 
 
 def _begin(connection: Connection) -> None:

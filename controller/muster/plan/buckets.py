@@ -8,6 +8,7 @@ https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogra
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from typing import Final
 
 LEVELS: Final = 100
@@ -23,19 +24,13 @@ def level_of(share: float) -> int:
 
 def bucket_of(amount: float) -> int:
     """The bucket of an amount: `edge(bucket) < amount <= edge(bucket + 1)`. Zero, and what is below: the lowest."""
-    if not amount > edge(LOWEST_BUCKET):
-        return LOWEST_BUCKET
-    if amount > edge(HIGHEST_BUCKET):
-        return HIGHEST_BUCKET
-    bucket = math.ceil(math.log2(amount) * SCALE) - 1
-    # The logarithm of an amount beside an edge may round to its other side.
-    if amount <= edge(bucket):
-        bucket -= 1
-    elif amount > edge(bucket + 1):
-        bucket += 1
-    return max(LOWEST_BUCKET, bucket)
+    return max(LOWEST_BUCKET, LOWEST_BUCKET + bisect_left(_EDGES, amount) - 1)
 
 
 def edge(bucket: int) -> float:
     """The lower edge of a bucket."""
     return math.exp2(bucket / SCALE)
+
+
+# Looked up, since a logarithm may round to the other side of an edge.
+_EDGES: Final = tuple(edge(bucket) for bucket in range(LOWEST_BUCKET, HIGHEST_BUCKET + 1))

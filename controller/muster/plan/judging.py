@@ -5,6 +5,7 @@ It is small, changes only with the declaration, and is kept beside the counts: t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +44,16 @@ class Judging:
             *(f"label.{label}={labels.get(label, '')}" for label in self.labels),
         ]
         return " ".join(parts)
+
+    @functools.cached_property
+    def drawn(self) -> Mapping[tuple[str, str], Mapping[str, Offer]]:
+        """(device class, model) → the releases of it that devices are drawn for, with their offers."""
+        found: dict[tuple[str, str], dict[str, Offer]] = {}
+        for device_class, offers in self.offers.items():
+            for release, offer in offers.items():
+                if any(ppm for _, shares in offer.steps for _, ppm in shares):
+                    found.setdefault((device_class, release.partition("/")[0]), {})[release] = offer
+        return found
 
     def as_json(self) -> dict[str, Any]:
         """For the storage."""

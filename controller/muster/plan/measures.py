@@ -5,9 +5,9 @@ Only a report about the model that it names says something: `is_about` compares 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from muster.kinds.phases import RUNNING
 from muster.kinds.ppm import PPM
@@ -25,7 +25,12 @@ def is_about(report: Report, pins: Mapping[str, str]) -> bool:
 
 def measures_of(report: Report, provider: str | None, keys: Mapping[str, str]) -> dict[str, int]:
     """Reading → bucket. `provider` is the declared one; `keys` are the declared numeric keys with their scale."""
-    found = {reading: bucket for reading, read in READERS.items() if (bucket := read(report)) is not None}
+    found = {}
+    said = vars(report)
+    for reading, field, read in _READERS:
+        value = said[field]
+        if value is not None and (bucket := read(value, report)) is not None:
+            found[reading] = bucket
     if provider is not None and report.delegate_active is not None:
         found["delegate-inactive"] = int(report.delegate_active != provider)
     for name, value in report.values.items():
@@ -38,56 +43,46 @@ def _scaled(value: float, scale: str) -> int:
     return level_of(value) if scale == "share" else bucket_of(value)
 
 
-def _crashed(report: Report) -> int | None:
-    return None if report.crashes is None else int(report.crashes > 0)
+def _microseconds(milliseconds: float) -> int:
+    return bucket_of(milliseconds * 1_000)
 
 
-def _hot(report: Report) -> int | None:
-    return None if report.thermal_state == "unknown" else int(report.thermal_state in ("serious", "critical"))
-
-
-def _microseconds(milliseconds: float | None) -> int | None:
-    return None if milliseconds is None else bucket_of(milliseconds * 1_000)
-
-
-def _bytes(megabytes: float | None) -> int | None:
-    return None if megabytes is None else bucket_of(megabytes * 2**20)
-
-
-def _dropped(report: Report) -> int | None:
-    return _ratio(report.dropped_frames, report.dropped_frames + report.inferences)
+def _bytes(megabytes: float) -> int:
+    return bucket_of(megabytes * 2**20)
 
 
 def _ratio(part: int, whole: int) -> int | None:
     return level_of(part / whole) if whole else None
 
 
-def _share(ppm: int | None) -> int | None:
-    return None if ppm is None else level_of(ppm / PPM)
+def _share(ppm: int) -> int:
+    return level_of(ppm / PPM)
 
 
-def _confidence(report: Report) -> int | None:
+def _confidence(histogram: Sequence[int]) -> int | None:
     """The mean, each answer at the middle of its tenth."""
-    histogram = report.confidence_histogram or ()
     middles = sum(count * (2 * tenth + 1) for tenth, count in enumerate(histogram))
     return _ratio(middles, sum(histogram) * 2 * _TENTHS)
 
 
-def _corrected(report: Report) -> int | None:
-    if report.accepted is None or report.corrected is None:
-        return None
-    return _ratio(report.corrected, report.accepted + report.corrected)
+_Reader = Callable[[Any, Report], int | None]
 
-
-READERS: Final[Mapping[str, Callable[[Report], int | None]]] = MappingProxyType({
-    "crash-share": _crashed,
-    "thermal-state": _hot,
-    "p95-latency": lambda report: _microseconds(report.p95_ms),
-    "load-time": lambda report: _microseconds(report.load_time_ms),
-    "peak-ram": lambda report: _bytes(report.peak_ram_mb),
-    "dropped-frames": _dropped,
-    "confidence": _confidence,
-    "confident-share": lambda report: _share(report.confident_ppm),
-    "fallback-frequency": lambda report: _share(report.fallback_ppm),
-    "correction-share": _corrected,
+READERS: Final[Mapping[str, tuple[str, _Reader]]] = MappingProxyType({
+    "crash-share": ("crashes", lambda crashes, _: int(crashes > 0)),
+    "thermal-state": (
+        "thermal_state", lambda state, _: None if state == "unknown" else int(state in ("serious", "critical"))
+    ),
+    "p95-latency": ("p95_ms", lambda ms, _: _microseconds(ms)),
+    "load-time": ("load_time_ms", lambda ms, _: _microseconds(ms)),
+    "peak-ram": ("peak_ram_mb", lambda mb, _: _bytes(mb)),
+    "dropped-frames": ("dropped_frames", lambda dropped, report: _ratio(dropped, dropped + report.inferences)),
+    "confidence": ("confidence_histogram", lambda histogram, _: _confidence(histogram)),
+    "confident-share": ("confident_ppm", lambda ppm, _: _share(ppm)),
+    "fallback-frequency": ("fallback_ppm", lambda ppm, _: _share(ppm)),
+    "correction-share": (
+        "corrected",
+        lambda corrected, report: None if report.accepted is None else _ratio(corrected, report.accepted + corrected),
+    ),
 })  # fmt: skip
+"""Reading → the field that a report must have for it, and the bucket of that field's value."""
+_READERS: Final = tuple((reading, *reader) for reading, reader in READERS.items())

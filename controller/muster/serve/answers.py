@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from muster.kinds.errors import MusterError, Refused, TryAgain
+from muster.serve.asking import Asking
 
 PARSED_AT_ONCE = 16 * 1024
 """Bytes. A larger body is parsed in a thread, so that other requests are answered meanwhile."""
@@ -91,9 +92,14 @@ async def on_http_error(_request: Request, error: Exception) -> JSONResponse:
     return error.response()
 
 
-def bearer(request: Request) -> str:
+def bearer(request: Asking) -> str:
     """The bearer token, or an answer 401."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return bearer_in(request.headers.get("authorization", ""))
+
+
+def bearer_in(authorization: str) -> str:
+    """The same, of the header's value."""
+    scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token or len(token) > 512:
         raise HttpError(401, "a bearer token is missing", headers={"WWW-Authenticate": "Bearer"})
     return token

@@ -43,6 +43,7 @@ from muster.serve.published_files import PublishedFiles
 
 ANYONE = Access()
 OPENAPI_FILE = "openapi.json"
+REPORTS = "/v1/reports"
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def build_application(
 
     described_routes.routes = routes = [
         # Routes are tried in their order, and most requests want this one.
-        Route("/v1/reports", devices.report, methods=["POST"]),
+        Route(REPORTS, devices.report, methods=["POST"]),
         Route("/healthz", probes.healthz),
         Route("/readyz", probes.readyz),
         Route("/metrics", probes.metrics),
@@ -181,7 +182,9 @@ def build_application(
         Mount("/tuf", PublishedFiles(directory=folders.public, follow_symlink=False, check_dir=False)),
     ]
     handlers = {HttpError: on_http_error, HTTPException: on_http_exception}
-    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    application = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    application.state.direct = {("POST", REPORTS): devices.report_directly}
+    return application
 
 
 def openapi_text() -> str:

@@ -6,16 +6,15 @@ Specifications: ASGI 3.0 (HTTP 2.4), RSGI 1.6. HTTP only.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message
+
+from muster.serve.direct import address_of, is_short
 
 if TYPE_CHECKING:
     # Its public name, which granian does not mark for type checkers.
     from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined]
-
-AT_ONCE: Final = 64 * 1024
-"""Bytes. A body that says to be no longer is received in one piece."""
 
 
 async def answer(application: ASGIApp, scope: Scope, protocol: HTTPProtocol) -> None:
@@ -37,14 +36,9 @@ def _http_scope(scope: Scope) -> dict[str, Any]:
         "query_string": scope.query_string.encode(),
         "root_path": "",
         "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in scope.headers.items()],
-        "client": _address(scope.client),
-        "server": _address(scope.server),
+        "client": address_of(scope.client),
+        "server": address_of(scope.server),
     }
-
-
-def _address(text: str) -> tuple[str, int] | None:
-    host, _, port = text.rpartition(":")
-    return (host.strip("[]"), int(port)) if port.isdigit() else None
 
 
 class _Exchange:
@@ -53,8 +47,7 @@ class _Exchange:
     def __init__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         self._protocol = protocol
         self._chunks: AsyncIterator[bytes] | None = None
-        length = scope.headers.get("content-length", "")
-        self._at_once = scope.method in ("GET", "HEAD") or (length.isdecimal() and int(length) <= AT_ONCE)
+        self._at_once = scope.method in ("GET", "HEAD") or is_short(scope.headers)
         self._received = False
         self._status = 0
         self._headers: list[tuple[str, str]] = []

@@ -7,21 +7,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
-from starlette.requests import Request
 
 from muster.observe.inventory import Proof, adopt_secret, hash_secret, is_enrolled, proof
-from muster.serve.answers import HttpError, bearer
+from muster.serve.answers import HttpError, bearer, bearer_in
+from muster.serve.asking import Asking
 from muster.serve.guard import Guard
 
 MOST_REMEMBERED = 100_000
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(NamedTuple):
     """A device that proved itself."""
 
     device_id: str
@@ -29,6 +28,10 @@ class Caller:
     proof: Proof | None = None
     remembered: bool = False
     """Proved before, and not looked up for this request."""
+    secret_hash: str | None = None
+    """Of `secret`, if it is the one that holds."""
+    by_gateway: bool = False
+    """Its gateway's word: it may be a device that is in no inventory yet."""
 
     def settle(self, connection: Connection, now: datetime) -> None:
         """To be called in the transaction of what the device asks for: the first use of a new secret ends the old."""
@@ -45,19 +48,21 @@ class Callers:
         self._remembered: OrderedDict[str, str] = OrderedDict()
         """Device → hash of the secret that proved it, from the longest unheard on."""
 
-    async def device_to_be_settled(self, request: Request) -> Caller:
+    async def device_to_be_settled(self, request: Asking) -> Caller:
         """The same as `device`, for a request whose own transaction looks whether the secret still holds: a device
         that proved itself with it before is not looked up for it again. If it does not hold, `forget` it and ask again.
         """
-        if "authorization" in request.headers and self._guard.proxies.certified(request) is None:
-            device_id, _, secret = bearer(request).rpartition(":")
-            if hmac.compare_digest(self._remembered.get(device_id, ""), hash_secret(secret)):
+        authorization = request.headers.get("authorization", "")
+        if authorization and self._guard.proxies.certified(request) is None:
+            device_id, _, secret = bearer_in(authorization).rpartition(":")
+            hashed = hash_secret(secret)
+            if hmac.compare_digest(self._remembered.get(device_id, ""), hashed):
                 self._remembered.move_to_end(device_id)
                 self._guard.device(device_id)
-                return Caller(device_id, secret, "current", remembered=True)
+                return Caller(device_id, secret, "current", remembered=True, secret_hash=hashed)
         caller = await self.device(request)
-        if caller.secret is not None and caller.proof == "current":
-            self._remembered[caller.device_id] = hash_secret(caller.secret)
+        if caller.secret_hash is not None:
+            self._remembered[caller.device_id] = caller.secret_hash
             if len(self._remembered) > MOST_REMEMBERED:
                 self._remembered.popitem(last=False)
         return caller
@@ -66,7 +71,7 @@ class Callers:
         """Look the device up again, the next time that it calls."""
         self._remembered.pop(device_id, None)
 
-    async def device(self, request: Request) -> Caller:
+    async def device(self, request: Asking) -> Caller:
         """The device that calls. Raises `HttpError`: 401, 429."""
         certified = self._guard.proxies.certified(request)
         if certified is not None and "authorization" not in request.headers:
@@ -81,9 +86,9 @@ class Callers:
             self._guard.proved_nothing(request)
             raise HttpError(401, "the device is not enrolled, or this is not its secret", "enrol the device again")
         self._guard.device(device_id)
-        return Caller(device_id, secret, shown)
+        return Caller(device_id, secret, shown, secret_hash=hash_secret(secret) if shown == "current" else None)
 
-    async def _certified(self, request: Request, device_id: str) -> Caller:
+    async def _certified(self, request: Asking, device_id: str) -> Caller:
         self._guard.before_proof(request, device_id)
         if not await asyncio.to_thread(self._is_device, device_id):
             self._guard.proved_nothing(request)

@@ -7,21 +7,24 @@ request takes a place among those that wait for the disk. A device has one reque
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, FailFast, Field, TypeAdapter
+from pydantic_core import to_json
 from sqlalchemy import Connection, Engine
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
+from muster.kinds.errors import MusterError
 from muster.kinds.telemetry import Report
-from muster.observe.inventory import hash_secret
 from muster.observe.reports import NotEnrolledError, Sent, Taken, take_all, take_reports
 from muster.serve.answers import RETRY_AFTER, HttpError, answered, bounded_body, parsed
+from muster.serve.asking import Asking
 from muster.serve.callers import Caller, Callers
+from muster.serve.direct import DirectRequest
 from muster.serve.guard import Guard
 from muster.serve.intake import Intake
 from muster.serve.metrics import REPORTS
@@ -74,60 +77,74 @@ class DeviceRoutes:
             refusals=(503,),
         )
     )
-    async def report(self, request: Request) -> JSONResponse:
+    async def report(self, request: Request) -> Response:
         """POST /v1/reports."""
+        body = await self._answer(request, functools.partial(bounded_body, request))
+        return Response(body, media_type="application/json")
+
+    async def report_directly(self, request: DirectRequest) -> bytes:
+        """The same, without ASGI."""
+        return await self._answer(request, request.read)
+
+    async def _answer(self, request: Asking, read: Callable[[int], Awaitable[bytes]]) -> bytes:
         caller = await self._callers.device_to_be_settled(request)
         device_id = caller.device_id
-
-        with self._only_one(device_id):
-            reports = await _read(request)
-            if any(report.device_id != device_id for report in reports):
-                raise HttpError(422, "a device reports for itself only")
-            taken = await self._taken_or_refused(request, caller, reports)
+        if device_id in self._reporting:
+            # A device that does not wait for its answers would take the places of others.
+            raise HttpError(429, "a request of this device is under way", "send one after the other", RETRY_AFTER)
+        self._reporting.add(device_id)
+        try:
+            reports = await _read(request, read)
+            for report in reports:
+                if report.device_id != device_id:
+                    raise HttpError(422, "a device reports for itself only")
+            try:
+                taken = await self._taken(caller, reports)
+            except MusterError as error:
+                taken = await self._taken_anew(request, caller, reports, error)
+        finally:
+            self._reporting.discard(device_id)
         REPORTS.inc(taken.new)
         # A device whose numbers began again, after it lost its journal, learns from the last one where to go on.
         said: dict[str, Any] = {"accepted": len(reports), "new": taken.new, "last_sequence": taken.last_sequence}
-        said |= {"labels": dict(taken.labels)} if taken.labels else {}
-        return JSONResponse(said | {"rotate": True} if taken.rotate else said)
+        if taken.labels:
+            said["labels"] = dict(taken.labels)
+        if taken.rotate:
+            said["rotate"] = True
+        return to_json(said)
 
-    async def _taken_or_refused(self, request: Request, caller: Caller, reports: list[Report]) -> Taken:
+    async def _taken_anew(self, request: Asking, caller: Caller, reports: list[Report], error: MusterError) -> Taken:
+        """If what was remembered of a device does not hold any more, who calls is settled anew. Raises `HttpError`."""
         with answered(refused=422, retry=RETRY_AFTER):
+            if not isinstance(error, NotEnrolledError):
+                raise error
+            if not caller.remembered:
+                raise HttpError(401, error.message, error.hint) from error
+            self._callers.forget(caller.device_id)
+            caller = await self._callers.device(request)
             try:
                 return await self._taken(caller, reports)
-            except NotEnrolledError as error:
-                if not caller.remembered:
-                    raise HttpError(401, error.message, error.hint) from error
-        # What was remembered does not hold any more: who calls is settled anew.
-        self._callers.forget(caller.device_id)
-        return await self._taken_or_refused(request, await self._callers.device(request), reports)
+            except NotEnrolledError as gone:
+                raise HttpError(401, gone.message, gone.hint) from gone
 
-    async def _taken(self, caller: Caller, reports: list[Report]) -> Taken:
+    def _taken(self, caller: Caller, reports: list[Report]) -> Awaitable[Taken]:
         if caller.proof != "next":
-            sent = Sent(caller.device_id, reports, hash_secret(caller.secret) if caller.secret else None)
-            return await self._intake.submit_together(take_all, sent, len(reports))  # type: ignore[no-any-return]
+            return self._intake.submit_together(
+                take_all, Sent(caller.device_id, reports, caller.secret_hash), len(reports)
+            )
 
         def work(connection: Connection, now: datetime) -> Taken:
             caller.settle(connection, now)
             return take_reports(connection, caller.device_id, reports, now)
 
-        return await self._intake.submit(work)  # type: ignore[no-any-return]
-
-    @contextlib.contextmanager
-    def _only_one(self, device_id: str) -> Iterator[None]:
-        """A device that does not wait for its answers would take the places of others."""
-        if device_id in self._reporting:
-            raise HttpError(429, "a request of this device is under way", "send one after the other", RETRY_AFTER)
-        self._reporting.add(device_id)
-        try:
-            yield
-        finally:
-            self._reporting.discard(device_id)
+        return self._intake.submit(work)
 
 
-async def _read(request: Request) -> list[Report]:
+async def _read(request: Asking, read: Callable[[int], Awaitable[bytes]]) -> list[Report]:
     """The reports in the body. Raises `HttpError`: 413, 422."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != LINES:
-        return await parsed(_reports.validate_json, await bounded_body(request, BODY_LIMIT))
-    body = await bounded_body(request, LINES_LIMIT)
+    kind = request.headers.get("content-type", "")
+    if kind == "application/json" or kind.partition(";")[0].strip().lower() != LINES:
+        return await parsed(_reports.validate_json, await read(BODY_LIMIT))
+    body = await read(LINES_LIMIT)
     # No JSON value holds a line break as such, so that each one ends a report.
     return await parsed(_lines.validate_json, b"[" + body.rstrip(b"\r\n").replace(b"\n", b",") + b"]")

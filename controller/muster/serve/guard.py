@@ -14,9 +14,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from starlette.requests import Request
-
 from muster.serve.answers import HttpError
+from muster.serve.asking import Asking
 from muster.serve.limits import Limiter, Rate
 from muster.serve.metrics import LIMITED
 from muster.serve.proxies import Proxies
@@ -50,14 +49,14 @@ class Guard:
         self._strangers = Limiter(access.rates.strangers, timer=timer)
         self._enrolments = Limiter(access.rates.enrolments, timer=timer)
 
-    def before_proof(self, request: Request, device_id: str | None = None) -> None:
+    def before_proof(self, request: Asking, device_id: str | None = None) -> None:
         """Refuse an address that proved nothing too often. A device that is known here is looked at all the same:
         its neighbours at that address are not its fault.
         """
         if device_id is None or not self._devices.knows(device_id):
             _refuse("strangers", self._strangers.wait(self.proxies.address_of(request)))
 
-    def proved_nothing(self, request: Request) -> None:
+    def proved_nothing(self, request: Asking) -> None:
         """Count it."""
         _refuse("strangers", self._strangers.take(self.proxies.address_of(request)))
 
@@ -65,7 +64,7 @@ class Guard:
         """Count a request of a device that proved itself."""
         _refuse("device", self._devices.take(device_id))
 
-    def enrolment(self, request: Request) -> None:
+    def enrolment(self, request: Asking) -> None:
         """Count an enrolment that is asked for."""
         self.before_proof(request)
         _refuse("enrolments", self._enrolments.take(self.proxies.address_of(request)))

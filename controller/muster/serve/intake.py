@@ -4,7 +4,8 @@ One commit costs one flush of the disk whether it holds one report or five hundr
 group is being written form the next one.
 
 The storage has one write lock, which the loop needs too. A group holds it for `GROUP_SECONDS` and one request more at
-most; whenever groups have held it that long together, the intake pauses for long enough that whoever waits gets it.
+most; then it is the turn of whoever waits in this process. Other processes have no turns (a command that somebody types
+beside `muster run`): they find the lock free in a pause, whenever groups have held it for `PAUSE_EVERY` together.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ QUEUE = 5_000
 GROUP_SECONDS = 0.25
 HEAVIEST = 2_000
 """Of what is done together: a fraction of `GROUP_SECONDS`."""
+PAUSE_EVERY = 5.0
 PAUSE_SECONDS = 0.12
 """SQLite looks for the lock every tenth of a second while it waits: a shorter pause might be missed every time."""
 
@@ -42,7 +44,7 @@ class BusyError(TryAgain):
     """More requests wait than are worth keeping: come back later."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Request:
     """`work` on its own, or `thing` (of `weight`) together with others for which the same is to be done."""
 
@@ -65,7 +67,9 @@ class Intake:
         self._engine = engine
         self._clock = clock
         self._timer = timer
-        self._queue: asyncio.Queue[_Request] = asyncio.Queue(QUEUE)
+        self._waiting: deque[_Request] = deque()
+        self._came = asyncio.Event()
+        self._idle = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         # A thread of its own: others may all be busy with strangers.
         self._writer = ThreadPoolExecutor(1, "intake")
@@ -76,50 +80,50 @@ class Intake:
 
     async def stop(self) -> None:
         """Write what is waiting, then stop."""
-        await self._queue.join()
+        await self._idle.wait()
         if self._task:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         self._writer.shutdown()
 
-    async def submit(self, work: Work) -> Any:
+    def submit(self, work: Work) -> Awaitable[Any]:
         """Run `work(connection, now)` in a transaction shared with others; its result, once that is durable.
 
         Raises what `work` raised (its own changes are undone, those of others are not), or `BusyError`.
         """
-        return await self._queued(_Request(asyncio.get_running_loop().create_future(), work))
+        return self._queued(_Request(asyncio.get_running_loop().create_future(), work))
 
-    async def submit_together(self, together: Together, thing: Any, weight: int) -> Any:
+    def submit_together(self, together: Together, thing: Any, weight: int) -> Awaitable[Any]:
         """The result for `thing` of `together(connection, things, now)`, once it is durable; `things` are those of
         several requests, of `HEAVIEST` at most unless one alone is heavier. Raises what is said to be its refusal, or
         `BusyError`.
         """
         answer = asyncio.get_running_loop().create_future()
-        return await self._queued(_Request(answer, together=together, thing=thing, weight=weight))
+        return self._queued(_Request(answer, None, together, thing, weight))
 
-    async def _queued(self, request: _Request) -> Any:
-        try:
-            self._queue.put_nowait(request)
-        except asyncio.QueueFull:
-            raise BusyError("too many requests are waiting", "come back after the time in Retry-After") from None
-        return await request.answer
+    def _queued(self, request: _Request) -> Awaitable[Any]:
+        if len(self._waiting) >= QUEUE:
+            raise BusyError("too many requests are waiting", "come back after the time in Retry-After")
+        self._waiting.append(request)
+        self._came.set()
+        self._idle.clear()
+        return request.answer
 
     async def _write_groups(self) -> None:
-        waiting: deque[_Request] = deque()
+        waiting = self._waiting
         held = 0.0
         while True:
             if not waiting:
-                waiting.append(await self._queue.get())
-            while len(waiting) < GROUP and not self._queue.empty():
-                waiting.append(self._queue.get_nowait())
+                self._idle.set()
+                self._came.clear()
+                await self._came.wait()
             began = self._timer()
-            outcomes = await self._outcomes(list(waiting))
+            outcomes = await self._outcomes(list(itertools.islice(waiting, GROUP)))
             held += self._timer() - began
             for outcome in outcomes:
                 _answer(waiting.popleft(), outcome)
-                self._queue.task_done()
-            if held >= GROUP_SECONDS:
+            if held >= PAUSE_EVERY:
                 await asyncio.sleep(PAUSE_SECONDS)
                 held = 0.0
 

@@ -42,15 +42,17 @@ class Limiter:
 
     def wait(self, key: str) -> float:
         """Seconds until the key may ask; 0.0 if it may now. Nothing is taken."""
-        early = self._whole_at.get(key, 0.0) - self._tolerance - self._timer()
-        return max(0.0, early)
+        return self._early(self._whole_at.get(key, 0.0), self._timer())
+
+    def _early(self, whole_at: float, now: float) -> float:
+        return max(0.0, whole_at - self._tolerance - now)
 
     def take(self, key: str) -> float:
         """The same, and takes one if it may."""
-        if wait := self.wait(key):
-            return wait
-        now = self._timer()
-        self._whole_at[key] = max(self._whole_at.get(key, 0.0), now) + self._pause
+        now, whole_at = self._timer(), self._whole_at.get(key, 0.0)
+        if early := self._early(whole_at, now):
+            return early
+        self._whole_at[key] = max(whole_at, now) + self._pause
         self._whole_at.move_to_end(key)
         if len(self._whole_at) > self._most_keys:
             self._whole_at.popitem(last=False)

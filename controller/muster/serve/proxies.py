@@ -11,10 +11,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from starlette.requests import Request
-
 from muster.kinds.errors import Unusable
 from muster.serve.answers import HttpError
+from muster.serve.asking import Asking
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
@@ -52,9 +51,9 @@ class Proxies:
             raise Unusable(f"not a network: {error}", "write 10.1.2.3 or 10.1.0.0/16") from error
         return cls(found, name, verified, address)
 
-    def certified(self, request: Request) -> str | None:
+    def certified(self, request: Asking) -> str | None:
         """The device that a certificate names, or None without one. Raises `HttpError` if it does not hold."""
-        if not self._trusted(_peer(request)):
+        if not self.networks or not self._trusted(_peer(request)):
             return None
         said = _one(request, self.verified)
         if said in _NONE:
@@ -66,7 +65,7 @@ class Proxies:
             raise HttpError(401, "the certificate names no device")
         return name
 
-    def address_of(self, request: Request) -> str:
+    def address_of(self, request: Asking) -> str:
         """Who asks, as limits count: an IPv4 address, or the /64 of an IPv6 one, of which a host has many."""
         address = _peer(request)
         if self._trusted(address):
@@ -87,11 +86,11 @@ class Proxies:
         return any((mapped or found) in network for network in self.networks)
 
 
-def _peer(request: Request) -> str:
+def _peer(request: Asking) -> str:
     return request.client.host if request.client else ""
 
 
-def _one(request: Request, header: str) -> str:
+def _one(request: Asking, header: str) -> str:
     """The header's value; two of them could have come from two hands."""
     values = request.headers.getlist(header)
     if len(values) > 1:

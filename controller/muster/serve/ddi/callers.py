@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,13 +28,6 @@ _LONGEST_TOKEN: Final = 256
 _device_id: Final = TypeAdapter(DeviceId)
 
 
-@dataclass(frozen=True)
-class ClientCaller(Caller):
-    """A caller that proved itself. `by_gateway`: it may be a device that is in no inventory yet."""
-
-    by_gateway: bool = False
-
-
 class ClientCallers:
     """Finds out who calls, on a connection that only reads. Without a file `gateway_token`, none of those holds."""
 
@@ -44,7 +36,7 @@ class ClientCallers:
         self._guard = guard
         self._gateway_token = gateway_token
 
-    async def client(self, request: Request) -> ClientCaller:
+    async def client(self, request: Request) -> Caller:
         """The client that calls. Raises `HttpError`: 400 (no device id), 401 (nothing is proved), 429."""
         certified = self._guard.proxies.certified(request)
         try:
@@ -64,16 +56,16 @@ class ClientCallers:
         self._guard.device(device_id)
         return found
 
-    def _proved(self, device_id: str, authorization: str | None, is_certified: bool) -> ClientCaller | None:
+    def _proved(self, device_id: str, authorization: str | None, is_certified: bool) -> Caller | None:
         with self._engine.connect() as connection:
             if authorization is None:
-                return ClientCaller(device_id) if is_certified and is_enrolled(connection, device_id) else None
+                return Caller(device_id) if is_certified and is_enrolled(connection, device_id) else None
             scheme, _, token = authorization.partition(" ")
             if scheme == "TargetToken" and len(token) <= _LONGEST_TOKEN:
                 shown: Proof | None = proof(connection, device_id, token)
-                return ClientCaller(device_id, token, shown) if shown else None
+                return Caller(device_id, token, shown) if shown else None
             if scheme == "GatewayToken" and self._is_gateway(token) and not is_barred(connection, device_id):
-                return ClientCaller(device_id, by_gateway=True)
+                return Caller(device_id, by_gateway=True)
         return None
 
     def _is_gateway(self, token: str) -> bool:

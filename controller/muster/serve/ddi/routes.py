@@ -33,6 +33,7 @@ from muster.observe.ddi import (
 )
 from muster.plan.ddi import LARGEST_ID, Action, Cancel, Deploy, last_installed, next_id, sleep
 from muster.serve.answers import HttpError
+from muster.serve.callers import Caller
 from muster.serve.ddi.answers import DdiError, answer, base_url, not_found, read_json, refusal
 from muster.serve.ddi.bodies import (
     MOST_DETAILS,
@@ -44,7 +45,7 @@ from muster.serve.ddi.bodies import (
     file_body,
     poll_body,
 )
-from muster.serve.ddi.callers import ClientCaller, ClientCallers
+from muster.serve.ddi.callers import ClientCallers
 from muster.serve.ddi.calls import CALLS, ROOT, operation
 from muster.serve.ddi.desk import Desk, View, hear_health, zone_of
 from muster.serve.ddi.downloads import MD5SUM, md5sum_response, package_response
@@ -225,7 +226,7 @@ class DdiRoutes:
             raise not_found()
         return package_response(request, path, file)
 
-    async def _admit(self, request: Request) -> tuple[ClientCaller, View]:
+    async def _admit(self, request: Request) -> tuple[Caller, View]:
         caller = await self._callers.client(request)
         if caller.proof == "next":
             await self._write(caller.settle)
@@ -248,7 +249,7 @@ class DdiRoutes:
             ask(connection, device_id, asks, at)
         return self._desk.view(connection, device_id, at)
 
-    def _take(self, connection: Connection, who: tuple[ClientCaller, View], sent: ConfigData, at: datetime) -> None:
+    def _take(self, connection: Connection, who: tuple[Caller, View], sent: ConfigData, at: datetime) -> None:
         """Keep the attributes; a client of the gateway's that names its class is in the inventory from then on."""
         caller, view = who
         client = view.client
