@@ -26,20 +26,19 @@ def members(data: bytes) -> dict[str, bytes]:
         assert (len(content), sum(content) & 0xFFFFFFFF) == (size, total)
         place = (start + size + 3) // 4 * 4
         if name == "TRAILER!!!":
-            assert not data[place:].strip(b"\0")
+            assert place == len(data), "what SWUpdate may not wait for"
             return found
         found[name] = content
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 511, 512, 513, 2**20 + 1])
 def test_an_archive_holds_what_it_was_given_in_swupdates_order(tmp_path: Path, size: int) -> None:
-    """Description first, its signature second; every size; whole blocks; the same bytes again."""
+    """Description first, its signature second; every size; nothing behind the end; the same bytes again."""
     payload = tmp_path / "a.tar"
     payload.write_bytes(bytes(range(256)) * (size // 256) + b"x" * (size % 256))
     made = b"".join(pack_swu(b"text", b"signature", payload))
     assert list(members(made)) == ["sw-description", "sw-description.sig", "bundle.tar"]
     assert members(made)["bundle.tar"] == payload.read_bytes()
-    assert len(made) % 512 == 0
     assert made == b"".join(pack_swu(b"text", b"signature", payload))
 
 

@@ -25,7 +25,6 @@ LARGEST_PAYLOAD: Final = 2**31 - 2**20
 """SWUpdate reads sizes as signed 32 bits; the rest of the archive must fit too."""
 
 _FILE = 0o100644
-_BLOCK = 512
 _CHUNK = 2**20
 
 
@@ -61,19 +60,15 @@ def pack_swu(description: bytes, signature: bytes, payload: Path) -> Iterator[by
             f"an artifact of {size} bytes is more than SWUpdate takes ({LARGEST_PAYLOAD})",
             "declare the class `package: tar`, or make the model smaller",
         )
-    written = 0
     for number, (name, data) in enumerate(((DESCRIPTION, description), (SIGNATURE, signature)), 1):
-        member = _header(name, number, _FILE, len(data), sum(data)) + data + _padding(len(data), 4)
-        written += len(member)
-        yield member
-    header = _header(PAYLOAD, 3, _FILE, size, total)
-    yield header
+        yield _header(name, number, _FILE, len(data), sum(data)) + data + _padding(len(data))
+    yield _header(PAYLOAD, 3, _FILE, size, total)
     with payload.open("rb") as file:
         while chunk := file.read(_CHUNK):
             yield chunk
-    trailer = _padding(size, 4) + _header("TRAILER!!!", 0, 0, 0, 0)
-    written += len(header) + size + len(trailer)
-    yield trailer + _padding(written, _BLOCK)
+    # No zeros up to a whole block behind it: SWUpdate's installer waits a moment for them and closes, and if they come
+    # later, its client tells a failure for what is installed.
+    yield _padding(size) + _header("TRAILER!!!", 0, 0, 0, 0)
 
 
 def _measure(payload: Path) -> tuple[int, int]:
@@ -95,8 +90,8 @@ def _header(name: str, inode: int, mode: int, size: int, total: int) -> bytes:
     terminated = name.encode() + b"\0"
     numbers = (inode, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, len(terminated), total & 0xFFFFFFFF)
     header = b"070702" + b"".join(b"%08x" % number for number in numbers) + terminated
-    return header + _padding(len(header), 4)
+    return header + _padding(len(header))
 
 
-def _padding(length: int, block: int) -> bytes:
-    return bytes(-length % block)
+def _padding(length: int) -> bytes:
+    return bytes(-length % 4)

@@ -28,6 +28,8 @@ from muster.kinds.errors import MusterError, TryAgain
 DDI_CLASS: Final = "cam-lowlight"
 _KEY: Final = "swu"
 _PAUSE: Final = 1.0
+_LONGEST_STAND: Final = 10
+"""Polls at which SWUpdate does nothing, in all since it was last started for that."""
 
 
 class RealClient:
@@ -39,6 +41,7 @@ class RealClient:
         self._say = say
         self._confirmed = 0
         self._starts = 0
+        self._stood = 0
         self.ends: list[int] = []
 
     def step(self) -> None:
@@ -54,6 +57,11 @@ class RealClient:
         elif self._starts and self.device.starts() >= self._starts:
             # As long as it stands on its command line that something is confirmed, it installs nothing else.
             self._starts = 0
+            self.device.boot()
+        elif self.device.stands() - self._stood > _LONGEST_STAND:
+            # It told that an installation failed, and holds it for installed all the same: whoever looks after the
+            # device would start it again.
+            self._stood = self.device.stands()
             self.device.boot()
         if self.device.installed.exists():
             self._line.tell(self._say(self.device.installed.read_bytes()))

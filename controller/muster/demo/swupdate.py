@@ -16,6 +16,7 @@ from muster.demo.processes import Process
 
 _INSTALLED: Final = "Update successful, executing post-update actions."
 _UP: Final = "Server initialized, entering suricatta main loop."
+_STANDS: Final = "Please restart SWUpdate to report the test results upstream."
 CONFIRM, FAIL = "-c 2", "-c 3"
 _CONFIG: Final = """globals : {{
   verbose = true; loglevel = 5;
@@ -23,7 +24,7 @@ _CONFIG: Final = """globals : {{
 }};
 identify : ( {{ name = "board"; value = "camera"; }} );
 suricatta : {{
-  tenant = "DEFAULT"; id = "{device_id}"; url = "{server}"; retry = 60; retrywait = 1;
+  tenant = "DEFAULT"; id = "{device_id}"; url = "{server}"; retry = 8; retrywait = 1;
   targettoken = "{secret}"; enable = true;
 }};
 """
@@ -82,6 +83,10 @@ class Swupdate:
     def starts(self) -> int:
         """How often it was up, and had told what was confirmed."""
         return self._said(_UP)
+
+    def stands(self) -> int:
+        """How often it told that it does nothing before the next start."""
+        return self._said(_STANDS)
 
     def _said(self, what: str) -> int:
         return self.log.read_text(errors="replace").count(what) if self.log.exists() else 0
