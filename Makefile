@@ -2,15 +2,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export ORT_DISABLE_TELEMETRY := 1
+# Tests start hundreds of interpreters: each would compile what the one before it had compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check fix docs env models lock peers fuzz benchmarks faults simulate repro aarch64
+.PHONY: demo test test-long check fix docs env models lock peers fuzz benchmarks faults simulate repro aarch64
 
 demo: env
 	$(BIN)/muster demo $(DEMO)
 
 # Whole files go to one process each, so that what a file shares is made once; in the order of tests/conftest.py.
+# Twice as many processes as cores: many wait, for a health window to end, a daemon to start, a disk.
 test: env
-	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses $$((2 * $$(nproc || echo 2))) --dist loadfile --no-loadscope-reorder
+
+# What takes its time, one after the other: the demo's story with a mixed fleet and its daemon killed twenty times; builds
+# and trainings on other CPUs, emulated.
+test-long: env
+	$(BIN)/pytest -m long
 
 # Since this commit the gate judges every commit of this repository; a shallow clone does not hold it.
 GATE_SINCE := 0b8920f787029afbfedff30b68951474d8899a31

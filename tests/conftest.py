@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 settings.register_profile("muster", deadline=None)
 settings.load_profile("muster")
 
-LONGEST: Final = ("stories/test_demo_story.py", "docs/test_documents.py", "build/sandbox/test_sandbox_escapes.py")
-"""Files that take minutes: begun first, so that no process is left with one of them when the others are done."""
+LONGEST: Final = ("docs/test_documents.py", "build/test_reproducible.py", "agent/test_agent_crash_points.py")
+"""Files that take half a minute and more: begun first, so that no process is left with one when the others are done."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -81,6 +81,7 @@ def test_the_environment_does_not_show(tmp_path: Path, variation: str) -> None:
 
 
 @needs_qemu
+@pytest.mark.long
 def test_another_cpu_builds_the_same_artifact(tmp_path: Path) -> None:
     """Emulated without AVX and FMA: calibrated there anew, every output is the pinned one."""
     folder = _fleet(tmp_path / "fleet")
@@ -91,6 +92,7 @@ def test_another_cpu_builds_the_same_artifact(tmp_path: Path) -> None:
 
 
 @needs_qemu
+@pytest.mark.long
 def test_another_cpu_trains_the_same_model(tmp_path: Path) -> None:
     """The source model and every snapshot, bit for bit."""
     command = [*NEHALEM, sys.executable, "-m", "training.meter_reader", "--json", "--version", "1.0.0"]

@@ -1,7 +1,8 @@
 """The whole story with a mixed fleet, while the daemon is killed twenty times (SIGKILL), at random in every act.
 
 This runs the README's `make demo`, with fewer devices, clients of hawkBit's API in one class (SWUpdate among them,
-where it is installed), and the kills added: about two minutes on two cores.
+where it is installed), and the kills added: about two minutes on two cores. `make test-long` runs it, alone: it has
+health windows and time limits, which other tests beside it would use up.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 KILLS, DEVICES = 20, 6
 CLASSES = ("cam-day", "cam-edge", "cam-lowlight")
 
 
+@pytest.mark.long
 def test_the_demo_ends_in_the_same_state_however_often_the_daemon_is_killed() -> None:
     """1.1.0 reaches every device, 1.2.0 is stopped and reverted, and every device runs what git declares.
 

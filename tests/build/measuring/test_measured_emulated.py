@@ -43,10 +43,13 @@ from saturating import PIXELS, VNNI, saturating_subject
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
 EDGE = read_device_classes(ROOT)["cam-edge"]
 PLACE = Place("cam-edge", dict.fromkeys(("artifact", "source"), CPU))
-pytestmark = pytest.mark.skipif(
-    shutil.which("qemu-x86_64") is None or platform.machine() != "x86_64",
-    reason="needs an x86-64 machine with qemu-x86_64 (`make peers`)",
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        shutil.which("qemu-x86_64") is None or platform.machine() != "x86_64",
+        reason="needs an x86-64 machine with qemu-x86_64 (`make peers`)",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

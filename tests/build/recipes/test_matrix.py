@@ -119,6 +119,7 @@ def test_other_kernels_build_the_same(here: dict[Cell, dict[str, str]]) -> None:
 
 
 @needs_qemu
+@pytest.mark.long
 def test_another_cpu_builds_the_same(here: dict[Cell, dict[str, str]]) -> None:
     """A transformer, in which float32 calibration does depend on the CPU. More of them, on more CPUs: `make repro`."""
     cells = [("transformer", "static, min-max")]
