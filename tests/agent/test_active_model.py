@@ -283,13 +283,14 @@ def test_a_trial_that_the_application_cannot_answer_with_is_left(bench: Bench) -
         _until(lambda: _runs(model, second), "the trial answers")
 
         def fail() -> None:
+            # Once: the confirmed release is loaded, and tried, as soon as the trial is left.
+            application.before_run = lambda: None
             raise StepFailed("inference_failed", "the model does not answer")
 
         application.before_run = fail
         with pytest.raises(StepFailed, match="does not answer"):
             model.infer(BRIGHT[0])
         _tells(bench, lambda: bench.state.trial is None, "the trial is left")
-        application.before_run = lambda: None
         _until(lambda: _runs(model, first), "the confirmed release answers")
     assert ("rolled-back", "inference_failed") in bench.story(second)
 
