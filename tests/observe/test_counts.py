@@ -15,7 +15,7 @@ from muster.observe.counts import first_failures, observed
 from muster.observe.inventory import Enrolment, enrol
 from muster.observe.reports import take_reports
 from muster.observe.status import write_status
-from muster.observe.storage import open_storage, outcomes, writing
+from muster.observe.storage import devices, open_storage, outcomes, writing
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -126,6 +126,18 @@ def test_nobody_is_dark_while_nobody_is_heard(bench: Bench) -> None:
     assert bench.numbers(now) == (0, 2, 0)
     now = chatter(bench, now, 30)
     assert bench.numbers(now) == (2, 2, 0)
+
+
+def test_a_pause_in_which_nobody_was_heard_is_nobodys_habit(bench: Bench) -> None:
+    """Not of the device that is heard first after it, and not of those behind it."""
+    for number in range(3):
+        bench.report("a", "healthy", START + number * MINUTE)
+        bench.report("b", "healthy", START + number * MINUTE)
+    back = START + timedelta(days=1)
+    bench.report("a", "healthy", back)
+    bench.report("b", "healthy", back + MINUTE / 2)
+    habits = bench.connection.execute(select(devices.c.habit_ms).order_by(devices.c.device_id)).scalars()
+    assert list(habits) == [60_000, 60_000]
 
 
 def test_a_device_is_dark_on_its_newest_release_only(bench: Bench) -> None:
