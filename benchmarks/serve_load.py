@@ -101,8 +101,8 @@ local function next_device(each)
 end
 """
 
-# Made once for each device, but for the number: what the load costs itself slows the server down, where two cores are
-# two threads of one.
+# Made once for each device, but for the number: where cores share caches or more, what the load costs itself slows the
+# server down.
 LUA_REPORTS = """
 local heads = {{}}
 for number = 0, last - 1 do
