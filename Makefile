@@ -11,9 +11,9 @@ demo: env
 	$(BIN)/muster demo $(DEMO)
 
 # Whole files go to one process each, so that what a file shares is made once; in the order of tests/conftest.py.
-# Twice as many processes as cores: many wait, for a health window to end, a daemon to start, a disk.
+# Twice as many processes as cores, sixteen at most: many wait, for a health window to end, a daemon to start, a disk.
 test: env
-	$(BIN)/pytest --numprocesses $$((2 * $$(nproc || echo 2))) --dist loadfile --no-loadscope-reorder
+	cores=$$(nproc || echo 2); $(BIN)/pytest --numprocesses $$((cores < 8 ? 2 * cores : 16)) --dist loadfile --no-loadscope-reorder
 
 # What takes its time, one after the other: the demo's story with a mixed fleet and its daemon killed twenty times; builds
 # and trainings on other CPUs, emulated.
