@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,10 @@ from sites import Site
 NAME = "metadata/timestamp.json"
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("state") / "state")
-    site.start()
-    yield site
-    site.stop()
+@pytest.fixture
+def site(module_site: Site) -> Site:
+    module_site.empty()
+    return module_site
 
 
 def _publish(public: Path, name: str, body: bytes) -> None:

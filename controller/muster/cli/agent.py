@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -294,22 +295,22 @@ def _token(token: str | None, file: Path | None) -> str | None:
 def _bytes(option: str, text: str) -> float:
     from muster.kinds.quantity import parse_size
 
-    try:
-        size = parse_size(text)
-    except ValueError as error:
-        raise Unusable(f"{option}: {error}") from error
-    if size < 1_024:
-        raise Unusable(f"{option}: {text} is too little", 'write at least "1KiB"')
-    return float(size)
+    return float(_read(option, text, parse_size, (1_024, "too little", "1KiB")))
 
 
 def _seconds(option: str, text: str) -> float:
     from muster.kinds.quantity import parse_duration
 
+    return _read(option, text, parse_duration, (1_000, "too short", "1ms")) / 1_000_000
+
+
+def _read(option: str, text: str, parse: Callable[[str], int], bound: tuple[int, str, str]) -> int:
+    """A quantity. `bound`: the least that makes sense, what is said of less, and how the least is written."""
+    least, too_small, written = bound
     try:
-        microseconds = parse_duration(text)
+        found = parse(text)
     except ValueError as error:
         raise Unusable(f"{option}: {error}") from error
-    if microseconds < 1_000:
-        raise Unusable(f"{option}: {text} is too short", 'write at least "1ms"')
-    return microseconds / 1_000_000
+    if found < least:
+        raise Unusable(f"{option}: {text} is {too_small}", f'write at least "{written}"')
+    return found

@@ -13,8 +13,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Executable, String, bindparam, column, func, select
-from sqlalchemy.dialects.sqlite import pysqlite
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Executable,
+    String,
+    Table,
+    bindparam,
+    column,
+    func,
+    select,
+)
+from sqlalchemy.dialects.sqlite import Insert, insert, pysqlite
 from sqlalchemy.sql.expression import ClauseElement
 
 _DIALECT: Final = pysqlite.dialect()
@@ -56,6 +67,14 @@ def _cursor(connection: Connection) -> contextlib.closing[Any]:
     return contextlib.closing(connection.connection.cursor())
 
 
+def upsert(table: Table) -> Insert:
+    """Write a row as a whole, over the one of the same primary key if there is one."""
+    keys = [column.name for column in table.primary_key]
+    new = insert(table)
+    rest = {column.name: new.excluded[column.name] for column in table.columns if column.name not in keys}
+    return new.on_conflict_do_update(index_elements=keys, set_=rest)
+
+
 def given(name: str) -> BindParameter[Any]:
     """The value that a row has under this name, in the condition or the assignments of an update."""
     return bindparam(_IN + name)
@@ -70,6 +89,7 @@ def is_asked(of: ColumnElement[Any]) -> ColumnElement[bool]:
 def encoded(value: Any) -> str | None:
     """A value for a JSON column."""
     if value == {}:
+        # As most are; to make an encoder costs more than the rest of a row.
         return "{}"
     return None if value is None else json.dumps(value)
 

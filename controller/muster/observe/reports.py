@@ -18,12 +18,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from muster.kinds.errors import Refused
 from muster.kinds.quantity import parse_duration
 from muster.kinds.telemetry import Report
-from muster.observe.compiled import Compiled, decoded, encoded, given, is_asked
+from muster.observe.compiled import Compiled, decoded, encoded, given, is_asked, upsert
 from muster.observe.habit import Hearing, dark_after, next_habit
 from muster.observe.standings import DeviceStandings, read_rows, write_standings
 from muster.observe.status import hearing_of, read_texts, shortest_of, write_hearing
@@ -33,13 +32,7 @@ from muster.plan.judging import Judging
 
 _KEYS = ("device_id", "model")
 _COLUMNS = tuple(running.columns.keys())
-_INSERT_RUNNING = insert(running)
-_WRITE_RUNNING = Compiled(
-    _INSERT_RUNNING.on_conflict_do_update(
-        index_elements=["device_id", "model"],
-        set_={name: _INSERT_RUNNING.excluded[name] for name in _COLUMNS if name not in _KEYS},
-    )
-)
+_WRITE_RUNNING = Compiled(upsert(running))
 _INDEXED = ("device_class", "model_hash", "config_version", "runtime_version")
 _UPDATE_RUNNING = Compiled(
     update(running)

@@ -10,11 +10,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from muster.kinds.phases import RUNNING, TIME_LIMITS
 from muster.kinds.telemetry import Report
-from muster.observe.compiled import Compiled, decoded, encoded, is_asked
+from muster.observe.compiled import Compiled, decoded, encoded, is_asked, upsert
 from muster.observe.storage import iso, outcomes
 from muster.observe.tallies import move, standing
 from muster.plan.draws import draw
@@ -22,14 +21,8 @@ from muster.plan.judging import Judging
 from muster.plan.measures import is_about, measures_of
 from muster.plan.tallies import RECALLED
 
-_INSERT = insert(outcomes)
-_KEYS = ("device_id", "release")
 _COLUMNS: Final = tuple(outcomes.columns.keys())
-_WRITE = Compiled(
-    _INSERT.on_conflict_do_update(
-        index_elements=_KEYS, set_={name: _INSERT.excluded[name] for name in _COLUMNS if name not in _KEYS}
-    )
-)
+_WRITE = Compiled(upsert(outcomes))
 _OF_DEVICES = Compiled(select(outcomes).where(is_asked(outcomes.c.device_id)))
 _LEFT_FOR_GOOD = ("failed", "rolled-back")
 
@@ -66,11 +59,7 @@ class DeviceStandings:
         if not _keeps_what_it_showed(row, report):
             _advance(row, report, at)
         row["left"] = report.phase == "rolled-back" and row["phase"] in RUNNING
-        versions = report.os_version, report.runtime_version
-        # Those of a class are counted anew when what it declares changes.
-        if self._judging.labels or (row["os_version"], row["runtime_version"]) != versions or not row["stratum"]:
-            row["os_version"], row["runtime_version"] = versions
-            row["stratum"] = self._judging.stratum(self._device.device_class, self._device.labels, *versions)
+        self._stratify(row, report)
         if is_about(report, self._declared[release]):
             provider = self._judging.providers.get(release, {}).get(self._device.device_class)
             row["measures"] = {**row["measures"], **measures_of(report, provider, self._judging.keys)}
@@ -78,6 +67,13 @@ class DeviceStandings:
         self._heard[report.model] = (report.generation, release, at)
         if len(self._rows) > 1:
             self._leave(f"{report.model}/", release, _left_by(phase))
+
+    def _stratify(self, row: dict[str, Any], report: Report) -> None:
+        versions = report.os_version, report.runtime_version
+        # Those of a class are counted anew when what it declares changes.
+        if self._judging.labels or (row["os_version"], row["runtime_version"]) != versions or not row["stratum"]:
+            row["os_version"], row["runtime_version"] = versions
+            row["stratum"] = self._judging.stratum(self._device.device_class, self._device.labels, *versions)
 
     def changes(self) -> list[tuple[dict[str, Any] | None, dict[str, Any]]]:
         """The rows that changed, as they were (None: new) and as they are."""

@@ -6,18 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.dialects.sqlite import insert
 
-from muster.observe.compiled import Compiled, encoded, is_asked
+from muster.observe.compiled import Compiled, encoded, is_asked, upsert
 from muster.observe.habit import Hearing
 from muster.observe.storage import status
 
 # Every report reads some: the statement is made once.
 _READ = select(status.c.body).where(status.c.subject == bindparam("about"))
-_INSERT = insert(status)
-_UPSERT = _INSERT.on_conflict_do_update(
-    index_elements=["subject"], set_={"body": _INSERT.excluded.body, "at": _INSERT.excluded.at}
-)
+_UPSERT = upsert(status)
 _WRITE = Compiled(_UPSERT)
 _READ_SOME = Compiled(select(status.c.subject, status.c.body).where(is_asked(status.c.subject)))
 _LONGEST_POLL = 300_000

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message
 
-from muster.serve.direct import address_of, is_short
+from muster.serve.direct import address_of, as_text, is_short
 
 if TYPE_CHECKING:
     # Its public name, which granian does not mark for type checkers.
@@ -74,8 +74,7 @@ class _Exchange:
         """Start the answer, or go on with it. Raises `OSError` if the client is gone."""
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            headers = message.get("headers", ())
-            self._headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+            self._headers = as_text(message.get("headers", ()))
         elif message["type"] == "http.response.body":
             await self._send_body(message.get("body", b""), more=message.get("more_body", False))
 

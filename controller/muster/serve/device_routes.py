@@ -142,8 +142,7 @@ class DeviceRoutes:
 
 async def _read(request: Asking, read: Callable[[int], Awaitable[bytes]]) -> list[Report]:
     """The reports in the body. Raises `HttpError`: 413, 422."""
-    kind = request.headers.get("content-type", "")
-    if kind == "application/json" or kind.partition(";")[0].strip().lower() != LINES:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != LINES:
         return await parsed(_reports.validate_json, await read(BODY_LIMIT))
     body = await read(LINES_LIMIT)
     # No JSON value holds a line break as such, so that each one ends a report.

@@ -6,7 +6,7 @@ Specification: RSGI 1.6.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import Address
@@ -74,6 +74,11 @@ def address_of(text: str) -> Address | None:
     return Address(host.strip("[]"), int(port)) if port.isdigit() else None
 
 
+def as_text(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """Header fields of ASGI, as RSGI has them."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+
+
 def is_short(headers: Any) -> bool:
     """True if a request says that its body is."""
     length = headers.get("content-length", "")
@@ -86,7 +91,6 @@ async def answer_directly(handler: Handler, scope: Scope, protocol: HTTPProtocol
         body = await handler(DirectRequest(scope, protocol))
     except HttpError as error:
         refusal = error.response()
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in refusal.raw_headers]
-        protocol.response_bytes(refusal.status_code, headers, bytes(refusal.body))
+        protocol.response_bytes(refusal.status_code, as_text(refusal.raw_headers), bytes(refusal.body))
         return
     protocol.response_bytes(200, _JSON, body)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from granian.asgi import LifespanProtocol
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 _BEHIND = len(PREFIX)
 AT_A_TIME: Final = 1_024
 """Requests that are under way together, and connections that wait to be taken: devices come in herds."""
-NOTHING: Direct = MappingProxyType({})
 
 
 class Front:
@@ -60,7 +58,7 @@ class Front:
 
 
 async def run_server(
-    application: ASGIApp, public: Path, host: str, port: int, stopped: asyncio.Event, direct: Direct = NOTHING
+    application: ASGIApp, public: Path, host: str, port: int, stopped: asyncio.Event, direct: Direct
 ) -> None:
     """Serve until `stopped` is set, then finish the requests that are under way. `public`: what devices poll for;
     `direct`: routes of the application that are answered without it.
